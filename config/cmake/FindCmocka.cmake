@@ -1,0 +1,13 @@
+# Cmocka: header cmocka.h, library cmocka. Debian package libcmocka-dev.
+find_path(Cmocka_INCLUDE_DIR cmocka.h)
+find_library(Cmocka_LIBRARY NAMES cmocka)
+mark_as_advanced(Cmocka_INCLUDE_DIR Cmocka_LIBRARY)
+if(NOT Cmocka_INCLUDE_DIR OR NOT Cmocka_LIBRARY)
+  message(FATAL_ERROR "Cmocka is missing: install the Debian package libcmocka-dev (./toolchains/dev does it), or set Cmocka_INCLUDE_DIR and Cmocka_LIBRARY.")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(Cmocka REQUIRED_VARS Cmocka_LIBRARY Cmocka_INCLUDE_DIR)
+if(NOT TARGET Cmocka::Cmocka)
+  add_library(Cmocka::Cmocka UNKNOWN IMPORTED)
+  set_target_properties(Cmocka::Cmocka PROPERTIES IMPORTED_LOCATION "${Cmocka_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${Cmocka_INCLUDE_DIR}")
+endif()

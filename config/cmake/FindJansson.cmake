@@ -1,0 +1,13 @@
+# Jansson: header jansson.h, library jansson. Debian package libjansson-dev.
+find_path(Jansson_INCLUDE_DIR jansson.h)
+find_library(Jansson_LIBRARY NAMES jansson)
+mark_as_advanced(Jansson_INCLUDE_DIR Jansson_LIBRARY)
+if(NOT Jansson_INCLUDE_DIR OR NOT Jansson_LIBRARY)
+  message(FATAL_ERROR "Jansson is missing: install the Debian package libjansson-dev (./toolchains/dev does it), or set Jansson_INCLUDE_DIR and Jansson_LIBRARY.")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(Jansson REQUIRED_VARS Jansson_LIBRARY Jansson_INCLUDE_DIR)
+if(NOT TARGET Jansson::Jansson)
+  add_library(Jansson::Jansson UNKNOWN IMPORTED)
+  set_target_properties(Jansson::Jansson PROPERTIES IMPORTED_LOCATION "${Jansson_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${Jansson_INCLUDE_DIR}")
+endif()

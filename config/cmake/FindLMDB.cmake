@@ -1,0 +1,13 @@
+# LMDB: header lmdb.h, library lmdb. Debian package liblmdb-dev.
+find_path(LMDB_INCLUDE_DIR lmdb.h)
+find_library(LMDB_LIBRARY NAMES lmdb)
+mark_as_advanced(LMDB_INCLUDE_DIR LMDB_LIBRARY)
+if(NOT LMDB_INCLUDE_DIR OR NOT LMDB_LIBRARY)
+  message(FATAL_ERROR "LMDB is missing: install the Debian package liblmdb-dev (./toolchains/dev does it), or set LMDB_INCLUDE_DIR and LMDB_LIBRARY.")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(LMDB REQUIRED_VARS LMDB_LIBRARY LMDB_INCLUDE_DIR)
+if(NOT TARGET LMDB::LMDB)
+  add_library(LMDB::LMDB UNKNOWN IMPORTED)
+  set_target_properties(LMDB::LMDB PROPERTIES IMPORTED_LOCATION "${LMDB_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${LMDB_INCLUDE_DIR}")
+endif()

@@ -1,0 +1,13 @@
+# LibUV: header uv.h, library uv. Debian package libuv1-dev.
+find_path(LibUV_INCLUDE_DIR uv.h)
+find_library(LibUV_LIBRARY NAMES uv)
+mark_as_advanced(LibUV_INCLUDE_DIR LibUV_LIBRARY)
+if(NOT LibUV_INCLUDE_DIR OR NOT LibUV_LIBRARY)
+  message(FATAL_ERROR "LibUV is missing: install the Debian package libuv1-dev (./toolchains/dev does it), or set LibUV_INCLUDE_DIR and LibUV_LIBRARY.")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(LibUV REQUIRED_VARS LibUV_LIBRARY LibUV_INCLUDE_DIR)
+if(NOT TARGET LibUV::LibUV)
+  add_library(LibUV::LibUV UNKNOWN IMPORTED)
+  set_target_properties(LibUV::LibUV PROPERTIES IMPORTED_LOCATION "${LibUV_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${LibUV_INCLUDE_DIR}")
+endif()

@@ -1,0 +1,13 @@
+# MbedTLS: header mbedtls/sha1.h, library mbedcrypto. Debian package libmbedtls-dev.
+find_path(MbedTLS_INCLUDE_DIR mbedtls/sha1.h)
+find_library(MbedTLS_LIBRARY NAMES mbedcrypto)
+mark_as_advanced(MbedTLS_INCLUDE_DIR MbedTLS_LIBRARY)
+if(NOT MbedTLS_INCLUDE_DIR OR NOT MbedTLS_LIBRARY)
+  message(FATAL_ERROR "MbedTLS is missing: install the Debian package libmbedtls-dev (./toolchains/dev does it), or set MbedTLS_INCLUDE_DIR and MbedTLS_LIBRARY.")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(MbedTLS REQUIRED_VARS MbedTLS_LIBRARY MbedTLS_INCLUDE_DIR)
+if(NOT TARGET MbedTLS::Crypto)
+  add_library(MbedTLS::Crypto UNKNOWN IMPORTED)
+  set_target_properties(MbedTLS::Crypto PROPERTIES IMPORTED_LOCATION "${MbedTLS_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${MbedTLS_INCLUDE_DIR}")
+endif()

@@ -1,0 +1,13 @@
+# Sodium: header sodium.h, library sodium. Debian package libsodium-dev.
+find_path(Sodium_INCLUDE_DIR sodium.h)
+find_library(Sodium_LIBRARY NAMES sodium)
+mark_as_advanced(Sodium_INCLUDE_DIR Sodium_LIBRARY)
+if(NOT Sodium_INCLUDE_DIR OR NOT Sodium_LIBRARY)
+  message(FATAL_ERROR "Sodium is missing: install the Debian package libsodium-dev (./toolchains/dev does it), or set Sodium_INCLUDE_DIR and Sodium_LIBRARY.")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(Sodium REQUIRED_VARS Sodium_LIBRARY Sodium_INCLUDE_DIR)
+if(NOT TARGET Sodium::Sodium)
+  add_library(Sodium::Sodium UNKNOWN IMPORTED)
+  set_target_properties(Sodium::Sodium PROPERTIES IMPORTED_LOCATION "${Sodium_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${Sodium_INCLUDE_DIR}")
+endif()

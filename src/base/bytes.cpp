@@ -1,0 +1,53 @@
+#include "base/bytes.h"
+
+namespace millet {
+namespace {
+
+constexpr char k_digits[] = "0123456789abcdef";
+
+int digit_of(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
+
+std::string to_hex(Bytes bytes) {
+  std::string out;
+  out.reserve(bytes.size() * 2);
+  for (uint8_t byte : bytes) {
+    out += k_digits[byte >> 4];
+    out += k_digits[byte & 15];
+  }
+  return out;
+}
+
+Status from_hex(std::string_view text, MutBytes out) {
+  if (text.size() != out.size() * 2) return error(Errc::bad_input, "expected " + std::to_string(out.size() * 2) + " hexadecimal digits");
+  for (size_t i = 0; i < out.size(); ++i) {
+    int high = digit_of(text[2 * i]);
+    int low = digit_of(text[2 * i + 1]);
+    if (high < 0 || low < 0) return error(Errc::bad_input, "'" + printable(text) + "' is not hexadecimal");
+    out[i] = static_cast<uint8_t>(high * 16 + low);
+  }
+  return ok;
+}
+
+std::string printable(Bytes bytes, size_t size_max) {
+  std::string out;
+  for (uint8_t byte : bytes) {
+    if (out.size() >= size_max) return out + "...";
+    if (byte >= 0x20 && byte < 0x7f && byte != '\\') {
+      out += static_cast<char>(byte);
+    } else {
+      out += "\\x";
+      out += k_digits[byte >> 4];
+      out += k_digits[byte & 15];
+    }
+  }
+  return out;
+}
+
+}  // namespace millet
