@@ -1,0 +1,54 @@
+// Files by positional reads and writes, never memory-mapped (a disk that goes away must not kill the node). The calls block: they are for
+// jobs of the executor, except read_cached(), which is for the loop. They may be called from several threads at once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace millet::hal {
+
+struct FileInfo {
+  uint64_t size = 0;
+  int64_t modified_ns = 0;   // modification time, nanoseconds since 1970
+  bool is_directory = false;
+};
+
+// An open file. Closed by its destructor.
+class File {
+ public:
+  virtual ~File() = default;
+  // Reads until `out` is full or the file ends; the number of bytes read. Errors: io.
+  virtual Result<size_t> read_at(uint64_t offset, MutBytes out) = 0;
+  // Reads what the page cache holds, without waiting for a disk: fewer bytes than asked (also 0) mean that the rest is cold or past the end.
+  // Errors: io; unsupported where the kernel can't tell (then use a job).
+  virtual Result<size_t> read_cached(uint64_t offset, MutBytes out) = 0;
+  // Errors: io, no_room (disk full), denied.
+  virtual Status write_at(uint64_t offset, Bytes bytes) = 0;
+  // Extends or cuts the file; holes where the file system has them. Errors: as write_at.
+  virtual Status resize(uint64_t size) = 0;
+  // Durable when it returns. Errors: io.
+  virtual Status sync() = 0;
+  virtual Result<FileInfo> info() = 0;
+};
+
+enum class OpenMode : uint8_t { read, read_write, create };  // create: read_write, made with its folders where missing
+
+class Files {
+ public:
+  virtual ~Files() = default;
+  // Opens root/relative; no component below root may be a symbolic link or "..". Errors: not_found, denied, io; the text names the path.
+  virtual Result<std::unique_ptr<File>> open(const std::string& root, const std::string& relative, OpenMode mode) = 0;
+  virtual Result<FileInfo> info(const std::string& root, const std::string& relative) = 0;
+  // Removes a file, or a folder that is empty. Errors: not_found, denied, io.
+  virtual Status remove(const std::string& root, const std::string& relative) = 0;
+  // A whole small file. Errors: not_found, denied, no_room (above size_max), io.
+  virtual Result<std::vector<uint8_t>> read_file(const std::string& path, uint64_t size_max) = 0;
+  // Names in a folder, sorted by bytes, without "." and "..". Errors: not_found, denied, io.
+  virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
+};
+
+}  // namespace millet::hal
