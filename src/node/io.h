@@ -21,6 +21,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "store/store.h"
+#include "torrent/layout.h"
 
 namespace millet {
 
@@ -30,8 +31,6 @@ using PeerHandle = uint32_t;
 using TorrentHandle = uint32_t;
 // One request for work; given by the node, answered once.
 using Ticket = uint64_t;
-
-inline constexpr uint32_t k_block_size = 16 * 1024;  // BEP 3: the transfer unit that every client uses
 
 // A piece of a torrent's data within one piece. Requires everywhere: begin + length <= size of the piece.
 struct BlockRef {
