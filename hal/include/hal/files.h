@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,16 @@ class File {
   virtual ~File() = default;
   // Reads until `out` is full or the file ends; the number of bytes read. Errors: io.
   virtual Result<size_t> read_at(uint64_t offset, MutBytes out) = 0;
-  // Reads what the page cache holds, without waiting for a disk: fewer bytes than asked (also 0) mean that the rest is cold or past the end.
-  // Errors: io; unsupported where the kernel can't tell (then use a job).
-  virtual Result<size_t> read_cached(uint64_t offset, MutBytes out) = 0;
+  // Reads what the page cache holds from `offset` on into the parts, in order, without waiting for a disk: fewer bytes than asked (also 0)
+  // mean that the rest is cold or past the end. Errors: io; unsupported where the kernel can't tell (then use a job).
+  // Requires: at most k_read_parts_max parts.
+  static constexpr size_t k_read_parts_max = 64;
+  virtual Result<size_t> read_cached(uint64_t offset, std::span<const MutBytes> parts) = 0;
+  // Tells the system that this range will be read soon. A hint, nothing is reported; may wait a little, so for jobs.
+  virtual void will_need(uint64_t offset, uint64_t length) {
+    static_cast<void>(offset);
+    static_cast<void>(length);
+  }
   // Errors: io, no_room (disk full), denied.
   virtual Status write_at(uint64_t offset, Bytes bytes) = 0;
   // Extends or cuts the file; holes where the file system has them. Errors: as write_at.
