@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "store/store.h"
 #include "torrent/layout.h"
+#include "torrent/layout.h"
 
 namespace millet {
 
@@ -32,7 +33,7 @@ using TorrentHandle = uint32_t;
 // One request for work; given by the node, answered once.
 using Ticket = uint64_t;
 
-// A piece of a torrent's data within one piece. Requires everywhere: begin + length <= size of the piece.
+// A run of bytes within one piece. Everywhere: length <= k_block_size and begin + length <= size of the piece.
 struct BlockRef {
   TorrentHandle torrent = 0;
   uint32_t piece = 0;

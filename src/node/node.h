@@ -22,6 +22,8 @@ struct AddTorrent {
   std::optional<Amount> budget;
   std::optional<Rate> max_rate;
   bool paused = false;
+  // The payload is said to be there: what is missing or wrong stops the torrent with an error that says so, instead of being downloaded.
+  bool seed = false;
 };
 
 // Per-torrent settings that can change while it runs.
