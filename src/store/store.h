@@ -1,18 +1,19 @@
 // Durable state: named tables of key -> value, written in transactions. The LMDB store (store/lmdb) is the default; the in-memory store
 // (memory_store.h) serves tests and the simulator and forgets, on a crash, what was not durable.
 //
-// One thread at a time uses a Store. A transaction that is destroyed without commit() leaves nothing behind. Keys order as bytes do.
+// One thread at a time uses a Store, with one transaction open at a time. A transaction that is destroyed without commit() leaves nothing
+// behind. Keys order as bytes do. A table exists from its first put; reading one that does not exist finds nothing.
 #pragma once
 
 #include <memory>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
 
 namespace millet {
+
+inline constexpr size_t k_store_key_size_max = 256;  // LMDB takes 511
 
 // One change of a batch. A table is named by a short constant string that lives for ever.
 struct StoreChange {
@@ -49,14 +50,13 @@ class StoreTransaction {
 class Store {
  public:
   virtual ~Store() = default;
-  // Errors: io, no_room.
+  // Errors: io, no_room, denied (read-only).
   virtual Result<std::unique_ptr<StoreTransaction>> begin_write() = 0;
+  // A transaction in which put, erase and commit are not allowed. Errors: io.
   virtual Result<std::unique_ptr<StoreTransaction>> begin_read() = 0;
-  // Bytes that commits wrote since the start, for the flash budget. 0 if the store can't tell.
-  virtual uint64_t bytes_written() const = 0;
 };
 
-// Applies a whole batch in one transaction.
+// Applies a whole batch in one transaction. Errors: io, no_room, denied; nothing is changed then.
 Status commit_batch(Store& store, const StoreBatch& batch);
 
 }  // namespace millet

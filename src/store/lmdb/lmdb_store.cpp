@@ -1,0 +1,281 @@
+#include "store/lmdb/lmdb_store.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <lmdb.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/lmdb/lmdb_error.h"
+#include "store/lmdb/probe.h"
+
+namespace millet {
+namespace {
+
+constexpr unsigned k_tables_max = 64;
+constexpr uint64_t k_map_size_min = uint64_t{16} << 20;
+// Free room in the map that a write transaction starts with; the largest batch of the ledger (512 operations) writes below 8 MiB.
+constexpr uint64_t k_map_room_min = uint64_t{8} << 20;
+
+Error system_error(int code, const std::string& doing) { return lmdb_error(code, doing); }
+
+std::string lock_owner(int fd) {
+  char text[32];
+  ssize_t size = pread(fd, text, sizeof text, 0);
+  std::string owner;
+  for (ssize_t i = 0; i < size && text[i] >= '0' && text[i] <= '9'; ++i) owner.push_back(text[i]);
+  return owner;
+}
+
+// Makes the folder's entries (a new file, the folder itself) durable.
+void sync_folder(const std::string& folder) {
+  int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  fsync(fd);
+  close(fd);
+}
+
+Result<int> lock_folder(const std::string& folder) {
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return system_error(errno, "make the state folder " + folder);
+  std::string path = folder + "/lock";
+  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return system_error(errno, "write in the state folder " + folder);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    int code = errno;
+    std::string owner = lock_owner(fd);
+    close(fd);
+    if (code != EWOULDBLOCK) return system_error(code, "lock the state folder " + folder);
+    return error(Errc::conflict, "state folder " + folder + " is in use by another process" + (owner.empty() ? "" : " (" + owner + ")") +
+                                     ": stop it, or choose another folder with --state");
+  }
+  std::string owner = std::to_string(getpid()) + "\n";
+  // The id is only for the message to a second process; on a full disk it may be missing.
+  if (ftruncate(fd, 0) != 0 || pwrite(fd, owner.data(), owner.size(), 0) < 0) return fd;
+  return fd;
+}
+
+// LMDB reports a short write as EIO. What the system says to a longer file tells a full disk from a broken one.
+int write_error(MDB_env* env, int code) {
+  int fd = -1;
+  struct stat info{};
+  if (code != EIO || mdb_env_get_fd(env, &fd) != 0 || fstat(fd, &info) != 0) return code;
+  int room = posix_fallocate(fd, info.st_size, static_cast<off_t>(k_map_room_min));
+  if (room == 0) return ftruncate(fd, info.st_size) == 0 ? code : errno;
+  return room == ENOSPC || room == EDQUOT || room == EFBIG ? room : code;
+}
+
+MDB_val to_val(Bytes bytes) { return {bytes.size(), const_cast<uint8_t*>(bytes.data())}; }
+Bytes from_val(const MDB_val& value) { return {static_cast<const uint8_t*>(value.mv_data), value.mv_size}; }
+
+}  // namespace
+
+class LmdbTransaction final : public StoreTransaction {
+ public:
+  LmdbTransaction(LmdbStore& store, MDB_txn* txn, bool writable) : store_(store), txn_(txn), writable_(writable) { store_.busy_ = true; }
+  LmdbTransaction(const LmdbTransaction&) = delete;
+  LmdbTransaction& operator=(const LmdbTransaction&) = delete;
+  ~LmdbTransaction() override {
+    if (txn_ != nullptr) mdb_txn_abort(txn_);
+    store_.busy_ = false;
+  }
+
+  Result<std::optional<Bytes>> get(const char* table, Bytes key) override {
+    TRY(usable());
+    std::optional<MDB_dbi> handle = find(table);
+    if (!handle) return std::optional<Bytes>();
+    MDB_val k = to_val(key), value{};
+    int rc = mdb_get(txn_, *handle, &k, &value);
+    if (rc == MDB_NOTFOUND) return std::optional<Bytes>();
+    if (rc != 0) return fail(rc, "read");
+    return std::optional<Bytes>(from_val(value));
+  }
+
+  Result<std::optional<Entry>> seek(const char* table, Bytes from) override {
+    return position(table, from, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
+  }
+  Result<std::optional<Entry>> last(const char* table) override { return position(table, {}, MDB_LAST); }
+
+  Status put(const char* table, Bytes key, Bytes value) override {
+    CHECK(writable_ && !key.empty() && key.size() <= k_store_key_size_max);
+    TRY(usable());
+    std::optional<MDB_dbi> handle = find(table);
+    if (!handle) {
+      MDB_dbi made = 0;
+      int rc = mdb_dbi_open(txn_, table, MDB_CREATE, &made);
+      if (rc != 0) return fail(rc, "write");
+      new_tables_.push_back({table, made});
+      handle = made;
+    }
+    MDB_val k = to_val(key), v = to_val(value);
+    int rc = mdb_put(txn_, *handle, &k, &v, 0);
+    if (rc != 0) return fail(rc, "write");
+    return ok;
+  }
+
+  Status erase(const char* table, Bytes key) override {
+    CHECK(writable_);
+    TRY(usable());
+    std::optional<MDB_dbi> handle = find(table);
+    if (!handle) return ok;
+    MDB_val k = to_val(key);
+    int rc = mdb_del(txn_, *handle, &k, nullptr);
+    if (rc != 0 && rc != MDB_NOTFOUND) return fail(rc, "write");
+    return ok;
+  }
+
+  Status commit() override {
+    CHECK(writable_);
+    TRY(usable());
+    int rc = mdb_txn_commit(txn_);
+    txn_ = nullptr;  // LMDB has freed it, whatever came out
+    if (rc != 0) return lmdb_error(write_error(store_.env_, rc), "write the state in " + store_.folder_);
+    // A table's handle outlives the transaction that made it only if that one was committed.
+    store_.tables_.insert(store_.tables_.end(), new_tables_.begin(), new_tables_.end());
+    return ok;
+  }
+
+ private:
+  Status usable() {
+    CHECK(txn_ != nullptr);
+    if (failed_) return error(Errc::io, "transaction on the state in " + store_.folder_ + " failed before");
+    return ok;
+  }
+  Error fail(int code, const char* verb) {
+    failed_ = true;
+    return lmdb_error(code, std::string(verb) + " the state in " + store_.folder_);
+  }
+  std::optional<MDB_dbi> find(const char* table) const {
+    for (const LmdbStore::Table& known : store_.tables_) {
+      if (known.name == table) return known.handle;
+    }
+    for (const LmdbStore::Table& made : new_tables_) {
+      if (made.name == table) return made.handle;
+    }
+    return std::nullopt;
+  }
+  Result<std::optional<Entry>> position(const char* table, Bytes key, MDB_cursor_op op) {
+    TRY(usable());
+    std::optional<MDB_dbi> handle = find(table);
+    if (!handle) return std::optional<Entry>();
+    MDB_cursor* cursor = nullptr;
+    int rc = mdb_cursor_open(txn_, *handle, &cursor);
+    if (rc != 0) return fail(rc, "read");
+    MDB_val k = to_val(key), value{};
+    rc = mdb_cursor_get(cursor, &k, &value, op);
+    mdb_cursor_close(cursor);
+    if (rc == MDB_NOTFOUND) return std::optional<Entry>();
+    if (rc != 0) return fail(rc, "read");
+    return std::optional<Entry>(Entry{from_val(k), from_val(value)});
+  }
+
+  LmdbStore& store_;
+  MDB_txn* txn_;
+  bool writable_;
+  bool failed_ = false;
+  std::vector<LmdbStore::Table> new_tables_;
+};
+
+LmdbStore::LmdbStore(std::string folder, int lock_fd, uint64_t map_size_max)
+    : folder_(std::move(folder)), lock_fd_(lock_fd), map_size_max_(map_size_max) {}
+
+LmdbStore::~LmdbStore() {
+  CHECK(!busy_);
+  if (env_ != nullptr) mdb_env_close(env_);
+  close(lock_fd_);
+}
+
+Result<std::unique_ptr<LmdbStore>> LmdbStore::open(const std::string& folder, const Options& options) {
+  CHECK(options.map_size_max >= k_map_size_min);
+  TRY_ASSIGN(int lock_fd, lock_folder(folder));
+  std::unique_ptr<LmdbStore> store(new LmdbStore(folder, lock_fd, options.map_size_max));
+  if (options.probe) TRY(probe_lmdb_file(folder));
+  TRY(store->open_environment());
+  TRY(store->open_tables());
+  sync_folder(folder);
+  sync_folder(folder + "/..");
+  return store;
+}
+
+Status LmdbStore::open_environment() {
+  std::string doing = "open the state in " + folder_;
+  int rc = mdb_env_create(&env_);
+  if (rc != 0) return lmdb_error(rc, doing);
+  rc = mdb_env_set_maxdbs(env_, k_tables_max);
+  if (rc != 0) return lmdb_error(rc, doing);
+  struct stat info{};
+  uint64_t file_size = stat((folder_ + "/data.mdb").c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+  if (file_size > map_size_max_) {
+    return error(Errc::no_room, "can't " + doing + ": its file of " + std::to_string(file_size >> 20) + " MiB is above the limit of " +
+                                    std::to_string(map_size_max_ >> 20) + " MiB of this machine");
+  }
+  uint64_t size = k_map_size_min;
+  while (size < file_size + k_map_room_min && size < map_size_max_) size *= 2;
+  rc = mdb_env_set_mapsize(env_, static_cast<size_t>(std::min(size, map_size_max_)));
+  if (rc != 0) return lmdb_error(rc, doing);
+  // MDB_NOLOCK: the folder's lock and the one transaction at a time stand in for LMDB's lock file. MDB_NOMEMINIT stays off: old
+  // memory (a key, say) must not reach the disk.
+  rc = mdb_env_open(env_, folder_.c_str(), MDB_NOLOCK, 0600);
+  if (rc != 0) return lmdb_error(rc, doing);
+  return ok;
+}
+
+// Opens the handle of every table that the file has, so that a read transaction never has to.
+Status LmdbStore::open_tables() {
+  std::string doing = "read the state in " + folder_;
+  MDB_txn* txn = nullptr;
+  int rc = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+  if (rc != 0) return lmdb_error(rc, doing);
+  MDB_dbi main_table = 0;
+  MDB_cursor* cursor = nullptr;
+  std::vector<Table> found;
+  rc = mdb_dbi_open(txn, nullptr, 0, &main_table);
+  if (rc == 0) rc = mdb_cursor_open(txn, main_table, &cursor);
+  MDB_val key{}, value{};
+  while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    Table table{std::string(static_cast<const char*>(key.mv_data), key.mv_size), 0};
+    rc = mdb_dbi_open(txn, table.name.c_str(), 0, &table.handle);
+    found.push_back(std::move(table));
+  }
+  if (cursor != nullptr) mdb_cursor_close(cursor);
+  if (rc != MDB_NOTFOUND) {
+    mdb_txn_abort(txn);
+    return lmdb_error(rc, doing);
+  }
+  rc = mdb_txn_commit(txn);  // keeps the handles
+  if (rc != 0) return lmdb_error(rc, doing);
+  tables_ = std::move(found);
+  return ok;
+}
+
+Status LmdbStore::grow_map() {
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  if (mdb_env_info(env_, &info) != 0 || mdb_env_stat(env_, &stat) != 0) return ok;
+  uint64_t used = (static_cast<uint64_t>(info.me_last_pgno) + 1) * stat.ms_psize;
+  uint64_t size = info.me_mapsize;
+  if (size >= map_size_max_ || size - std::min(used, size) >= k_map_room_min) return ok;
+  int rc = mdb_env_set_mapsize(env_, static_cast<size_t>(std::min(size * 2, map_size_max_)));
+  if (rc != 0) return lmdb_error(rc, "map more of the state in " + folder_);
+  return ok;
+}
+
+Result<std::unique_ptr<StoreTransaction>> LmdbStore::begin(bool writable) {
+  CHECK(!busy_);
+  MDB_txn* txn = nullptr;
+  int rc = mdb_txn_begin(env_, nullptr, writable ? 0 : MDB_RDONLY, &txn);
+  if (rc != 0) return lmdb_error(rc, std::string(writable ? "write" : "read") + " the state in " + folder_);
+  return std::unique_ptr<StoreTransaction>(std::make_unique<LmdbTransaction>(*this, txn, writable));
+}
+
+Result<std::unique_ptr<StoreTransaction>> LmdbStore::begin_write() {
+  TRY(grow_map());
+  return begin(true);
+}
+
+Result<std::unique_ptr<StoreTransaction>> LmdbStore::begin_read() { return begin(false); }
+
+}  // namespace millet
