@@ -339,7 +339,6 @@ Status decode(const Value& dict, std::span<Target> targets) {
 }
 
 void encode(std::span<const Source> sources, Writer& out) {
-  out.begin_dict();
   for (const Source& source : sources) {
     switch (source.slot) {
       case Slot::integer: out.key(source.key).integer(*static_cast<const int64_t*>(source.at)); break;
@@ -361,7 +360,6 @@ void encode(std::span<const Source> sources, Writer& out) {
       }
     }
   }
-  out.end();
 }
 
 }  // namespace detail

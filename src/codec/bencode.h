@@ -189,11 +189,19 @@ Result<T> decode(const Value& dict, const Field<T> (&fields)[N]) {
   return message;
 }
 
+// The keys of a message into a dictionary that the caller has begun: for messages with dictionaries inside.
 template <typename T, size_t N>
-void encode(const T& message, const Field<T> (&fields)[N], Writer& out) {
+void encode_fields(const T& message, const Field<T> (&fields)[N], Writer& out) {
   detail::Source sources[N];
   for (size_t i = 0; i < N; ++i) sources[i] = {fields[i].key(), fields[i].slot(), fields[i].at(message)};
   detail::encode(sources, out);
+}
+
+template <typename T, size_t N>
+void encode(const T& message, const Field<T> (&fields)[N], Writer& out) {
+  out.begin_dict();
+  encode_fields(message, fields, out);
+  out.end();
 }
 
 }  // namespace millet::bencode

@@ -89,7 +89,7 @@ PeerId make_peer_id(SecureRandom& random) {
 }
 
 std::array<uint8_t, k_piece_header_size> piece_header(const BlockRange& range) {
-  CHECK(range.length <= k_block_size);
+  CHECK(range.length <= k_block_size_max);
   std::array<uint8_t, k_piece_header_size> out;
   store_be<uint32_t>(out.data(), k_piece_fields_size + range.length);
   out[4] = PieceSlice::k_id;
@@ -250,7 +250,7 @@ Status Reader::check_size() const {
     max = 1 + (piece_count_known_ ? piece_count_ / 8 + (piece_count_ % 8 != 0) : k_bitfield_size_max);
     if (piece_count_known_) min = max;
   } else if (id_ == PieceSlice::k_id) {
-    max = k_piece_fields_size + k_block_size;
+    max = k_piece_fields_size + k_block_size_max;
     min = k_piece_fields_size;
   } else if (id_ == Extended::k_id) {
     max = k_extended_size_max;

@@ -32,13 +32,13 @@
 namespace millet::wire {
 
 inline constexpr size_t k_handshake_size = 68;
-inline constexpr uint32_t k_block_size = 16 * 1024;  // what everybody requests, and the most that we accept in one piece message
+inline constexpr uint32_t k_block_size_max = 16 * 1024;  // what everybody requests, and the most that we accept in one piece message
 // An extension handshake has 100 to 600 bytes in the field; a payment message has less. Larger ones belong to extensions that we do
 // not announce.
 inline constexpr uint32_t k_extended_size_max = 4096;
 // A bitfield for a torrent of 1 Mi pieces (metainfo.h); what bounds it until set_piece_count().
 inline constexpr uint32_t k_bitfield_size_max = 128 * 1024;
-inline constexpr uint32_t k_unknown_size_max = k_block_size;  // a message of an unknown id is skipped; a larger one is garbage
+inline constexpr uint32_t k_unknown_size_max = k_block_size_max;  // a message of an unknown id is skipped; a larger one is garbage
 
 // What a peer says it can do, from the handshake's reserved bits.
 struct Handshake {
@@ -75,7 +75,7 @@ struct Request {
 // Some bytes of a piece message, as they come from the socket: a block arrives as one or more slices, in order, without gaps.
 struct PieceSlice {
   static constexpr uint8_t k_id = 7;
-  BlockRange range;     // the whole block that the message carries; length <= k_block_size
+  BlockRange range;     // the whole block that the message carries; length <= k_block_size_max
   uint32_t offset = 0;  // of these bytes inside the block
   Bytes data;
   bool is_last() const { return offset + data.size() == range.length; }
@@ -122,7 +122,7 @@ const char* name_of(const Message& message);
 // "-MI0100-" and twelve random characters (BEP 20). Digits and letters only: peer ids stand in announce URLs and in logs.
 PeerId make_peer_id(SecureRandom& random);
 
-// A piece message's fixed part; the block's bytes go out behind it from wherever they are. Requires: range.length <= k_block_size.
+// A piece message's fixed part; the block's bytes go out behind it from wherever they are. Requires: range.length <= k_block_size_max.
 inline constexpr size_t k_piece_header_size = 13;
 std::array<uint8_t, k_piece_header_size> piece_header(const BlockRange& range);
 

@@ -177,9 +177,9 @@ static void fields_survive_the_round_trip(void**) {
 
 static void a_block_comes_in_slices_without_being_copied(void**) {
   std::vector<uint8_t> stream;
-  auto header = piece_header({3, 16384, k_block_size});
+  auto header = piece_header({3, 16384, k_block_size_max});
   stream.insert(stream.end(), header.begin(), header.end());
-  for (uint32_t i = 0; i < k_block_size; ++i) stream.push_back(static_cast<uint8_t>(i * 7));
+  for (uint32_t i = 0; i < k_block_size_max; ++i) stream.push_back(static_cast<uint8_t>(i * 7));
   for (size_t step : {size_t{1}, size_t{13}, size_t{1000}, stream.size()}) {
     Reader reader;
     std::vector<uint8_t> block;
@@ -190,11 +190,11 @@ static void a_block_comes_in_slices_without_being_copied(void**) {
       while (*reader.next(message)) {
         auto* slice = std::get_if<PieceSlice>(&message);
         assert_non_null(slice);
-        assert_true(slice->range == (BlockRange{3, 16384, k_block_size}));
+        assert_true(slice->range == (BlockRange{3, 16384, k_block_size_max}));
         assert_int_equal(slice->offset, block.size());
         assert_true(slice->data.data() >= input.data() && slice->data.data() + slice->data.size() <= input.data() + input.size());
         block.insert(block.end(), slice->data.begin(), slice->data.end());
-        assert_true(slice->is_last() == (block.size() == k_block_size));
+        assert_true(slice->is_last() == (block.size() == k_block_size_max));
       }
       assert_true(reader.buffered() <= k_piece_header_size);
     }
