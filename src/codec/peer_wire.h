@@ -36,8 +36,8 @@ inline constexpr uint32_t k_block_size_max = 16 * 1024;  // what everybody reque
 // An extension handshake has 100 to 600 bytes in the field; a payment message has less. Larger ones belong to extensions that we do
 // not announce.
 inline constexpr uint32_t k_extended_size_max = 4096;
-// A bitfield for a torrent of 1 Mi pieces (metainfo.h); what bounds it until set_piece_count().
-inline constexpr uint32_t k_bitfield_size_max = 128 * 1024;
+// A .torrent of 8 MiB (metainfo.h) has room for 419,430 piece hashes, so no bitfield is larger; what bounds it until set_piece_count().
+inline constexpr uint32_t k_bitfield_size_max = 52 * 1024;
 inline constexpr uint32_t k_unknown_size_max = k_block_size_max;  // a message of an unknown id is skipped; a larger one is garbage
 
 // What a peer says it can do, from the handshake's reserved bits.
