@@ -96,9 +96,11 @@ class ByteWriter {
  private:
   template <typename T>
   ByteWriter& number(T value) {
-    uint8_t raw[sizeof(T)];
-    store_be<T>(raw, value);
-    return bytes(raw);
+    // Not by insert(): GCC 12 warns of an overflow there that can't happen.
+    size_t at = out_.size();
+    out_.resize(at + sizeof(T));
+    store_be<T>(out_.data() + at, value);
+    return *this;
   }
   std::vector<uint8_t>& out_;
 };

@@ -22,7 +22,9 @@
 #include "base/result.h"
 #include "store/store.h"
 #include "torrent/layout.h"
+#include "torrent/resume_record.h"
 #include "torrent/layout.h"
+#include "torrent/resume_record.h"
 
 namespace millet {
 
@@ -84,15 +86,10 @@ struct CloseTorrent {
   TorrentHandle torrent;
   bool delete_files;
 };
-// Size and modification time of each file. on_files_checked answers; a missing file has no entry.
+// Size and modification time of each file. on_files_checked answers, in the order of OpenTorrent::files; a missing file is nothing.
 struct CheckFiles {
   Ticket ticket;
   TorrentHandle torrent;
-};
-struct FileState {
-  uint64_t size;
-  int64_t modified_ns;
-  bool operator==(const FileState&) const = default;
 };
 // SHA-1 of a whole piece as it is on disk. on_piece_hashed answers.
 struct HashPiece {
@@ -106,7 +103,8 @@ struct WriteBlock {
   BlockRef block;
   std::vector<uint8_t> data;
 };
-// Makes everything written to the torrent durable and reports the files' states. on_files_checked answers.
+// Makes everything written to the torrent durable, creates its empty files where they are missing, and reports the files' states.
+// on_files_checked answers.
 struct SyncTorrent {
   Ticket ticket;
   TorrentHandle torrent;

@@ -67,7 +67,7 @@ class Node {
   void on_read_failed(Instant now, PeerHandle peer, const BlockRef& block, const Error& reason);
 
   // ---- work ----
-  void on_files_checked(Instant now, Ticket ticket, const Result<std::vector<std::optional<FileState>>>& files);
+  void on_files_checked(Instant now, Ticket ticket, const Result<FileStates>& files);
   void on_piece_hashed(Instant now, Ticket ticket, const Result<Sha1Digest>& digest);
   void on_block_written(Instant now, Ticket ticket, const Status& status);
   void on_signed(Instant now, Ticket ticket, const Signature& signature);
