@@ -10,18 +10,11 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/store_change.h"
 
 namespace millet {
 
 inline constexpr size_t k_store_key_size_max = 256;  // LMDB takes 511
-
-// One change of a batch. A table is named by a short constant string that lives for ever.
-struct StoreChange {
-  const char* table;
-  std::vector<uint8_t> key;                    // 1 to 256 bytes
-  std::optional<std::vector<uint8_t>> value;   // nothing: erase
-};
-using StoreBatch = std::vector<StoreChange>;
 
 class StoreTransaction {
  public:

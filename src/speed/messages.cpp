@@ -1,0 +1,113 @@
+#include "speed/messages.h"
+
+namespace millet::speed {
+namespace {
+
+// Checks beyond the range of a field's type.
+template <typename M>
+const char* fault(const M&) {
+  return nullptr;
+}
+const char* fault(const BidMessage& m) { return (m.flags & ~BidMessage::k_flag_withdraw) != 0 ? "flags" : nullptr; }
+const char* fault(const RateMessage& m) {
+  if (m.kind > static_cast<uint8_t>(RateKind::reserve)) return "kind";
+  return m.kind == static_cast<uint8_t>(RateKind::free) && !m.rate.is_zero() ? "rate" : nullptr;
+}
+const char* fault(const ChannelMessage& m) { return m.slot >= k_slots_max ? "slot" : nullptr; }
+const char* fault(const PayMessage& m) { return m.slot >= k_slots_max ? "slot" : nullptr; }
+const char* fault(const ResumeMessage& m) { return m.slot >= k_slots_max && m.slot != k_slot_unknown ? "slot" : nullptr; }
+const char* fault(const AckMessage& m) {
+  if (m.slot >= k_slots_max) return "slot";
+  if (m.status > static_cast<uint8_t>(AckStatus::closed)) return "status";
+  return m.durable > m.counted ? "durable" : nullptr;
+}
+
+template <typename M>
+Result<Message> decode_as(Bytes body) {
+  Result<M> message = decode_fields<M>(body);
+  if (!message) return error(Errc::protocol, std::string(M::k_name) + ": " + message.error().reason);
+  if (const char* bad = fault(*message)) return error(Errc::protocol, std::string(M::k_name) + ": field " + bad + " is out of range");
+  return Message(*message);
+}
+
+// One entry per message type of the variant, in its order.
+struct Kind {
+  uint8_t type;
+  size_t body_size;
+  Result<Message> (*decode)(Bytes);
+};
+template <typename M>
+constexpr Kind kind_of() {
+  return {M::k_type, k_fields_size<M>, decode_as<M>};
+}
+template <typename... Ms>
+constexpr auto kinds_of(const std::variant<std::monostate, Ms...>*) {
+  return std::array<Kind, sizeof...(Ms)>{kind_of<Ms>()...};
+}
+constexpr auto k_kinds = kinds_of(static_cast<const Message*>(nullptr));
+
+struct Describer {
+  std::string& out;
+  void operator()(const char* name, uint64_t value) const { add(name, std::to_string(value)); }
+  void operator()(const char* name, Amount value) const { add(name, std::to_string(value.in_micro())); }
+  void operator()(const char* name, Rate value) const { add(name, std::to_string(value.in_pico_per_byte())); }
+  void operator()(const char* name, LedgerTime value) const { add(name, std::to_string(value.in_seconds())); }
+  template <size_t N>
+  void operator()(const char* name, const std::array<uint8_t, N>& value) const {
+    add(name, to_hex(Bytes(value).first(4)));
+  }
+  template <typename Tag, size_t N>
+  void operator()(const char* name, const FixedBytes<Tag, N>& value) const {
+    add(name, to_hex(value.bytes().first(4)));
+  }
+  void add(const char* name, const std::string& value) const { out.append(" ").append(name).append("=").append(value); }
+};
+
+}  // namespace
+
+Result<Message> decode(Bytes payload) {
+  if (payload.empty()) return error(Errc::protocol, "btt_speed message without a subtype");
+  if (payload.size() > k_payload_size_max) return error(Errc::protocol, "btt_speed message of more than 4096 bytes");
+  uint8_t type = payload[0];
+  Bytes body = payload.subspan(1);
+  for (const Kind& kind : k_kinds) {
+    if (kind.type != type) continue;
+    // A tree head may follow HELLO: that of the log of a ledger which keeps one.
+    if (type == HelloMessage::k_type && body.size() == kind.body_size + k_tree_head_size) body = body.first(kind.body_size);
+    return kind.decode(body);
+  }
+  return Message(std::monostate{});
+}
+
+std::vector<uint8_t> encode(const Message& message) {
+  std::vector<uint8_t> out;
+  std::visit(
+      [&]<typename M>(const M& m) {
+        if constexpr (std::is_same_v<M, std::monostate>) {
+          CHECK(!"a message to encode has a type");
+        } else {
+          out.resize(1 + k_fields_size<M>);
+          out[0] = M::k_type;
+          store_fields(m, MutBytes(out).subspan(1));
+        }
+      },
+      message);
+  return out;
+}
+
+std::string describe(const Message& message) {
+  std::string out;
+  std::visit(
+      [&]<typename M>(const M& m) {
+        if constexpr (std::is_same_v<M, std::monostate>) {
+          out = "unknown";
+        } else {
+          out = M::k_name;
+          visit_fields(m, Describer{out});
+        }
+      },
+      message);
+  return out;
+}
+
+}  // namespace millet::speed
