@@ -1,0 +1,38 @@
+// The command line of milletd and millet-ledgerd. That of `millet` is in apps/.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/options.h"
+
+namespace millet {
+
+struct DaemonArguments {
+  // A .torrent file or a folder of them, and the folder of their payload (empty: node.data).
+  struct Seed {
+    std::string path;
+    std::string data;
+  };
+  bool help = false;
+  bool version = false;
+  bool print_config = false;
+  std::string config_file;         // empty: the first of k_config_files that exists, or none
+  std::string state;               // state folder; empty: the program's default
+  std::vector<std::string> sets;   // SECTION.OPTION=VALUE
+  std::vector<Seed> seeds;         // milletd only
+};
+
+// Where a configuration is looked for without --config: OpenWrt's place first.
+inline constexpr const char* k_config_files[] = {"/etc/config/millet", "/etc/millet/millet.conf"};
+inline constexpr size_t k_config_bytes_max = 64 * 1024;  // ten times what --print-config writes
+
+// `args` without the program's name. Errors: bad_input; the text names the argument.
+Result<DaemonArguments> parse_daemon_arguments(Program program, std::span<const char* const> args);
+// The help of a program, for --help.
+std::string daemon_usage(Program program);
+
+}  // namespace millet

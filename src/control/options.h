@@ -1,0 +1,54 @@
+// Every option of milletd and millet-ledgerd, declared once: name, type, default, range and one line of help. The configuration file,
+// `--set`, `--print-config` and the control socket's `set` all go through this table. Reads no file: the application hands over the text.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/amount.h"
+#include "base/endpoint.h"
+#include "base/result.h"
+#include "node/config.h"
+
+namespace millet {
+
+// Options of millet-ledgerd.
+struct LedgerdConfig {
+  Endpoint listen;
+  std::string store;  // "lmdb:" in the state folder, or "lmdb:FOLDER"
+};
+
+// The values of all options.
+struct Settings {
+  NodeConfig node;
+  std::string control_socket;  // empty: in the state folder
+  LedgerdConfig ledgerd;
+};
+
+enum class Program : uint8_t { milletd, ledgerd };
+
+// Every option at its default.
+Settings default_settings();
+// Replaces "auto" values by what suits the machine; `memory_mib` of it, 0 if not known. Once, after all options are set.
+void fit_to_machine(Settings& settings, uint64_t memory_mib);
+
+// Sets SECTION.OPTION, read as its type. Errors: not_found (no such option), unsupported (known by name, not built), bad_input; the text
+// names the option, the value and what is allowed.
+Status set_option(Settings& settings, std::string_view name, std::string_view value);
+// The same for the text of `--set`: "SECTION.OPTION=VALUE", of this program. Errors: as set_option.
+Status set_from_argument(Settings& settings, Program program, std::string_view argument);
+// Checks what concerns several options at once. Errors: bad_input.
+Status check_settings(const Settings& settings, Program program);
+
+// The current value as text, as set_option takes it. Requires: the option exists.
+std::string option_value(const Settings& settings, std::string_view name);
+// Takes effect while the program runs. Errors: as set_option for names.
+Result<bool> option_is_live(std::string_view name);
+// "SECTION.OPTION" of every option of the program, in the order of --print-config.
+std::vector<std::string_view> option_names(Program program);
+// All options of a program with help, range and value: a complete configuration file in UCI syntax.
+std::string print_config(const Settings& settings, Program program);
+
+}  // namespace millet
