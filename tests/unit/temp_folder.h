@@ -1,23 +1,22 @@
-// A folder of a test's own below $TMPDIR, removed with everything in it when the object goes.
+// A folder of its own for one test, removed with everything in it when it goes out of scope (a failing assertion leaves it: cmocka jumps).
 #pragma once
 
-#include <cstdlib>
+#include <stdlib.h>
+
 #include <filesystem>
 #include <string>
 
 class TempFolder {
  public:
   TempFolder() {
-    const char* base = std::getenv("TMPDIR");
-    path_ = std::string(base != nullptr ? base : "/tmp") + "/millet-test-XXXXXX";
-    if (mkdtemp(path_.data()) == nullptr) std::abort();
+    char name[] = "/tmp/millet_test_XXXXXX";
+    path_ = mkdtemp(name);
   }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
   ~TempFolder() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
+  TempFolder(const TempFolder&) = delete;
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
 

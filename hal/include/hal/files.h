@@ -43,7 +43,9 @@ class File {
   virtual Result<FileInfo> info() = 0;
 };
 
-enum class OpenMode : uint8_t { read, read_write, create };  // create: read_write, made with its folders where missing
+// create: read_write, made with its folders where missing. Of the root's own path only the last folder is made: where a disk is not
+// mounted, its mount point must not be filled.
+enum class OpenMode : uint8_t { read, read_write, create };
 
 class Files {
  public:
@@ -53,6 +55,13 @@ class Files {
   virtual Result<FileInfo> info(const std::string& root, const std::string& relative) = 0;
   // Removes a file, or a folder that is empty. Errors: not_found, denied, io.
   virtual Status remove(const std::string& root, const std::string& relative) = 0;
+  // Makes the names in a folder durable: those of files and folders that open(create) made there. An empty `relative` is root itself.
+  // Errors: as open; io.
+  virtual Status sync_folder(const std::string& root, const std::string& relative) {
+    static_cast<void>(root);
+    static_cast<void>(relative);
+    return ok;
+  }
   // A whole small file. Errors: not_found, denied, no_room (above size_max), io.
   virtual Result<std::vector<uint8_t>> read_file(const std::string& path, uint64_t size_max) = 0;
   // Names in a folder, sorted by bytes, without "." and "..". Errors: not_found, denied, io.

@@ -1,0 +1,47 @@
+#include "hal/linux/address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+namespace millet::hal {
+
+SocketAddress to_system(const Endpoint& endpoint) {
+  SocketAddress out;
+  Bytes raw = endpoint.address.raw();
+  if (endpoint.address.is_v4()) {
+    sockaddr_in v4 = {};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(endpoint.port);
+    std::memcpy(&v4.sin_addr, raw.data(), raw.size());
+    std::memcpy(&out.storage, &v4, sizeof v4);
+    out.size = sizeof v4;
+    return out;
+  }
+  sockaddr_in6 v6 = {};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(endpoint.port);
+  std::memcpy(&v6.sin6_addr, raw.data(), raw.size());
+  std::memcpy(&out.storage, &v6, sizeof v6);
+  out.size = sizeof v6;
+  return out;
+}
+
+Endpoint from_system(const SocketAddress& address) {
+  if (address.family() == AF_INET) {
+    sockaddr_in v4 = {};
+    std::memcpy(&v4, &address.storage, sizeof v4);
+    std::array<uint8_t, 4> raw{};
+    std::memcpy(raw.data(), &v4.sin_addr, raw.size());
+    return {IpAddress::v4(raw), ntohs(v4.sin_port)};
+  }
+  if (address.family() == AF_INET6) {
+    sockaddr_in6 v6 = {};
+    std::memcpy(&v6, &address.storage, sizeof v6);
+    std::array<uint8_t, 16> raw{};
+    std::memcpy(raw.data(), &v6.sin6_addr, raw.size());
+    return {IpAddress::v6(raw), ntohs(v6.sin6_port)};
+  }
+  return {};
+}
+
+}  // namespace millet::hal

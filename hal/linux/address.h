@@ -1,0 +1,21 @@
+// Between Endpoint and the addresses of the system.
+#pragma once
+
+#include <sys/socket.h>
+
+#include "base/endpoint.h"
+
+namespace millet::hal {
+
+struct SocketAddress {
+  sockaddr_storage storage = {};
+  socklen_t size = sizeof(sockaddr_storage);
+  sockaddr* raw() { return reinterpret_cast<sockaddr*>(&storage); }
+  int family() const { return storage.ss_family; }
+};
+
+SocketAddress to_system(const Endpoint& endpoint);
+// 0.0.0.0:0 for what is not an internet address. Requires: the address came from the system.
+Endpoint from_system(const SocketAddress& address);
+
+}  // namespace millet::hal

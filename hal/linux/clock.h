@@ -1,0 +1,18 @@
+// CLOCK_MONOTONIC and CLOCK_REALTIME.
+#pragma once
+
+#include "hal/clock.h"
+
+namespace millet::hal {
+
+class LinuxClock final : public Clock {
+ public:
+  // Ends the process if the monotonic clock runs backwards: every deadline and the ledger's clock rest on it.
+  Instant now() override;
+  WallTime wall() override;
+
+ private:
+  Instant last_;
+};
+
+}  // namespace millet::hal

@@ -1,0 +1,53 @@
+// Worker threads. Each queue has its own, started with its first job and kept: a queue that is never used costs nothing.
+#pragma once
+
+#include <uv.h>
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "hal/executor.h"
+
+namespace millet::hal {
+
+class LinuxExecutor final : public Executor {
+ public:
+  // `compute_threads`: hashing and signatures; the others are fixed (threads_of). Requires: the loop outlives it.
+  LinuxExecutor(uv_loop_t* loop, int compute_threads);
+  // Requires: stop() was called and has_stuck_job() is false.
+  ~LinuxExecutor() override;
+  LinuxExecutor(const LinuxExecutor&) = delete;
+
+  void submit(Queue queue, std::unique_ptr<Job> job) override;
+  // Starts no more jobs, waits for those that run, drops the others; no done() follows. Closes its handle on the loop. A name server that
+  // does not answer is waited for no longer than a second.
+  void stop();
+  // After stop(): a job still runs that nobody can hurry. The process has to end by _exit().
+  bool has_stuck_job() const { return stuck_; }
+
+ private:
+  struct Lane {
+    LinuxExecutor* owner = nullptr;
+    std::deque<std::unique_ptr<Job>> waiting;
+    std::vector<uv_thread_t> threads;
+    int threads_max = 1;
+    int idle = 0;
+    int running = 0;  // jobs
+    uv_cond_t wake;
+  };
+  static void work(void* lane);
+  static void on_finished(uv_async_t* async);
+  void start_thread(Lane& lane);
+
+  uv_mutex_t mutex_;  // guards everything below but async_
+  std::array<Lane, k_queue_count> lanes_;
+  std::vector<std::unique_ptr<Job>> finished_;
+  uv_cond_t resolved_;
+  bool stopping_ = false;
+  bool stuck_ = false;
+  uv_async_t async_;
+};
+
+}  // namespace millet::hal

@@ -1,0 +1,64 @@
+#include "hal/linux/loop.h"
+
+#include <signal.h>
+
+#include "base/check.h"
+
+namespace millet::hal {
+
+LinuxLoop::LinuxLoop(Clock& clock) : clock_(clock) {
+  CHECK(uv_loop_init(&loop_) == 0);
+  CHECK(uv_timer_init(&loop_, &timer_) == 0);
+  CHECK(uv_signal_init(&loop_, &terminate_) == 0);
+  CHECK(uv_signal_init(&loop_, &interrupt_) == 0);
+  timer_.data = terminate_.data = interrupt_.data = this;
+  CHECK(uv_signal_start(&terminate_, on_signal, SIGTERM) == 0);
+  CHECK(uv_signal_start(&interrupt_, on_signal, SIGINT) == 0);
+}
+
+LinuxLoop::~LinuxLoop() {
+  close();
+  CHECK(uv_loop_close(&loop_) == 0);
+}
+
+void LinuxLoop::arm(Instant when) {
+  if (when == armed_) return;
+  armed_ = when;
+  if (when.is_never()) {
+    uv_timer_stop(&timer_);
+    return;
+  }
+  // The timer counts whole milliseconds from the loop's idea of now: bring that up to date, and never ring early.
+  uv_update_time(&loop_);
+  Duration left = when - clock_.now();
+  uint64_t wait_ms = left <= Duration() ? 0 : static_cast<uint64_t>((left.in_us() + 999) / 1000);
+  CHECK(uv_timer_start(&timer_, on_timer, wait_ms, 0) == 0);
+}
+
+void LinuxLoop::on_timer(uv_timer_t* timer) {
+  LinuxLoop& self = *static_cast<LinuxLoop*>(timer->data);
+  self.armed_ = Instant::never();
+  if (self.events_ != nullptr) self.events_->on_timer();
+}
+
+void LinuxLoop::on_signal(uv_signal_t* signal, int) {
+  LinuxLoop& self = *static_cast<LinuxLoop*>(signal->data);
+  if (self.events_ != nullptr) self.events_->on_shutdown();
+}
+
+void LinuxLoop::stop() { uv_stop(&loop_); }
+
+void LinuxLoop::run() { uv_run(&loop_, UV_RUN_DEFAULT); }
+
+void LinuxLoop::close() {
+  if (closed_) return;
+  closed_ = true;
+  uv_close(reinterpret_cast<uv_handle_t*>(&timer_), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&terminate_), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&interrupt_), nullptr);
+  // A stop() that came too late for run() ends the first turn here.
+  while (uv_run(&loop_, UV_RUN_DEFAULT) != 0) {
+  }
+}
+
+}  // namespace millet::hal
