@@ -212,7 +212,8 @@ void parse_trackers(const RootFields& root, Metainfo& out) {
 
 Status check_metainfo_size(uint64_t size) {
   if (size <= k_metainfo_size_max) return ok;
-  return error(Errc::no_room, "has " + std::to_string(size) + " bytes; a .torrent of more than " + std::to_string(k_metainfo_size_max) + " is refused");
+  std::string rule = "a .torrent of more than " + std::to_string(k_metainfo_size_max) + " is refused";
+  return error(Errc::no_room, "has " + std::to_string(size) + " bytes; " + rule);
 }
 
 Status check_path_component(std::string_view component) {

@@ -54,7 +54,8 @@ template <size_t AddressSize>
 Status add_compact(Bytes raw, const char* key, std::vector<Endpoint>& peers) {
   constexpr size_t k_entry = AddressSize + 2;
   if (raw.size() % k_entry != 0) {
-    return error(Errc::bad_input, "'" + std::string(key) + "' has " + std::to_string(raw.size()) + " bytes, no multiple of " + std::to_string(k_entry));
+    std::string wrong = "' has " + std::to_string(raw.size()) + " bytes, no multiple of " + std::to_string(k_entry);
+    return error(Errc::bad_input, "'" + std::string(key) + wrong);
   }
   ByteReader in(raw);
   while (in.left() > 0) {
