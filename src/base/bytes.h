@@ -88,7 +88,10 @@ class ByteWriter {
   ByteWriter& u32(uint32_t value) { return number(value); }
   ByteWriter& u64(uint64_t value) { return number(value); }
   ByteWriter& bytes(Bytes value) {
-    out_.insert(out_.end(), value.begin(), value.end());
+    // Not insert(): GCC 12 warns of overflows in it that can't happen.
+    size_t at = out_.size();
+    out_.resize(at + value.size());
+    if (!value.empty()) std::memcpy(out_.data() + at, value.data(), value.size());
     return *this;
   }
   ByteWriter& text(std::string_view value) { return bytes(as_bytes(value)); }

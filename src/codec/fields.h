@@ -8,8 +8,8 @@
 //     static constexpr auto k_fields = std::make_tuple(field("key", &Example::key), field("amount", &Example::amount));
 //   };
 //
-// Field types: uint8_t to uint64_t, Amount (at most the supply), Rate (at most its maximum), LedgerTime, FixedBytes, std::array of bytes.
-// Not for messages of variable size.
+// Field types: uint8_t to uint64_t, Amount (at most the supply), Rate (at most its maximum), LedgerTime, FixedBytes, std::array of bytes,
+// and other messages. Not for messages of variable size.
 #pragma once
 
 #include <tuple>
@@ -97,11 +97,38 @@ template <typename Message, typename T>
 constexpr size_t field_size(const Field<Message, T>&) {
   return FieldCodec<T>::k_size;
 }
+template <typename Message, typename T>
+void store_field(const Field<Message, T>& f, const Message& message, uint8_t*& to) {
+  FieldCodec<T>::store(to, message.*(f.member));
+  to += FieldCodec<T>::k_size;
+}
+// `bad` becomes the name of the first field that is out of range.
+template <typename Message, typename T>
+void load_field(const Field<Message, T>& f, Message& message, const uint8_t*& from, const char*& bad) {
+  if (!FieldCodec<T>::load(from, message.*(f.member)) && bad == nullptr) bad = f.name;
+  from += FieldCodec<T>::k_size;
+}
+
+// A message: its fields in order; also as a field of another message.
+template <typename T>
+  requires requires { T::k_fields; }
+struct FieldCodec<T> {
+  static constexpr size_t k_size = std::apply([](const auto&... fields) { return (size_t{0} + ... + field_size(fields)); }, T::k_fields);
+  static void store(uint8_t* to, const T& value) {
+    std::apply([&](const auto&... fields) { (store_field(fields, value, to), ...); }, T::k_fields);
+  }
+  // The name of the first field that is out of range; null if all are good.
+  static const char* load_named(const uint8_t* from, T& value) {
+    const char* bad = nullptr;
+    std::apply([&](const auto&... fields) { (load_field(fields, value, from, bad), ...); }, T::k_fields);
+    return bad;
+  }
+  static bool load(const uint8_t* from, T& value) { return load_named(from, value) == nullptr; }
+};
 
 // Bytes that the fields of a message take.
 template <typename Message>
-inline constexpr size_t k_fields_size =
-    std::apply([](const auto&... fields) { return (size_t{0} + ... + field_size(fields)); }, Message::k_fields);
+inline constexpr size_t k_fields_size = FieldCodec<Message>::k_size;
 
 // Calls visit(name, value) for every field, in order.
 template <typename Message, typename Visitor>
@@ -113,43 +140,40 @@ void visit_fields(const Message& message, Visitor&& visit) {
 template <typename Message>
 void store_fields(const Message& message, MutBytes out) {
   CHECK(out.size() == k_fields_size<Message>);
-  uint8_t* to = out.data();
-  visit_fields(message, [&]<typename T>(const char*, const T& value) {
-    FieldCodec<T>::store(to, value);
-    to += FieldCodec<T>::k_size;
-  });
+  FieldCodec<Message>::store(out.data(), message);
 }
 
 template <typename Message>
 std::array<uint8_t, k_fields_size<Message>> encode_fields(const Message& message) {
   std::array<uint8_t, k_fields_size<Message>> out;
-  store_fields(message, out);
+  FieldCodec<Message>::store(out.data(), message);
   return out;
-}
-
-template <typename Message, typename T>
-bool load_field(const Field<Message, T>& f, Message& message, const uint8_t*& from) {
-  bool good = FieldCodec<T>::load(from, message.*(f.member));
-  from += FieldCodec<T>::k_size;
-  return good;
 }
 
 // Errors: bad_input if the size is wrong or an amount or rate is out of range.
 template <typename Message>
 Result<Message> decode_fields(Bytes bytes) {
   if (bytes.size() != k_fields_size<Message>) {
-    return error(Errc::bad_input, "message of " + std::to_string(bytes.size()) + " bytes, expected " +
-                                      std::to_string(k_fields_size<Message>));
+    return error(Errc::bad_input,
+                 "message of " + std::to_string(bytes.size()) + " bytes, expected " + std::to_string(k_fields_size<Message>));
   }
   Message message{};
-  const uint8_t* from = bytes.data();
-  const char* bad = nullptr;
-  auto load = [&](const auto& f) {
-    if (!load_field(f, message, from) && bad == nullptr) bad = f.name;
-  };
-  std::apply([&](const auto&... fields) { (load(fields), ...); }, Message::k_fields);
+  const char* bad = FieldCodec<Message>::load_named(bytes.data(), message);
   if (bad != nullptr) return error(Errc::bad_input, std::string("field ") + bad + " is out of range");
   return message;
+}
+
+// The message within a longer one of variable size.
+template <typename Message>
+void append_fields(std::vector<uint8_t>& out, const Message& message) {
+  size_t at = out.size();
+  out.resize(at + k_fields_size<Message>);
+  FieldCodec<Message>::store(out.data() + at, message);
+}
+// Errors: bad_input if bytes are missing or a field is out of range.
+template <typename Message>
+Result<Message> take_fields(ByteReader& in) {
+  return decode_fields<Message>(in.take(k_fields_size<Message>));
 }
 
 // What a signature of the message covers: the domain tag, then the fields.
@@ -158,7 +182,7 @@ std::array<uint8_t, 8 + k_fields_size<Message>> preimage(const Message& message)
   static_assert(Message::k_tag.size() == 8, "a domain tag has 8 bytes");
   std::array<uint8_t, 8 + k_fields_size<Message>> out;
   std::memcpy(out.data(), Message::k_tag.data(), 8);
-  store_fields(message, MutBytes(out).subspan(8));
+  FieldCodec<Message>::store(out.data() + 8, message);
   return out;
 }
 

@@ -45,6 +45,8 @@ bool verify(const PublicKey& key, Bytes message, const Signature& signature) {
   return crypto_sign_verify_detached(signature.raw.data(), message.data(), message.size(), key.raw.data()) == 0;
 }
 
+bool is_public_key(const PublicKey& key) { return crypto_core_ed25519_is_valid_point(key.raw.data()) == 1; }
+
 void wipe(MutBytes secret) { sodium_memzero(secret.data(), secret.size()); }
 
 bool equal_secret(Bytes a, Bytes b) { return a.size() == b.size() && (a.empty() || sodium_memcmp(a.data(), b.data(), a.size()) == 0); }

@@ -33,6 +33,8 @@ class SigningKey {
 };
 
 bool verify(const PublicKey& key, Bytes message, const Signature& signature);
+// False for what no signing key has: not a point, of small order, outside the main group. Takes as long as a signature.
+bool is_public_key(const PublicKey& key);
 
 // Overwrites memory that held a secret; not optimised away.
 void wipe(MutBytes secret);

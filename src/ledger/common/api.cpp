@@ -1,0 +1,210 @@
+#include "ledger/common/api.h"
+
+namespace millet {
+namespace {
+
+constexpr std::string_view k_query_tag = "BTT1QURY";
+constexpr size_t k_signature_size = Signature::k_size;
+
+void append_body(std::vector<uint8_t>& out, const QueryRequest& request) {
+  ByteWriter writer(out);
+  writer.u8(k_ledger_api_version).bytes(request.nonce).bytes(request.key.bytes()).u64(request.valid_until.in_seconds());
+  writer.u8(static_cast<uint8_t>(request.queries.size()));
+  for (const Query& query : request.queries) {
+    std::visit(
+        [&](const auto& q) {
+          out.push_back(q.k_kind);
+          append_fields(out, q);
+        },
+        query);
+  }
+}
+
+template <size_t I = 0>
+Result<Query> take_query(uint8_t kind, ByteReader& in) {
+  if constexpr (I == std::variant_size_v<Query>) {
+    return error(Errc::bad_input, "query of unknown kind " + std::to_string(kind));
+  } else {
+    using Q = std::variant_alternative_t<I, Query>;
+    if (kind != Q::k_kind) return take_query<I + 1>(kind, in);
+    TRY_ASSIGN(Q query, take_fields<Q>(in));
+    return Query(query);
+  }
+}
+
+// The version of a request or reply, and its count of items.
+Status check_version(uint8_t version) {
+  if (version == k_ledger_api_version) return ok;
+  return error(Errc::bad_input, "version " + std::to_string(version) + " of the ledger's protocol is not known");
+}
+Status check_count(size_t count, size_t count_max) {
+  if (count == 0) return error(Errc::bad_input, "nothing is asked");
+  if (count > count_max) return error(Errc::no_room, std::to_string(count) + " items are above the limit of " + std::to_string(count_max));
+  return ok;
+}
+
+template <typename Body>
+void append_result_body(std::vector<uint8_t>& out, const Body& body) {
+  append_fields(out, body);
+}
+void append_result_body(std::vector<uint8_t>&, const std::monostate&) {}
+void append_result_body(std::vector<uint8_t>& out, const ClosedPage& page) {
+  CHECK(page.channels.size() <= k_closed_page_max);
+  out.push_back(page.more ? 1 : 0);
+  out.push_back(static_cast<uint8_t>(page.channels.size()));
+  for (const ChannelState& channel : page.channels) append_fields(out, channel);
+}
+
+Result<ClosedPage> take_closed_page(ByteReader& in) {
+  ClosedPage page;
+  uint8_t more = in.u8();
+  size_t count = in.u8();
+  if (!in.ok() || more > 1 || count > k_closed_page_max) return error(Errc::bad_input, "closed feed is malformed");
+  page.more = more == 1;
+  for (size_t i = 0; i < count; ++i) {
+    TRY_ASSIGN(ChannelState channel, take_fields<ChannelState>(in));
+    page.channels.push_back(channel);
+  }
+  return page;
+}
+
+template <typename Body>
+Status take_result_body(ByteReader& in, QueryResult& result) {
+  TRY_ASSIGN(Body body, take_fields<Body>(in));
+  result.body = body;
+  return ok;
+}
+
+Result<QueryResult> take_query_result(ByteReader& in) {
+  QueryResult result;
+  result.kind = in.u8();
+  result.code = static_cast<LedgerCode>(in.u16());
+  if (!in.ok()) return error(Errc::bad_input, "result of a query is missing");
+  if (result.code != LedgerCode::done) return result;
+  switch (result.kind) {
+    case LedgerParams::k_kind: TRY(take_result_body<LedgerParams>(in, result)); return result;
+    case Balance::k_kind: TRY(take_result_body<Balance>(in, result)); return result;
+    case ChannelState::k_kind: TRY(take_result_body<ChannelState>(in, result)); return result;
+    case FaucetChallenge::k_kind: TRY(take_result_body<FaucetChallenge>(in, result)); return result;
+    case ClosedPage::k_kind: {
+      TRY_ASSIGN(result.body, take_closed_page(in));
+      return result;
+    }
+    default: return error(Errc::bad_input, "result of unknown kind " + std::to_string(result.kind));
+  }
+}
+
+}  // namespace
+
+std::vector<uint8_t> encode_request(const OperationRequest& request) {
+  CHECK(!request.operations.empty() && request.operations.size() <= k_operations_max);
+  std::vector<uint8_t> out;
+  ByteWriter(out).u8(k_ledger_api_version).bytes(request.nonce).u8(static_cast<uint8_t>(request.operations.size()));
+  for (const Operation& operation : request.operations) append_operation(out, operation);
+  return out;
+}
+
+std::vector<uint8_t> encode_request(const QueryRequest& request) {
+  CHECK(!request.queries.empty() && request.queries.size() <= k_queries_max);
+  std::vector<uint8_t> out;
+  append_body(out, request);
+  ByteWriter(out).bytes(request.signature.bytes());
+  return out;
+}
+
+std::vector<uint8_t> query_preimage(const QueryRequest& request, const LedgerId& ledger) {
+  std::vector<uint8_t> out;
+  ByteWriter(out).text(k_query_tag).bytes(ledger.bytes());
+  append_body(out, request);
+  return out;
+}
+
+Result<OperationRequest> decode_operation_request(Bytes body) {
+  ByteReader in(body);
+  TRY(check_version(in.u8()));
+  OperationRequest request;
+  request.nonce = in.array<16>();
+  size_t count = in.u8();
+  TRY(check_count(count, k_operations_max));
+  for (size_t i = 0; i < count; ++i) {
+    TRY_ASSIGN(Operation operation, take_operation(in));
+    request.operations.push_back(std::move(operation));
+  }
+  if (!in.done()) return error(Errc::bad_input, "bytes follow the last operation");
+  return request;
+}
+
+Result<QueryRequest> decode_query_request(Bytes body) {
+  ByteReader in(body);
+  TRY(check_version(in.u8()));
+  QueryRequest request;
+  request.nonce = in.array<16>();
+  request.key.raw = in.array<32>();
+  request.valid_until = LedgerTime::from_seconds(in.u64());
+  size_t count = in.u8();
+  TRY(check_count(count, k_queries_max));
+  for (size_t i = 0; i < count; ++i) {
+    uint8_t kind = in.u8();
+    TRY_ASSIGN(Query query, take_query(kind, in));
+    request.queries.push_back(query);
+  }
+  request.signature.raw = in.array<k_signature_size>();
+  if (!in.done()) return error(Errc::bad_input, "request has the wrong size");
+  return request;
+}
+
+std::vector<uint8_t> encode_reply(const Reply& reply) {
+  CHECK(reply.operations.empty() || reply.queries.empty());
+  CHECK(reply.head.count == reply.operations.size() + reply.queries.size());
+  std::vector<uint8_t> out;
+  append_fields(out, reply.head);
+  for (const OperationResult& result : reply.operations) append_fields(out, result);
+  for (const QueryResult& result : reply.queries) {
+    CHECK((result.code == LedgerCode::done) != std::holds_alternative<std::monostate>(result.body));
+    ByteWriter(out).u8(result.kind).u16(static_cast<uint16_t>(result.code));
+    std::visit([&](const auto& body) { append_result_body(out, body); }, result.body);
+  }
+  CHECK(out.size() + k_signature_size <= k_reply_size_max);
+  return out;
+}
+
+std::vector<uint8_t> reply_preimage(Bytes unsigned_reply) {
+  std::vector<uint8_t> out;
+  out.reserve(k_reply_tag.size() + unsigned_reply.size());
+  ByteWriter(out).text(k_reply_tag).bytes(unsigned_reply);
+  return out;
+}
+
+Result<SealedReply> split_reply(Bytes body) {
+  if (body.size() < k_fields_size<ReplyHead> + k_signature_size || body.size() > k_reply_size_max) {
+    return error(Errc::bad_input, "reply of " + std::to_string(body.size()) + " bytes is none of a ledger's");
+  }
+  size_t content_size = body.size() - k_signature_size;
+  return SealedReply{body.first(content_size), Signature::from_bytes(body.subspan(content_size))};
+}
+
+Result<ReplyHead> decode_reply_head(Bytes content) {
+  ByteReader in(content);
+  TRY_ASSIGN(ReplyHead head, take_fields<ReplyHead>(in));
+  TRY(check_version(head.version));
+  return head;
+}
+
+Result<Reply> decode_reply(Bytes content, ReplyKind kind) {
+  Reply reply;
+  TRY_ASSIGN(reply.head, decode_reply_head(content));
+  ByteReader in(content.subspan(k_fields_size<ReplyHead>));
+  for (size_t i = 0; i < reply.head.count; ++i) {
+    if (kind == ReplyKind::operations) {
+      TRY_ASSIGN(OperationResult result, take_fields<OperationResult>(in));
+      reply.operations.push_back(result);
+    } else {
+      TRY_ASSIGN(QueryResult result, take_query_result(in));
+      reply.queries.push_back(std::move(result));
+    }
+  }
+  if (!in.done()) return error(Errc::bad_input, "bytes follow the last result");
+  return reply;
+}
+
+}  // namespace millet

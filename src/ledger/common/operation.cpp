@@ -1,0 +1,53 @@
+#include "ledger/common/operation.h"
+
+namespace millet {
+namespace {
+
+const PublicKey& signer(const OpenOperation& op) { return op.statement.payer; }
+const PublicKey& signer(const CloseOperation& op) { return op.payee; }
+const PublicKey& signer(const ClaimOperation& op) { return op.payee; }
+const PublicKey& signer(const TransferOperation& op) { return op.statement.from; }
+const PublicKey& signer(const FaucetOperation& op) { return op.statement.key; }
+
+template <size_t I = 0>
+Result<Operation> take_of_kind(uint8_t kind, ByteReader& in) {
+  if constexpr (I == std::variant_size_v<Operation>) {
+    return error(Errc::bad_input, "operation of unknown kind " + std::to_string(kind));
+  } else {
+    using Op = std::variant_alternative_t<I, Operation>;
+    if (kind != Op::k_kind) return take_of_kind<I + 1>(kind, in);
+    auto op = take_fields<Op>(in);
+    if (!op) return std::move(op).error().in(Op::k_name);
+    return Operation(std::move(*op));
+  }
+}
+
+}  // namespace
+
+OperationId operation_id(const Operation& operation) {
+  return std::visit([](const auto& op) { return statement_id(op.statement); }, operation);
+}
+
+const PublicKey& operation_signer(const Operation& operation) {
+  return std::visit([](const auto& op) -> const PublicKey& { return signer(op); }, operation);
+}
+
+const LedgerId& operation_ledger(const Operation& operation) {
+  return std::visit([](const auto& op) -> const LedgerId& { return op.statement.ledger; }, operation);
+}
+
+const char* operation_name(const Operation& operation) {
+  return std::visit([](const auto& op) { return std::remove_cvref_t<decltype(op)>::k_name; }, operation);
+}
+
+void append_operation(std::vector<uint8_t>& out, const Operation& operation) {
+  std::visit([&](const auto& op) { append_operation(out, op); }, operation);
+}
+
+Result<Operation> take_operation(ByteReader& in) {
+  uint8_t kind = in.u8();
+  if (!in.ok()) return error(Errc::bad_input, "operation is missing");
+  return take_of_kind(kind, in);
+}
+
+}  // namespace millet

@@ -1,0 +1,209 @@
+// The operations of the private ledger, each declared once. A client signs and sends the first group; the ledger itself makes the second.
+// On the wire and in the log an operation is its kind in one byte, then its fields. An operation's id is BLAKE2b-256 of the bytes that its
+// account signed; the ledger executes one id at most once.
+//
+//   kind             fields after the kind byte                                                                     bytes
+//    1 OPEN          terms[136] signature[64]                                                                       200
+//    2 CLOSE         statement[80] payer[32] payee[32] payer_signature[64] signature[64]                            272
+//    3 CLAIM         as CLOSE                                                                                       272
+//    4 TRANSFER      ledger[32] from[32] to[32] amount u64 nonce[16] valid_until u64 memo_hash[32] signature[64]    224
+//    5 FAUCET        ledger[32] key[32] epoch u64 memory_nonce u64 hashcash_nonce u64 valid_until u64 signature[64] 160
+//   16 GENESIS       key[32] time u64 (account[32] amount u64) x 10                                                 440
+//   17 EXPIRE        ledger[32] channel[32]                                                                          64
+//   18 EXTEND        ledger[32] from u64 to u64                                                                      48
+//
+// The keys in CLOSE and CLAIM are not signed: they let the signatures be checked before the channel is looked up, and must be the channel's.
+#pragma once
+
+#include <variant>
+
+#include "codec/signed.h"
+#include "crypto/hash.h"
+
+namespace millet {
+
+struct OpenOperation {
+  static constexpr uint8_t k_kind = 1;
+  static constexpr const char* k_name = "open";
+  ChannelTerms statement;
+  Signature signature;  // by the payer
+  static constexpr auto k_fields =
+      std::make_tuple(field("terms", &OpenOperation::statement), field("signature", &OpenOperation::signature));
+  bool operator==(const OpenOperation&) const = default;
+};
+
+struct CloseOperation {
+  static constexpr uint8_t k_kind = 2;
+  static constexpr const char* k_name = "close";
+  CloseStatement statement;
+  PublicKey payer;
+  PublicKey payee;
+  Signature payer_signature;  // over PAY with the same seq and cum; zeros if cum is zero: nothing was paid, everything goes back
+  Signature signature;        // by the payee
+  static constexpr auto k_fields =
+      std::make_tuple(field("statement", &CloseOperation::statement), field("payer", &CloseOperation::payer),
+                      field("payee", &CloseOperation::payee), field("payer_signature", &CloseOperation::payer_signature),
+                      field("signature", &CloseOperation::signature));
+  bool operator==(const CloseOperation&) const = default;
+};
+
+struct ClaimOperation {
+  static constexpr uint8_t k_kind = 3;
+  static constexpr const char* k_name = "claim";
+  ClaimStatement statement;
+  PublicKey payer;
+  PublicKey payee;
+  Signature payer_signature;  // over PAY with the same seq and cum
+  Signature signature;        // by the payee
+  static constexpr auto k_fields =
+      std::make_tuple(field("statement", &ClaimOperation::statement), field("payer", &ClaimOperation::payer),
+                      field("payee", &ClaimOperation::payee), field("payer_signature", &ClaimOperation::payer_signature),
+                      field("signature", &ClaimOperation::signature));
+  bool operator==(const ClaimOperation&) const = default;
+};
+
+struct TransferStatement {
+  static constexpr std::string_view k_tag = "BTT1XFER";
+  LedgerId ledger;
+  PublicKey from;
+  PublicKey to;
+  Amount amount;
+  std::array<uint8_t, 16> nonce{};
+  LedgerTime valid_until;
+  std::array<uint8_t, 32> memo_hash{};  // of a text that only the two parties know; zeros: none
+  static constexpr auto k_fields =
+      std::make_tuple(field("ledger", &TransferStatement::ledger), field("from", &TransferStatement::from), field("to", &TransferStatement::to),
+                      field("amount", &TransferStatement::amount), field("nonce", &TransferStatement::nonce),
+                      field("valid_until", &TransferStatement::valid_until), field("memo_hash", &TransferStatement::memo_hash));
+  bool operator==(const TransferStatement&) const = default;
+};
+
+struct TransferOperation {
+  static constexpr uint8_t k_kind = 4;
+  static constexpr const char* k_name = "transfer";
+  TransferStatement statement;
+  Signature signature;  // by `from`
+  static constexpr auto k_fields =
+      std::make_tuple(field("statement", &TransferOperation::statement), field("signature", &TransferOperation::signature));
+  bool operator==(const TransferOperation&) const = default;
+};
+
+struct FaucetStatement {
+  static constexpr std::string_view k_tag = "BTT1FAUC";
+  LedgerId ledger;
+  PublicKey key;
+  uint64_t epoch = 0;
+  uint64_t memory_nonce = 0;
+  uint64_t hashcash_nonce = 0;
+  LedgerTime valid_until;
+  static constexpr auto k_fields = std::make_tuple(
+      field("ledger", &FaucetStatement::ledger), field("key", &FaucetStatement::key), field("epoch", &FaucetStatement::epoch),
+      field("memory_nonce", &FaucetStatement::memory_nonce), field("hashcash_nonce", &FaucetStatement::hashcash_nonce),
+      field("valid_until", &FaucetStatement::valid_until));
+  bool operator==(const FaucetStatement&) const = default;
+};
+
+struct FaucetOperation {
+  static constexpr uint8_t k_kind = 5;
+  static constexpr const char* k_name = "faucet";
+  FaucetStatement statement;
+  Signature signature;  // by `key`
+  static constexpr auto k_fields =
+      std::make_tuple(field("statement", &FaucetOperation::statement), field("signature", &FaucetOperation::signature));
+  bool operator==(const FaucetOperation&) const = default;
+};
+
+// An account that exists from the start, and what it holds then.
+struct GenesisAccount {
+  PublicKey account;
+  Amount amount;
+  static constexpr auto k_fields = std::make_tuple(field("account", &GenesisAccount::account), field("amount", &GenesisAccount::amount));
+  bool operator==(const GenesisAccount&) const = default;
+};
+inline constexpr size_t k_genesis_accounts = 10;
+
+template <>
+struct FieldCodec<std::array<GenesisAccount, k_genesis_accounts>> {
+  using Accounts = std::array<GenesisAccount, k_genesis_accounts>;
+  static constexpr size_t k_size = k_genesis_accounts * k_fields_size<GenesisAccount>;
+  static void store(uint8_t* to, const Accounts& value) {
+    for (size_t i = 0; i < value.size(); ++i) FieldCodec<GenesisAccount>::store(to + i * k_fields_size<GenesisAccount>, value[i]);
+  }
+  static bool load(const uint8_t* from, Accounts& value) {
+    bool good = true;
+    for (size_t i = 0; i < value.size(); ++i) good = FieldCodec<GenesisAccount>::load(from + i * k_fields_size<GenesisAccount>, value[i]) && good;
+    return good;
+  }
+};
+
+// The first record of a ledger. The ledger id is its operation id.
+struct GenesisOperation {
+  static constexpr uint8_t k_kind = 16;
+  static constexpr const char* k_name = "genesis";
+  static constexpr std::string_view k_tag = "BTT1GENE";
+  PublicKey key;  // of the ledger
+  LedgerTime time;
+  std::array<GenesisAccount, k_genesis_accounts> accounts;
+  static constexpr auto k_fields = std::make_tuple(field("key", &GenesisOperation::key), field("time", &GenesisOperation::time),
+                                                   field("accounts", &GenesisOperation::accounts));
+  bool operator==(const GenesisOperation&) const = default;
+};
+
+// A channel's time is up: what was not claimed goes back to the payer.
+struct ExpireOperation {
+  static constexpr uint8_t k_kind = 17;
+  static constexpr const char* k_name = "expire";
+  static constexpr std::string_view k_tag = "BTT1EXPR";
+  LedgerId ledger;
+  ChannelId channel;
+  static constexpr auto k_fields = std::make_tuple(field("ledger", &ExpireOperation::ledger), field("channel", &ExpireOperation::channel));
+  bool operator==(const ExpireOperation&) const = default;
+};
+
+// The ledger was out from `from` to `to`: every channel that is open lives longer by that.
+struct ExtendOperation {
+  static constexpr uint8_t k_kind = 18;
+  static constexpr const char* k_name = "extend";
+  static constexpr std::string_view k_tag = "BTT1EXTD";
+  LedgerId ledger;
+  LedgerTime from;
+  LedgerTime to;
+  static constexpr auto k_fields = std::make_tuple(field("ledger", &ExtendOperation::ledger), field("from", &ExtendOperation::from),
+                                                   field("to", &ExtendOperation::to));
+  bool operator==(const ExtendOperation&) const = default;
+};
+
+static_assert(k_fields_size<OpenOperation> == 200);
+static_assert(k_fields_size<CloseOperation> == 272);
+static_assert(k_fields_size<ClaimOperation> == 272);
+static_assert(k_fields_size<TransferOperation> == 224);
+static_assert(k_fields_size<FaucetOperation> == 160);
+static_assert(k_fields_size<GenesisOperation> == 440);
+
+// What a client may send.
+using Operation = std::variant<OpenOperation, CloseOperation, ClaimOperation, TransferOperation, FaucetOperation>;
+
+// The id of what an account signed.
+template <typename Statement>
+OperationId statement_id(const Statement& statement) {
+  return OperationId{blake2b_256(preimage(statement))};
+}
+inline ChannelId channel_id(const ChannelTerms& terms) { return ChannelId{blake2b_256(preimage(terms))}; }
+
+OperationId operation_id(const Operation& operation);
+// The account that signs: payer, payee, sender or receiver of a grant.
+const PublicKey& operation_signer(const Operation& operation);
+const LedgerId& operation_ledger(const Operation& operation);
+const char* operation_name(const Operation& operation);
+
+// Appends kind and fields.
+template <typename Op>
+void append_operation(std::vector<uint8_t>& out, const Op& operation) {
+  out.push_back(Op::k_kind);
+  append_fields(out, operation);
+}
+void append_operation(std::vector<uint8_t>& out, const Operation& operation);
+// Reads one operation that a client may send. Errors: bad_input.
+Result<Operation> take_operation(ByteReader& in);
+
+}  // namespace millet
