@@ -14,6 +14,7 @@ int threads_of(Queue queue, int compute_threads) {
   switch (queue) {
     case Queue::disk_read: return 2;   // keeps a disk's queue filled without starving the loop's core
     case Queue::disk_write: return 1;  // in order, so that a sync follows the writes before it
+    case Queue::hash: return compute_threads;
     case Queue::compute: return compute_threads;
     case Queue::store: return 1;       // commits are done in order
     case Queue::resolve: return 1;

@@ -18,13 +18,14 @@ class Job {
 
 // Each queue has threads of its own: nothing durable shares a thread with payload, and a name server that hangs stalls neither.
 enum class Queue : uint8_t {
-  disk_read,   // cold blocks
-  disk_write,  // downloaded blocks, syncs
-  compute,     // hashing of pieces, signatures
+  disk_read,   // cold blocks, states of files
+  disk_write,  // one thread: downloaded blocks and syncs, in the order of submission
+  hash,        // whole pieces: reads and hashes
+  compute,     // signatures; nothing here waits for a disk
   store,       // one thread: commits, in the order of submission
   resolve,     // name resolution
 };
-inline constexpr int k_queue_count = 5;
+inline constexpr int k_queue_count = 6;
 
 class Executor {
  public:
