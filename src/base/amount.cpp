@@ -81,6 +81,15 @@ Status Meter::add(Rate rate, uint32_t bytes) {
   return ok;
 }
 
+Status Meter::add(const Meter& other) {
+  uint32_t rest = rest_ + other.rest_;
+  uint64_t carry = rest / k_million;
+  if (other.micro_ + carry >= k_supply_micro - micro_) return error(Errc::no_room, "the amount due would pass the supply");
+  micro_ += other.micro_ + carry;
+  rest_ = static_cast<uint32_t>(rest % k_million);
+  return ok;
+}
+
 Meter Meter::restore(uint64_t micro, uint32_t rest) {
   CHECK(micro < k_supply_micro && rest < k_million);
   Meter meter;

@@ -90,11 +90,14 @@ class Meter {
   // Adds the price of `bytes` bytes. Errors: no_room if the total would pass the supply (nothing is added then).
   // Requires: bytes <= k_bytes_max.
   Status add(Rate rate, uint32_t bytes);
+  // Adds what another meter counted. Errors: as add().
+  Status add(const Meter& other);
   // The total, rounded up to the next micro-BTT.
   Amount due() const { return Amount::micro(micro_ + (rest_ != 0 ? 1 : 0)); }
 
   uint64_t whole_micro() const { return micro_; }
   uint32_t rest() const { return rest_; }
+  bool is_zero() const { return micro_ == 0 && rest_ == 0; }
   // Requires: micro < supply, rest < 10^6.
   static Meter restore(uint64_t micro, uint32_t rest);
 

@@ -86,9 +86,7 @@ std::vector<uint8_t> encode(const Message& message) {
         if constexpr (std::is_same_v<M, std::monostate>) {
           CHECK(!"a message to encode has a type");
         } else {
-          out.resize(1 + k_fields_size<M>);
-          out[0] = M::k_type;
-          store_fields(m, MutBytes(out).subspan(1));
+          ByteWriter(out).u8(M::k_type).bytes(encode_fields(m));
         }
       },
       message);
@@ -103,7 +101,8 @@ std::string describe(const Message& message) {
           out = "unknown";
         } else {
           out = M::k_name;
-          visit_fields(m, Describer{out});
+          Describer add{out};
+          std::apply([&](const auto&... fields) { (add(fields.name, m.*(fields.member)), ...); }, M::k_fields);
         }
       },
       message);
