@@ -7,6 +7,7 @@
 
 #include "apps/node_commands.h"
 #include "apps/state_folder.h"
+#include "control/options.h"
 
 namespace millet {
 namespace {
@@ -81,7 +82,7 @@ Result<Invocation> read_invocation(CommandArguments arguments) {
   }
   out.rest.assign(words.begin() + static_cast<std::ptrdiff_t>(i), words.end());
   if (out.context.state.empty()) out.context.state = default_state_folder("millet");
-  if (out.context.socket.empty()) out.context.socket = out.context.state + "/control.socket";
+  if (out.context.socket.empty()) out.context.socket = out.context.state + "/" + k_control_socket_name;
   return out;
 }
 

@@ -118,6 +118,24 @@ void automatic_memory_suits_the_machine(void**) {
   }
 }
 
+std::string file_text(const std::string& name) {
+  std::string text;
+  FILE* file = fopen((MILLET_SOURCE_DIR "/" + name).c_str(), "r");
+  if (file == nullptr) return "can't open " + name;
+  char buffer[4096];
+  for (size_t n = 0; (n = fread(buffer, 1, sizeof buffer, file)) > 0;) text.append(buffer, n);
+  fclose(file);
+  return text;
+}
+
+// After a change of an option: milletd --print-config >config/millet.conf, the same for the other two.
+void the_default_configuration_is_what_print_config_writes(void**) {
+  const std::string milletd = print_config(default_settings(), Program::milletd);
+  assert_string_equal(file_text("config/millet.conf").c_str(), milletd.c_str());
+  assert_string_equal(file_text("rootfs/etc/config/millet").c_str(), milletd.c_str());
+  assert_string_equal(file_text("config/millet-ledgerd.conf").c_str(), print_config(default_settings(), Program::ledgerd).c_str());
+}
+
 void daemon_arguments_are_read_in_both_forms(void**) {
   const char* args[] = {"--state", "/s", "--set=node.data=/d", "--set", "speed.enabled=1", "--seed", "a.torrent", "--data", "/p", "--seed=folder", "--config", "c"};
   Result<DaemonArguments> parsed = parse_daemon_arguments(Program::milletd, args);
@@ -154,6 +172,7 @@ int main() {
       cmocka_unit_test(what_is_unknown_or_not_built_is_refused_by_name),
       cmocka_unit_test(options_that_exclude_each_other_are_refused),
       cmocka_unit_test(automatic_memory_suits_the_machine),
+      cmocka_unit_test(the_default_configuration_is_what_print_config_writes),
       cmocka_unit_test(daemon_arguments_are_read_in_both_forms),
   };
   return RUN_TESTS(tests);
