@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "apps/create_command.h"
 #include "apps/node_commands.h"
 #include "apps/state_folder.h"
 #include "control/options.h"
@@ -32,6 +33,8 @@ constexpr Command k_commands[] = {
     {"pause", pause_command, "HASH", "stops a torrent"},
     {"resume", resume_command, "HASH", "starts it again"},
     {"set", set_command, "[HASH] SECTION.OPTION=VALUE...", "changes options while milletd runs; with HASH speed.budget, speed.max_rate or speed.enabled of one torrent"},
+    {"create", create_command, "PATH -o FILE.torrent [--tracker URL]... [--piece-size N] [--private]",
+     "makes a .torrent of a file or folder; N is a power of two in bytes, as 262144 or 256K; each --tracker is a tier of its own"},
 };
 
 void print_usage(FILE* to) {

@@ -34,9 +34,9 @@ Status check_path(const std::string& path) {
   return ok;
 }
 
-Status check_options(const CreateOptions& options) {
-  Status name = check_path_component(options.name);
-  if (!name) return refuse("name '" + printable(options.name) + "' " + name.error().reason);
+}  // namespace
+
+Status check_create_options(const CreateOptions& options) {
   uint32_t size = options.piece_size;
   if (size != 0 && (!std::has_single_bit(size) || size < k_piece_size_min || size > k_piece_size_max)) {
     return refuse("piece size " + std::to_string(size) + " is no power of two from " + std::to_string(k_piece_size_min) + " to " +
@@ -50,6 +50,8 @@ Status check_options(const CreateOptions& options) {
   }
   return ok;
 }
+
+namespace {
 
 void write_files(const std::vector<CreateFile>& files, bencode::Writer& out) {
   out.key("files").begin_list();
@@ -87,7 +89,9 @@ TorrentCreator::TorrentCreator(std::vector<CreateFile> files, CreateOptions opti
 
 Result<TorrentCreator> TorrentCreator::make(std::vector<CreateFile> files, CreateOptions options, CpuFeatures cpu) {
   CHECK(!options.single_file || files.size() == 1);
-  TRY(check_options(options));
+  TRY(check_create_options(options));
+  Status name = check_path_component(options.name);
+  if (!name) return refuse("name '" + printable(options.name) + "' " + name.error().reason);
   TorrentCreator out(std::move(files), std::move(options), cpu);
   TRY(out.check_and_count());
   TRY(out.choose_piece_size());

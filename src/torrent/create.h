@@ -33,6 +33,9 @@ struct CreateOptions {
   std::vector<std::vector<std::string>> tracker_tiers;  // BEP 12
 };
 
+// Piece size and trackers, before anything was read. Errors: bad_input.
+Status check_create_options(const CreateOptions& options);
+
 class TorrentCreator {
  public:
   // Errors: bad_input if there are no files, a path or the piece size breaks a rule of metainfo.h, or a URL is none; no_room if the .torrent
