@@ -242,10 +242,13 @@ void PeerSession::send_speed(Bytes payload) {
   wire::encode(wire::Extended{speed_id(), payload}, output_);
 }
 
-Bytes PeerSession::take_output() {
-  taken_.clear();
-  taken_.swap(output_);
-  return taken_;
+void PeerSession::take_output(std::vector<uint8_t>& out) {
+  if (out.empty()) {
+    out.swap(output_);  // the buffers change places: nothing is copied or allocated
+    return;
+  }
+  out.insert(out.end(), output_.begin(), output_.end());
+  output_.clear();
 }
 
 Instant PeerSession::next_deadline() const {

@@ -93,8 +93,8 @@ class PeerSession {
   // Requires: speed_id() != 0.
   void send_speed(Bytes payload);
 
-  // What is to go out now; valid until the next call of take_output(). Empty: nothing.
-  Bytes take_output();
+  // Appends what is to go out now.
+  void take_output(std::vector<uint8_t>& out);
   bool has_output() const { return !output_.empty(); }
   // Bytes went out at `now`: ours or a block.
   void on_sent(Instant now) { last_sent_ = now; }
@@ -140,7 +140,6 @@ class PeerSession {
   const PieceLayout* layout_ = nullptr;
   FloodMeter meter_;
   std::vector<uint8_t> output_;
-  std::vector<uint8_t> taken_;         // what take_output() gave
   std::vector<uint8_t> block_;         // that is on its way
   Instant started_;
   Instant last_received_;
