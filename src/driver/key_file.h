@@ -8,6 +8,8 @@
 
 namespace millet {
 
+inline constexpr const char* k_key_file_name = "wallet.key";  // in the state folder
+
 // Reads the key, or makes one (the file and its folder entry are durable before it is used). Never overwrites.
 // Errors: denied (others may read the file, not ours to read), bad_input (not a key), io, no_room; the text names the file and the way out.
 Result<SigningKey> load_or_create_key(const std::string& path, SecureRandom& random);
