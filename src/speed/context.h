@@ -1,0 +1,97 @@
+// What the parts of BitTorrent Speed share: identity, the queue of outputs, tickets, the ledger's clock, bans, the count of commits. Not for
+// use outside speed/.
+#pragma once
+
+#include <map>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/token_bucket.h"
+#include "speed/bans.h"
+#include "speed/ledger_clock.h"
+#include "speed/messages.h"
+#include "speed/outputs.h"
+
+namespace millet::speed {
+
+struct Identity {
+  LedgerId ledger;
+  PublicKey key;         // account and channel key of this node
+  PublicKey ledger_key;  // pinned
+};
+
+// Bugs that tests plant, to see that they are found. Never set by the product.
+struct Faults {
+  bool skip_persist = false;        // promises do not wait for their commit
+  uint32_t exposure_extra = 0;      // bytes beyond the window
+  bool pay_unverified = false;      // pays for blocks before their piece verified
+};
+
+enum class Work : uint8_t {
+  prove_sign, prove_verify,                                       // session
+  funds_verify, pay_verify, close_sign, claim_sign,               // payee
+  payee_query, payee_close, payee_claim, payee_probe,             // payee at the ledger
+  open_sign, pay_sign, resume_verify,                             // payer
+  payer_open, payer_query, payer_funds,                           // payer at the ledger
+};
+struct WorkRef {
+  Work work;
+  PeerHandle peer = 0;
+  ChannelId channel;
+};
+
+struct Context {
+  Context(const Identity& identity, SecureRandom& random_source, LogSink& log_sink, uint32_t verifications_per_second)
+      : id(identity), random(random_source), log(log_sink), verifications(verifications_per_second, verifications_per_second) {}
+
+  Identity id;
+  SecureRandom& random;
+  LogSink& log;
+  Faults faults;
+  LedgerClock clock;
+  BanList bans;
+  TokenBucket verifications;  // the processor's budget: signatures checked per second
+
+  std::deque<Output> out;
+  std::map<Ticket, WorkRef> works;
+  Ticket last_ticket = 0;
+
+  uint64_t next_commit = 1;          // the one that changes made now will be in
+  std::optional<Instant> in_flight;  // a commit is under way since
+  // Commits lag: nothing more is given on trust, nobody is struck (architecture.md "Threads").
+  bool store_lags(Instant now) const { return in_flight && now - *in_flight > Duration::seconds(2); }
+
+  Ticket ticket(Work work, PeerHandle peer, const ChannelId& channel = {}) {
+    works.emplace(++last_ticket, WorkRef{work, peer, channel});
+    return last_ticket;
+  }
+  void send(PeerHandle peer, const Message& message) {
+    if (log.level() <= LogLevel::debug) LogLine(log, LogLevel::debug, "speed_tx").add("peer", peer).add("message", describe(message));
+    out.push_back(SendMessage{peer, encode(message)});
+  }
+  template <size_t N>
+  void sign(Work work, PeerHandle peer, const ChannelId& channel, const std::array<uint8_t, N>& message) {
+    out.push_back(SignBytes{ticket(work, peer, channel), {message.begin(), message.end()}});
+  }
+  template <size_t N>
+  void verify(Work work, PeerHandle peer, const ChannelId& channel, const PublicKey& key, const std::array<uint8_t, N>& message,
+              const Signature& signature) {
+    out.push_back(VerifyBytes{ticket(work, peer, channel), key, {message.begin(), message.end()}, signature});
+  }
+  void call(Work work, const ChannelId& channel, LedgerRequest request) {
+    out.push_back(LedgerCall{ticket(work, 0, channel), std::move(request)});
+  }
+};
+
+// When to try something at the ledger again: 1 s, doubled up to a minute.
+struct Backoff {
+  Instant at;  // not before
+  Duration wait = Duration::seconds(1);
+  void failed(Instant now) {
+    at = now + wait;
+    wait = wait * 2 > Duration::minutes(1) ? Duration::minutes(1) : wait * 2;
+  }
+  void reset() { *this = Backoff(); }
+};
+
+}  // namespace millet::speed

@@ -1,0 +1,331 @@
+// The provider's side of BitTorrent Speed: bids and the auction, what each payer owes, the channels that pay us, payments, claims and
+// closings (PROTOCOL.md sections 5 to 11). All peers and channels of a node in one object. Part of Speed (speed.h), which routes messages
+// and answers to it.
+//
+//   payee.cpp           peers, what they may be sent, what they owe, strikes
+//   payee_bids.cpp      bids, the auction, slots, RATE
+//   payee_pay.cpp       CHANNEL, PAY, counting, ACK, RESUME
+//   payee_ledger.cpp    a channel's way through the ledger: check, claim, close
+//   payee_store.cpp     durable records
+#pragma once
+
+#include <memory>
+#include <set>
+#include <span>
+
+#include "speed/auction.h"
+#include "speed/exposure.h"
+#include "speed/records.h"
+#include "speed/session.h"
+
+namespace millet::speed {
+
+struct PayeeOptions {
+  bool enabled = true;
+  Rate reserve = Rate::pico_per_byte(1000);        // 1 BTT per GB
+  uint64_t upload_rate = 0;                        // bytes per second; 0: unlimited
+  uint32_t risk_pieces = 128;                      // counted and not yet durable, over all payers
+  Amount claim_threshold = Amount::micro(5'000'000);
+};
+
+// A peer that wants data from a torrent that we seed.
+struct Candidate {
+  PeerHandle peer = 0;
+  bool unchoked = false;   // by the choker's own slots, for nothing
+};
+
+// One channel for listings.
+struct ChannelView {
+  ChannelId id;
+  const char* state = "";
+  PublicKey other;
+  Amount capacity;
+  Amount amount;           // counted or signed
+  Amount durable;
+  Amount claimed;
+  LedgerTime expiry;
+};
+
+class Payee {
+ public:
+  static constexpr Duration k_pay_timeout = Duration::seconds(30);
+  static constexpr Duration k_channel_timeout = Duration::seconds(15);
+  static constexpr Duration k_ignore = Duration::minutes(10);
+  static constexpr Duration k_finish_max = Duration::seconds(60);
+  static constexpr Duration k_hold_max = Duration::seconds(120);
+  static constexpr Duration k_old_debt = Duration::seconds(30);
+  static constexpr Duration k_idle_close = Duration::minutes(10);
+  static constexpr Duration k_ledger_fresh = Duration::seconds(60);
+  static constexpr Duration k_commit_interval = Duration::seconds(10);
+  static constexpr uint64_t k_funds_life_s = 600;
+  static constexpr uint64_t k_min_left_s = 25 * 60;   // of a channel that we accept
+  static constexpr uint64_t k_margin_min_s = 600;
+  static constexpr uint64_t k_backing_pieces = 64;
+  static constexpr uint64_t k_known_pieces = 16;      // paid for: no longer unknown
+  static constexpr uint64_t k_forgive_pieces = 8;     // paid for: one strike less
+  static constexpr uint64_t k_covering_pieces = 16;   // room of a channel that stands for an empty bucket
+  static constexpr size_t k_accounts_max = 4096;      // payers remembered
+  static constexpr uint32_t k_retry_after_s = 60;
+
+  Payee(const PayeeOptions& options, Context& context);
+  Payee(const Payee&) = delete;
+
+  // ---- durable state, before anything else ----
+  // Errors: bad_input.
+  Status restore_channel(Bytes key, Bytes value);
+  Status restore_debt(Instant now, Bytes key, Bytes value);
+
+  // ---- connections ----
+  void on_peer(Instant now, Session& session);
+  void on_peer_gone(Instant now, PeerHandle peer);
+  void on_proven(Instant now, PeerHandle peer);
+  // Errors: protocol, denied (the connection must end).
+  Status on_message(Instant now, PeerHandle peer, const Message& message);
+
+  // ---- serving ----
+  // True if a block of `bytes` of this piece may be sent now. To be asked for the block that is next in the order of requests.
+  bool may_send(Instant now, PeerHandle peer, uint32_t piece, uint32_t bytes);
+  // The block enters the stream of the connection: after every message put out before, before every message put out after.
+  // Requires: may_send() was true for it just now.
+  void on_block_sent(Instant now, PeerHandle peer, uint32_t piece, uint32_t piece_bytes, uint32_t bytes);
+  // Unpaid bytes of this peer's payer, and the window that bounds them; both 0 if nothing is served for money.
+  struct Exposure {
+    uint64_t unpaid = 0;
+    uint64_t window = 0;
+    uint64_t unpaid_unknown = 0;  // over all unknown payers that draw on the bucket
+    uint64_t bucket = 0;          // taken from it
+  };
+  Exposure exposure(PeerHandle peer) const;
+
+  // ---- slots ----
+  AuctionResult rechoke(Instant now, std::span<const Candidate> candidates, uint32_t slots);
+  // A paid slot is held; the choker must leave this peer alone.
+  bool holds_slot(PeerHandle peer) const;
+  uint32_t slots_held() const;
+  // The choker unchokes this peer for nothing: a bidder is told so.
+  void on_free_unchoke(Instant now, PeerHandle peer);
+  void on_free_choke(Instant now, PeerHandle peer);
+  // Zero without a bid that is accepted and backed.
+  Rate backed_bid(Instant now, PeerHandle peer);
+
+  // ---- settings ----
+  void set_options(Instant now, const PayeeOptions& options);
+  const PayeeOptions& options() const { return options_; }
+  // Makes everything durable and stops serving for money; channels stay open and go on after a restart.
+  void shut_down(Instant now);
+
+  // ---- answers ----
+  void on_signed(const WorkRef& work, const Signature& signature);
+  // Errors: denied (the connection of work.peer must end).
+  Status on_verified(Instant now, const WorkRef& work, bool valid);
+  void on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply);
+
+  // ---- commits ----
+  // When a commit is wanted; never if nothing has changed.
+  Instant commit_at() const;
+  void collect(StoreBatch& batch);
+  void on_durable(Instant now);
+
+  Instant next_deadline() const { return deadline_; }
+  void on_timer(Instant now);
+
+  std::vector<ChannelView> channels() const;
+  Amount counted_total() const { return counted_total_; }  // since the start
+
+ private:
+  struct Voucher {
+    uint64_t seq = 0;
+    Amount cum;
+    Signature signature;
+    bool operator==(const Voucher&) const = default;
+  };
+  enum class ChannelState : uint8_t { checking, active, refused, closing };
+  enum class Step : uint8_t { none, query, sign_close, call_close, sign_claim, call_claim };
+  struct Channel {
+    ChannelTerms terms;
+    ChannelId id;
+    ChannelState state = ChannelState::checking;
+    AckStatus refusal = AckStatus::bad_channel;
+    Voucher counted;
+    Voucher committing;                  // in the commit under way
+    Voucher durable;
+    bool dirty = false;                  // differs from what is stored or being stored
+    bool in_commit = false;
+    bool stored = false;
+    std::optional<PayMessage> waiting;   // the newest payment that nobody has verified yet
+    std::optional<PayMessage> verifying;
+    bool resume_wanted = false;
+    bool close_wanted = false;
+    bool expiring_told = false;
+    CloseReason close_reason = CloseReason::complete;
+    Step step = Step::none;
+    Backoff retry;
+    Voucher claiming;                    // what the claim under way names
+    Amount claimed;
+    LedgerTime effective_expiry;
+    LedgerTime claim_at;
+  };
+  // One payer, over all its channels and connections.
+  struct Account {
+    PublicKey key;
+    Debt debt;
+    uint64_t paid_pieces = 0;            // in 256ths
+    uint64_t clean_pieces = 0;           // in 256ths, since the last strike was taken back
+    std::optional<PeerHandle> peer;      // the paying connection
+    Instant offline_since;
+    std::optional<uint64_t> old_debt;    // mark: what came before this connection
+    uint64_t charged = 0;                // bytes taken from the bucket; at least the unpaid ones while the payer is unknown
+    bool bucketless = false;             // a channel stands for the debt, or the payer is known
+    IpAddress network;
+    uint32_t piece_size = 256 * 1024;    // of the torrent that it gets
+    bool dirty = false;
+    bool stored = false;
+  };
+  enum class Slot : uint8_t { none, free, paid, finishing };
+  struct PieceMark {
+    uint32_t piece;
+    uint64_t mark;                       // of the debt
+    Instant deadline;
+    bool held = false;
+  };
+  struct Peer {
+    explicit Peer(Session& s, Instant now)
+        : session(&s), bids(now, 2, Duration::minutes(1)), funds_limit(now, 2, Duration::minutes(1)),
+          channel_limit(now, 9, Duration::seconds(1)), waiting_since(now) {}
+    // So many at once, and one more per interval.
+    struct Limit {
+      Limit(Instant now, uint32_t burst, Duration interval) : burst_(burst), left_(burst), interval_(interval), since_(now) {}
+      bool take(Instant now) {
+        while (left_ < burst_ && now - since_ >= interval_) {
+          ++left_;
+          since_ = since_ + interval_;
+        }
+        if (left_ == burst_) since_ = now;
+        if (left_ == 0) return false;
+        --left_;
+        return true;
+      }
+      uint32_t burst_, left_;
+      Duration interval_;
+      Instant since_;
+    };
+    Session* session;
+    Limit bids, funds_limit, channel_limit;
+    // bid
+    bool has_bid = false;
+    uint32_t bid_seq = 0;
+    Rate bid;
+    FundsMessage funds;
+    enum class Funds : uint8_t { none, held, verifying, good } funds_state = Funds::none;
+    bool superseded = false;
+    std::optional<uint64_t> overdue;     // mark of the unpaid piece that cost it the slot
+    // slot
+    Slot slot = Slot::none;
+    Instant waiting_since;
+    Instant finish_by;
+    Instant channel_by = Instant::never();
+    uint32_t epoch = 0;
+    uint32_t rate_seq = 0;               // bid that the rate in force names
+    Rate rate;                           // in force while slot is paid or finishing
+    uint32_t window = 0;
+    Instant risen;
+    // stream
+    uint64_t sent = 0;                   // payload bytes on this connection
+    uint64_t sent_paid = 0;
+    bool piece_open = false;
+    uint32_t piece = 0;
+    uint64_t piece_sent = 0;
+    std::vector<PieceMark> marks;        // complete and unpaid pieces, oldest first
+    std::optional<Instant> blocked_since;
+    bool starved = false;                // may_send() was false
+    // payments
+    std::map<uint8_t, ChannelId> slots;
+    std::vector<ChannelMessage> early;   // CHANNEL before the proof was verified
+    uint64_t pays = 0;
+    bool fresh_payment = false;          // one counted on this connection
+  };
+
+  // payee.cpp
+  Account* account_of(const Peer& peer);
+  Account* make_account(Instant now, const PublicKey& key);
+  Peer* find(PeerHandle peer);
+  static bool is_paid(const Peer& peer) { return peer.slot == Slot::paid || peer.slot == Slot::finishing; }
+  void forget_accounts(Instant now);
+  bool pauses(Instant now) const;
+  bool channels_expired(const Account& account, Instant now) const;
+  void complete_piece(Instant now, Peer& peer);
+  void on_hold(Instant now, Peer& peer, const HoldMessage& hold);
+  void check_pieces(Instant now, Peer& peer);
+  void check_old_debt(Instant now, Peer& peer);
+  void on_unpaid(Instant now, Peer& peer);
+  bool may_strike(Instant now, const Account& account) const;
+  void strike(Instant now, Peer& peer, const char* why);
+  void disconnect(Peer& peer, const std::string& reason);
+  void release_charge(Account& account);
+  void write_off(Instant now, Account& account, uint64_t mark);
+  void wake(Peer& peer);
+  void arm(Instant at) { deadline_ = earlier(deadline_, at); }
+
+  // payee_bids.cpp
+  Status on_bid(Instant now, Peer& peer, const BidMessage& bid);
+  Status on_funds(Instant now, Peer& peer, const FundsMessage& funds);
+  void advance_bid(Instant now, Peer& peer);
+  bool pursue_bid(Instant now, Peer& peer);
+  bool eligible(Instant now, const Peer& peer) const;
+  bool is_backed(Instant now, const Peer& peer) const;
+  void grant(Instant now, Peer& peer, bool unchoked, const AuctionResult& result);
+  uint32_t grant_window(Instant now, Peer& peer);
+  void send_rate(Instant now, Peer& peer, Rate rate, RateKind kind);
+  void lose_slot(Instant now, Peer& peer);
+  void end_slot(Instant now, Peer& peer, bool choke);
+  void want_rechoke_if_idle();
+  void revoke_without_channel(Instant now, Peer& peer);
+
+  // payee_pay.cpp
+  Status on_channel(Instant now, Peer& peer, const ChannelMessage& message);
+  void announce(Instant now, Peer& peer, const ChannelMessage& message);
+  Status on_pay(Instant now, Peer& peer, const PayMessage& pay);
+  Status on_close(Instant now, Peer& peer, const CloseMessage& close);
+  void try_verify(Instant now, Channel& channel);
+  void count(Instant now, Channel& channel, const PayMessage& pay);
+  void acknowledge(const Channel& channel, AckStatus status);
+  void resume_if_durable(Channel& channel);
+  std::optional<std::pair<PeerHandle, uint8_t>> place_of(const Channel& channel) const;
+  Amount room(const PublicKey& payer, Instant now) const;
+  bool is_expiring(const Channel& channel, Instant now) const;
+  LedgerTime margin_before(const Channel& channel, uint64_t times) const;
+
+  // payee_ledger.cpp
+  void probe(Instant now);
+  void advance(Instant now, Channel& channel);
+  void on_checked(Instant now, Channel& channel, const LedgerReply& reply);
+  void activate(Instant now, Channel& channel, const LedgerReply& reply);
+  void refuse(Instant now, Channel& channel, AckStatus status, bool strikes, const char* why);
+  void start_close(Instant now, Channel& channel, CloseReason reason);
+  void on_closed(Instant now, Channel& channel, const LedgerReply& reply);
+  void drop(Instant now, const ChannelId& id);
+  void touch(Instant now, Channel& channel, bool urgent);
+  void touch(Instant now, Account& account);
+
+  PayeeOptions options_;
+  Context& ctx_;
+  UnknownBucket bucket_;
+  std::map<PeerHandle, Peer> peers_;
+  std::map<PublicKey, Account> accounts_;
+  std::map<ChannelId, Channel> channels_;
+  std::map<PublicKey, Instant> ignored_;   // never opened a channel: their bids do not count until then
+  std::vector<ChannelId> dropped_;         // records to erase
+  std::vector<PublicKey> dropped_accounts_;
+  uint64_t risk_ = 0;                      // 256ths of pieces counted and not durable
+  uint64_t risk_committing_ = 0;
+  bool commit_urgent_ = false;
+  std::optional<Instant> dirty_since_;
+  bool commit_running_ = false;
+  Amount counted_total_;
+  bool shutting_down_ = false;
+  bool probing_ = false;                   // a question to the ledger whose only purpose is its answer
+  Backoff probe_retry_;
+  Instant deadline_;  // at once after the start
+};
+
+}  // namespace millet::speed

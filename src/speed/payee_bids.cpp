@@ -1,0 +1,263 @@
+// Bids, the auction and the paid slots (PROTOCOL.md sections 5 and 6).
+#include <algorithm>
+
+#include "speed/payee.h"
+
+namespace millet::speed {
+
+Status Payee::on_bid(Instant now, Peer& peer, const BidMessage& bid) {
+  bool withdraw = (bid.flags & BidMessage::k_flag_withdraw) != 0 || bid.rate.is_zero();
+  if (bid.bid_seq <= peer.bid_seq || peer.superseded) return ok;
+  if (!withdraw && !peer.bids.take(now)) return ok;  // more often than once a minute: ignored
+  peer.bid_seq = bid.bid_seq;
+  peer.has_bid = !withdraw;
+  peer.bid = withdraw ? Rate() : bid.rate;
+  if (withdraw) {
+    if (is_paid(peer)) lose_slot(now, peer);
+    return ok;
+  }
+  advance_bid(now, peer);
+  return ok;
+}
+
+Status Payee::on_funds(Instant now, Peer& peer, const FundsMessage& funds) {
+  if (!peer.funds_limit.take(now)) return ok;
+  if (peer.funds_state == Peer::Funds::verifying) return ok;
+  if (peer.funds_state == Peer::Funds::good && funds.time <= peer.funds.time) return ok;
+  peer.funds = funds;
+  peer.funds_state = Peer::Funds::held;
+  advance_bid(now, peer);
+  return ok;
+}
+
+// Takes the next step towards a bid that counts: the proof of the key, then the ledger's word for the funds. Signatures are checked only
+// for bids that could win something. True if nothing is missing.
+bool Payee::pursue_bid(Instant now, Peer& peer) {
+  if (!options_.enabled || shutting_down_ || !peer.has_bid || peer.superseded || peer.bid < options_.reserve) return false;
+  if (!peer.session->proven()) {
+    peer.session->require_proof(now);
+    arm(peer.session->next_deadline(now));
+    return false;
+  }
+  if (peer.funds_state == Peer::Funds::held) {
+    if (!ctx_.verifications.take(now, 1)) {
+      arm(ctx_.verifications.ready_at(now, 1));
+      return false;
+    }
+    peer.funds_state = Peer::Funds::verifying;
+    FundStatement statement{ctx_.id.ledger, peer.session->other_key(), peer.funds.available, peer.funds.time};
+    ctx_.verify(Work::funds_verify, peer.session->peer(), ChannelId(), ctx_.id.ledger_key, preimage(statement), peer.funds.signature);
+  }
+  // A bid that could be backed in a moment must not lose to the order of messages.
+  return peer.funds_state != Peer::Funds::verifying;
+}
+
+void Payee::advance_bid(Instant now, Peer& peer) {
+  if (pursue_bid(now, peer) && !is_paid(peer) && eligible(now, peer)) want_rechoke_if_idle();
+}
+
+// The first bid on an idle node does not wait for the interval.
+void Payee::want_rechoke_if_idle() {
+  if (slots_held() == 0) ctx_.out.push_back(RechokeWanted{});
+}
+
+bool Payee::is_backed(Instant now, const Peer& peer) const {
+  const PublicKey& key = peer.session->other_key();
+  uint64_t piece = peer.session->info().piece_size;
+  std::optional<LedgerTime> time = ctx_.clock.now(now);
+  if (peer.funds_state == Peer::Funds::good && time && time->seconds_since(peer.funds.time) <= k_funds_life_s &&
+      peer.funds.available >= price_of(peer.bid, piece * k_backing_pieces)) {
+    return true;
+  }
+  return room(key, now) >= price_of(peer.bid, piece);
+}
+
+bool Payee::eligible(Instant now, const Peer& peer) const {
+  if (!options_.enabled || shutting_down_ || !peer.has_bid || peer.superseded || peer.overdue) return false;
+  if (!peer.session->proven() || !ctx_.clock.known()) return false;
+  auto account = accounts_.find(peer.session->other_key());
+  if (account == accounts_.end() || account->second.peer != peer.session->peer()) return false;
+  auto ignored = ignored_.find(peer.session->other_key());
+  return ignored == ignored_.end() || now >= ignored->second;
+}
+
+Rate Payee::backed_bid(Instant now, PeerHandle handle) {
+  Peer* peer = find(handle);
+  return peer != nullptr && eligible(now, *peer) && is_backed(now, *peer) ? peer->bid : Rate();
+}
+
+AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates, uint32_t slots) {
+  AuctionRules rules;
+  rules.slots = slots;
+  rules.reserve = options_.reserve;
+  ctx_.random.fill(rules.tie_seed);
+  std::vector<AuctionBidder> bidders;
+  std::map<PeerHandle, bool> unchoked;
+  for (const Candidate& candidate : candidates) {
+    Peer* peer = find(candidate.peer);
+    if (peer == nullptr || !eligible(now, *peer)) continue;
+    unchoked[candidate.peer] = candidate.unchoked;
+    AuctionBidder bidder;
+    bidder.peer = candidate.peer;
+    bidder.key = peer->session->other_key();
+    bidder.address = peer->session->info().address;
+    bidder.bid_seq = peer->bid_seq;
+    bidder.bid = peer->bid;
+    bidder.backed = is_backed(now, *peer);
+    bidder.incumbent = is_paid(*peer);
+    bidder.waiting_since = peer->waiting_since;
+    bidders.push_back(bidder);
+  }
+  AuctionResult result = hold_auction(rules, std::move(bidders));
+
+  std::set<PeerHandle> winners;
+  std::set<PeerHandle> interested;
+  for (const Candidate& candidate : candidates) interested.insert(candidate.peer);
+  for (const AuctionEntry& entry : result.entries) {
+    if (entry.outcome == AuctionOutcome::won) winners.insert(entry.bidder.peer);
+  }
+  // Losers first: their choke goes out before anybody takes their place.
+  for (auto& [handle, peer] : peers_) {
+    if (!is_paid(peer) || winners.contains(handle)) continue;
+    if (interested.contains(handle)) lose_slot(now, peer);
+    else end_slot(now, peer, true);
+  }
+  for (PeerHandle handle : winners) grant(now, *find(handle), unchoked[handle], result);
+  return result;
+}
+
+void Payee::grant(Instant now, Peer& peer, bool unchoked, const AuctionResult& result) {
+  RateKind kind = result.price_setter >= 0 ? RateKind::auction : RateKind::reserve;
+  if (is_paid(peer)) {
+    peer.slot = Slot::paid;  // one that was to be choked after its piece stays
+    bool news = price_is_news(peer.rate, result.price, now - peer.risen) || peer.rate > peer.bid;
+    if (!news && peer.rate_seq == peer.bid_seq) return;
+    send_rate(now, peer, news ? result.price : peer.rate, kind);
+    return;
+  }
+  if (unchoked || peer.slot == Slot::free) ctx_.out.push_back(ChokePeer{peer.session->peer()});
+  peer.slot = Slot::paid;
+  peer.rate = result.price;
+  peer.risen = now;
+  peer.blocked_since.reset();
+  peer.window = grant_window(now, peer);
+  send_rate(now, peer, result.price, kind);
+  ctx_.out.push_back(UnchokePeer{peer.session->peer()});
+  if (!peer.rate.is_zero() && room(peer.session->other_key(), now).is_zero()) {
+    peer.channel_by = now + k_channel_timeout;
+    arm(peer.channel_by);
+  }
+}
+
+// The window of one piece, and who answers for it: the payer itself once it is known, else the bucket, else a channel that is large enough.
+uint32_t Payee::grant_window(Instant now, Peer& peer) {
+  Account* account = account_of(peer);
+  CHECK(account != nullptr);
+  uint32_t piece = peer.session->info().piece_size;
+  uint64_t unpaid = account->debt.unpaid_bytes();
+  bool known = account->paid_pieces >= k_known_pieces * 256;
+  if (known || unpaid == 0) account->bucketless = known;
+  if (account->charged > 0) bucket_.give_back(account->network, account->charged);
+  account->charged = 0;
+  if (account->bucketless) return piece;
+  if (bucket_.take(now, account->network, piece)) {
+    account->charged = std::max<uint64_t>(piece, unpaid);
+    bucket_.restore(account->network, account->charged - piece);
+    return piece;
+  }
+  if (room(account->key, now) >= price_of(peer.rate, uint64_t{piece} * k_covering_pieces)) {
+    account->bucketless = true;
+    return piece;
+  }
+  bucket_.restore(account->network, unpaid);
+  account->charged = unpaid;
+  return 0;
+}
+
+void Payee::send_rate(Instant now, Peer& peer, Rate rate, RateKind kind) {
+  if (rate > peer.rate) peer.risen = now;
+  peer.rate = rate;
+  peer.rate_seq = peer.bid_seq;
+  RateMessage message;
+  message.epoch = ++peer.epoch;
+  message.bid_seq = peer.bid_seq;
+  message.rate = rate;
+  message.kind = static_cast<uint8_t>(kind);
+  message.window = kind == RateKind::free ? 0 : peer.window;
+  message.pay_timeout_s = static_cast<uint16_t>(k_pay_timeout.in_seconds());
+  message.sent = peer.sent;
+  ctx_.send(peer.session->peer(), message);
+}
+
+// A loser finishes the piece that it has begun.
+void Payee::lose_slot(Instant now, Peer& peer) {
+  if (!peer.piece_open || peer.rate.is_zero()) return end_slot(now, peer, true);
+  if (peer.slot == Slot::finishing) return;
+  peer.slot = Slot::finishing;
+  peer.finish_by = now + k_finish_max;
+  arm(peer.finish_by);
+}
+
+void Payee::end_slot(Instant now, Peer& peer, bool choke) {
+  peer.slot = Slot::none;
+  peer.rate = Rate();
+  peer.window = 0;
+  peer.waiting_since = now;
+  peer.channel_by = Instant::never();
+  peer.blocked_since.reset();
+  peer.starved = false;
+  if (Account* account = account_of(peer)) release_charge(*account);
+  if (choke) ctx_.out.push_back(ChokePeer{peer.session->peer()});
+}
+
+void Payee::revoke_without_channel(Instant now, Peer& peer) {
+  if (!room(peer.session->other_key(), now).is_zero()) {
+    peer.channel_by = Instant::never();
+    return;
+  }
+  // The clock of this rule stands still while we can't ask the ledger, or are asking it.
+  bool checking = false;
+  for (const auto& [slot, id] : peer.slots) {
+    auto it = channels_.find(id);
+    checking = checking || (it != channels_.end() && it->second.state == ChannelState::checking);
+  }
+  bool fresh = ctx_.clock.reached_within(now, k_ledger_fresh);
+  if (!fresh) probe(now);
+  if (checking || !fresh || pauses(now)) {
+    peer.channel_by = now + Duration::seconds(1);
+    return arm(peer.channel_by);
+  }
+  ctx_.send(peer.session->peer(), StopMessage{static_cast<uint8_t>(StopReason::no_channel), static_cast<uint32_t>(k_ignore.in_seconds())});
+  ignored_[peer.session->other_key()] = now + k_ignore;
+  arm(now + k_ignore);
+  end_slot(now, peer, true);
+  // The price of the others falls now, not at the next interval.
+  ctx_.out.push_back(RechokeWanted{});
+}
+
+bool Payee::holds_slot(PeerHandle handle) const {
+  auto it = peers_.find(handle);
+  return it != peers_.end() && is_paid(it->second);
+}
+
+uint32_t Payee::slots_held() const {
+  uint32_t count = 0;
+  for (const auto& [handle, peer] : peers_) count += is_paid(peer) ? 1 : 0;
+  return count;
+}
+
+void Payee::on_free_unchoke(Instant now, PeerHandle handle) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || is_paid(*peer)) return;
+  peer->slot = Slot::free;
+  if (peer->has_bid && peer->session->matches()) send_rate(now, *peer, Rate(), RateKind::free);
+}
+
+void Payee::on_free_choke(Instant now, PeerHandle handle) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->slot != Slot::free) return;
+  peer->slot = Slot::none;
+  peer->waiting_since = now;
+}
+
+}  // namespace millet::speed

@@ -1,0 +1,220 @@
+// A channel's way through the ledger as its payee goes it: checked before it counts, claimed as it goes, closed in time (PROTOCOL.md
+// section 9). Every step is repeated until the ledger has answered.
+#include <algorithm>
+
+#include "speed/payee.h"
+
+namespace millet::speed {
+
+void Payee::touch(Instant now, Channel& channel, bool urgent) {
+  if (ctx_.faults.skip_persist) {
+    channel.durable = channel.counted;
+    return;
+  }
+  channel.dirty = true;
+  if (!dirty_since_) dirty_since_ = now;
+  if (urgent) commit_urgent_ = true;
+}
+
+void Payee::probe(Instant now) {
+  if (probing_) return;
+  if (now < probe_retry_.at) return arm(probe_retry_.at);
+  probing_ = true;
+  ctx_.call(Work::payee_probe, ChannelId(), QueryFunds{});
+}
+
+// Takes the next step of a channel if there is one, and says when to look again.
+void Payee::advance(Instant now, Channel& channel) {
+  if (channel.step != Step::none) return;
+  if (now < channel.retry.at) return arm(channel.retry.at);
+  switch (channel.state) {
+    case ChannelState::checking:
+      channel.step = Step::query;
+      return ctx_.call(Work::payee_query, channel.id, QueryChannel{channel.id});
+    case ChannelState::refused:
+      if (!place_of(channel)) drop(now, channel.id);
+      return;
+    case ChannelState::closing: {
+      // The signature ends the channel: what it says must be ours after a power cut, too.
+      if (channel.dirty || channel.in_commit) return;
+      channel.step = Step::sign_close;
+      CloseStatement statement{ctx_.id.ledger, channel.id, channel.durable.seq, channel.durable.cum};
+      return ctx_.sign(Work::close_sign, 0, channel.id, preimage(statement));
+    }
+    case ChannelState::active: break;
+  }
+  try_verify(now, channel);
+  if (!ctx_.clock.known()) return;
+  LedgerTime time = *ctx_.clock.now(now);
+  auto account = accounts_.find(channel.terms.payer);
+  bool gone = account == accounts_.end() || (!account->second.peer && now - account->second.offline_since >= k_idle_close);
+  if (gone) return start_close(now, channel, CloseReason::idle);
+  if (!account->second.peer) arm(account->second.offline_since + k_idle_close);
+  if (time >= margin_before(channel, 1)) return start_close(now, channel, CloseReason::expiring);
+  arm(ctx_.clock.when(now, margin_before(channel, 1)));
+  if (is_expiring(channel, now)) {
+    if (!channel.expiring_told) acknowledge(channel, AckStatus::expiring);
+    channel.expiring_told = true;
+  } else {
+    arm(ctx_.clock.when(now, margin_before(channel, 2)));
+  }
+  Amount unclaimed = channel.durable.cum.minus_or_zero(channel.claimed);
+  if (unclaimed.is_zero()) return;
+  if (time < channel.claim_at && unclaimed < options_.claim_threshold) return arm(ctx_.clock.when(now, channel.claim_at));
+  channel.step = Step::sign_claim;
+  channel.claiming = channel.durable;
+  ctx_.sign(Work::claim_sign, 0, channel.id, preimage(ClaimStatement{ctx_.id.ledger, channel.id, channel.durable.seq, channel.durable.cum}));
+}
+
+void Payee::on_signed(const WorkRef& work, const Signature& signature) {
+  auto it = channels_.find(work.channel);
+  if (it == channels_.end()) return;
+  Channel& channel = it->second;
+  if (work.work == Work::close_sign && channel.step == Step::sign_close) {
+    channel.step = Step::call_close;
+    CloseStatement statement{ctx_.id.ledger, channel.id, channel.durable.seq, channel.durable.cum};
+    ctx_.call(Work::payee_close, channel.id,
+              CloseChannel{statement, channel.terms.payer, channel.terms.payee, channel.durable.signature, signature});
+  } else if (work.work == Work::claim_sign && channel.step == Step::sign_claim) {
+    channel.step = Step::call_claim;
+    ClaimStatement statement{ctx_.id.ledger, channel.id, channel.claiming.seq, channel.claiming.cum};
+    ctx_.call(Work::payee_claim, channel.id,
+              ClaimChannel{statement, channel.terms.payer, channel.terms.payee, channel.claiming.signature, signature});
+  }
+}
+
+void Payee::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply) {
+  if (work.work == Work::payee_probe) {
+    probing_ = false;
+    if (reply.outcome == LedgerOutcome::unavailable) {
+      probe_retry_.failed(now);
+      return arm(probe_retry_.at);
+    }
+    probe_retry_.reset();
+    ctx_.out.push_back(RechokeWanted{});  // bids may have waited for the time
+    return arm(now);
+  }
+  auto it = channels_.find(work.channel);
+  if (it == channels_.end()) return;
+  Channel& channel = it->second;
+  channel.step = Step::none;
+  if (reply.outcome == LedgerOutcome::unavailable) {
+    channel.retry.failed(now);
+    return arm(channel.retry.at);
+  }
+  channel.retry.reset();
+  switch (work.work) {
+    case Work::payee_query: return on_checked(now, channel, reply);
+    case Work::payee_close: return on_closed(now, channel, reply);
+    case Work::payee_claim:
+      if (reply.outcome == LedgerOutcome::done) {
+        channel.claimed = std::max({channel.claimed, channel.claiming.cum, reply.claimed});
+        channel.claim_at = channel.effective_expiry;  // the half-life claim is made once
+        touch(now, channel, false);
+        LogLine(ctx_.log, LogLevel::info, "speed_claimed").add("channel", channel.id.hex()).add("amount", channel.claimed.to_btt());
+        return arm(now);
+      }
+      if (reply.outcome == LedgerOutcome::channel_ended || reply.outcome == LedgerOutcome::unknown_channel) return on_closed(now, channel, reply);
+      channel.retry.failed(now);
+      return arm(channel.retry.at);
+    default: return;
+  }
+}
+
+void Payee::on_checked(Instant now, Channel& channel, const LedgerReply& reply) {
+  if (channel.state != ChannelState::checking) return;
+  if (reply.outcome == LedgerOutcome::unknown_channel) return refuse(now, channel, AckStatus::bad_channel, true, "the ledger does not know it");
+  if (reply.outcome != LedgerOutcome::done) {
+    channel.retry.failed(now);
+    return arm(channel.retry.at);
+  }
+  if (reply.terms != channel.terms) return refuse(now, channel, AckStatus::bad_channel, true, "the ledger has other terms");
+  if (!reply.open) return refuse(now, channel, AckStatus::bad_channel, true, "it has ended");
+  std::optional<LedgerTime> time = ctx_.clock.now(now);
+  if (!time || reply.effective_expiry.seconds_since(*time) < k_min_left_s) {
+    return refuse(now, channel, AckStatus::expiring, false, "too little of its life is left");
+  }
+  activate(now, channel, reply);
+}
+
+void Payee::activate(Instant now, Channel& channel, const LedgerReply& reply) {
+  channel.state = ChannelState::active;
+  channel.effective_expiry = reply.effective_expiry;
+  channel.claimed = reply.claimed;
+  LedgerTime time = *ctx_.clock.now(now);
+  channel.claim_at = time.plus_seconds(reply.effective_expiry.seconds_since(time) / 2);
+  LogLine(ctx_.log, LogLevel::info, "speed_channel_active").add("channel", channel.id.hex()).add("capacity", channel.terms.capacity.to_btt());
+  acknowledge(channel, is_expiring(channel, now) ? AckStatus::expiring : AckStatus::counted);
+  auto account = accounts_.find(channel.terms.payer);
+  Peer* peer = account != accounts_.end() && account->second.peer ? find(*account->second.peer) : nullptr;
+  if (peer != nullptr && is_paid(*peer)) {
+    peer->channel_by = Instant::never();
+    if (peer->window == 0) {
+      peer->window = grant_window(now, *peer);
+      if (peer->window != 0) {
+        send_rate(now, *peer, peer->rate, RateKind::auction);
+        wake(*peer);
+      }
+    }
+  }
+  if (channel.close_wanted && !channel.waiting) return start_close(now, channel, channel.close_reason);
+  advance(now, channel);
+}
+
+void Payee::refuse(Instant now, Channel& channel, AckStatus status, bool strikes, const char* why) {
+  channel.state = ChannelState::refused;
+  channel.refusal = status;
+  channel.waiting.reset();
+  LogLine(ctx_.log, LogLevel::warn, "speed_channel_refused").add("channel", channel.id.hex()).add("why", why);
+  acknowledge(channel, status);
+  auto place = place_of(channel);
+  if (!place) return drop(now, channel.id);
+  if (strikes) strike(now, *find(place->first), why);
+}
+
+void Payee::start_close(Instant now, Channel& channel, CloseReason reason) {
+  if (channel.state == ChannelState::closing) return;
+  if (channel.state == ChannelState::refused) return;
+  if (channel.verifying || channel.waiting || channel.state == ChannelState::checking) {
+    // Money that is on its way to be counted is counted first.
+    channel.close_wanted = true;
+    channel.close_reason = reason;
+    return;
+  }
+  channel.state = ChannelState::closing;
+  channel.close_wanted = false;
+  channel.close_reason = reason;
+  touch(now, channel, true);
+  if (auto place = place_of(channel)) {
+    ctx_.send(place->first, CloseMessage{channel.id, static_cast<uint8_t>(reason), channel.counted.seq, channel.counted.cum});
+  }
+  arm(now);
+}
+
+void Payee::on_closed(Instant now, Channel& channel, const LedgerReply& reply) {
+  if (reply.outcome == LedgerOutcome::refused) {
+    LogLine(ctx_.log, LogLevel::error, "speed_close_refused").add("channel", channel.id.hex()).add("why", reply.reason);
+    channel.retry.failed(now);
+    return arm(channel.retry.at);
+  }
+  bool done = reply.outcome == LedgerOutcome::done;
+  LogLine(ctx_.log, done ? LogLevel::info : LogLevel::error, "speed_closed")
+      .add("channel", channel.id.hex())
+      .add("counted", channel.counted.cum.to_btt())
+      .add("paid", done ? reply.claimed.to_btt() : channel.claimed.to_btt())
+      .add("why", done ? "" : reply.reason.c_str());
+  if (channel.state != ChannelState::closing) acknowledge(channel, AckStatus::closed);
+  drop(now, channel.id);
+}
+
+void Payee::drop(Instant now, const ChannelId& id) {
+  auto it = channels_.find(id);
+  if (it == channels_.end()) return;
+  if (it->second.stored) {
+    dropped_.push_back(id);
+    if (!dirty_since_) dirty_since_ = now;
+  }
+  channels_.erase(it);
+}
+
+}  // namespace millet::speed

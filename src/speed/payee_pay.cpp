@@ -1,0 +1,226 @@
+// Channels as their payers announce them, payments, acknowledgements (PROTOCOL.md section 9).
+#include <algorithm>
+
+#include "crypto/hash.h"
+#include "speed/payee.h"
+
+namespace millet::speed {
+
+std::optional<std::pair<PeerHandle, uint8_t>> Payee::place_of(const Channel& channel) const {
+  auto account = accounts_.find(channel.terms.payer);
+  if (account == accounts_.end() || !account->second.peer) return std::nullopt;
+  auto peer = peers_.find(*account->second.peer);
+  if (peer == peers_.end()) return std::nullopt;
+  for (const auto& [slot, id] : peer->second.slots) {
+    if (id == channel.id) return std::make_pair(peer->first, slot);
+  }
+  return std::nullopt;
+}
+
+LedgerTime Payee::margin_before(const Channel& channel, uint64_t times) const {
+  // A channel is opened just before its valid_until.
+  uint64_t life = channel.terms.expiry.seconds_since(channel.terms.valid_until);
+  uint64_t margin = std::max(k_margin_min_s, life / 20) * times;
+  uint64_t expiry = channel.effective_expiry.in_seconds();
+  return LedgerTime::from_seconds(expiry > margin ? expiry - margin : 0);
+}
+
+bool Payee::is_expiring(const Channel& channel, Instant now) const {
+  return ctx_.clock.floor(now) >= margin_before(channel, 2);
+}
+
+Amount Payee::room(const PublicKey& payer, Instant now) const {
+  Amount sum;
+  for (const auto& [id, channel] : channels_) {
+    if (channel.terms.payer != payer || channel.state != ChannelState::active || is_expiring(channel, now)) continue;
+    sum = sum.plus(channel.terms.capacity.minus_or_zero(channel.counted.cum)).value_or(Amount::supply());
+  }
+  return sum;
+}
+
+Status Payee::on_channel(Instant now, Peer& peer, const ChannelMessage& message) {
+  if (!peer.channel_limit.take(now)) return error(Errc::protocol, "channels announced more often than once a second");
+  if (peer.superseded) return ok;
+  if (account_of(peer) != nullptr) {
+    announce(now, peer, message);
+    return ok;
+  }
+  if (peer.early.size() >= k_slots_max) return error(Errc::protocol, "more channels than slots");
+  peer.early.push_back(message);
+  peer.session->require_proof(now);
+  arm(peer.session->next_deadline(now));
+  return ok;
+}
+
+void Payee::announce(Instant now, Peer& peer, const ChannelMessage& message) {
+  PeerHandle handle = peer.session->peer();
+  ChannelTerms terms{ctx_.id.ledger, peer.session->other_key(), ctx_.id.key, message.capacity, message.expiry, message.nonce,
+                     message.valid_until};
+  ChannelId id{blake2b_256(preimage(terms))};
+  auto it = channels_.find(id);
+  size_t of_payer = 0;
+  for (const auto& [other, channel] : channels_) of_payer += channel.terms.payer == terms.payer ? 1 : 0;
+  bool refuse_new = it == channels_.end() && (message.capacity.is_zero() || of_payer >= size_t{2} * k_slots_max || !options_.enabled);
+  if (refuse_new) {
+    ctx_.send(handle, ResumeMessage{k_slot_unknown, id, 0, Amount(), Signature()});
+    ctx_.send(handle, AckMessage{message.slot, static_cast<uint8_t>(AckStatus::bad_channel), 0, Amount(), Amount(), Amount()});
+    return;
+  }
+  peer.slots[message.slot] = id;
+  if (it == channels_.end()) {
+    Channel& channel = channels_[id];
+    channel.terms = terms;
+    channel.id = id;
+    ctx_.send(handle, ResumeMessage{k_slot_unknown, id, 0, Amount(), Signature()});
+    return advance(now, channel);
+  }
+  Channel& channel = it->second;
+  channel.resume_wanted = true;
+  if (channel.dirty) commit_urgent_ = true;
+  resume_if_durable(channel);
+  if (channel.state == ChannelState::refused) acknowledge(channel, channel.refusal);
+  if (channel.state == ChannelState::closing) acknowledge(channel, AckStatus::closed);
+}
+
+void Payee::resume_if_durable(Channel& channel) {
+  if (!channel.resume_wanted || channel.dirty || channel.in_commit) return;
+  channel.resume_wanted = false;
+  auto place = place_of(channel);
+  if (!place) return;
+  bool held = !channel.durable.cum.is_zero();
+  ctx_.send(place->first, ResumeMessage{held ? place->second : k_slot_unknown, channel.id, channel.durable.seq, channel.durable.cum,
+                                        channel.durable.signature});
+}
+
+void Payee::acknowledge(const Channel& channel, AckStatus status) {
+  auto place = place_of(channel);
+  if (!place) return;
+  auto account = accounts_.find(channel.terms.payer);
+  AckMessage ack;
+  ack.slot = place->second;
+  ack.status = static_cast<uint8_t>(status);
+  ack.seq = channel.counted.seq;
+  ack.counted = channel.counted.cum;
+  ack.durable = channel.durable.cum;
+  if (account != accounts_.end()) ack.unpaid = account->second.debt.owed();
+  ctx_.send(place->first, ack);
+}
+
+Status Payee::on_pay(Instant now, Peer& peer, const PayMessage& pay) {
+  // One per 16 KiB served; a reconnect may bring the newest of each slot again, and a debt may be split.
+  if (++peer.pays > peer.sent_paid / 16'384 + k_slots_max + 4) return error(Errc::protocol, "more payments than served blocks");
+  auto slot = peer.slots.find(pay.slot);
+  if (slot == peer.slots.end()) {
+    ctx_.send(peer.session->peer(), ResumeMessage());
+    return ok;
+  }
+  auto it = channels_.find(slot->second);
+  if (it == channels_.end()) {
+    ctx_.send(peer.session->peer(), AckMessage{pay.slot, static_cast<uint8_t>(AckStatus::closed), 0, Amount(), Amount(), Amount()});
+    return ok;
+  }
+  Channel& channel = it->second;
+  if (channel.state == ChannelState::refused) return acknowledge(channel, channel.refusal), ok;
+  if (pay.seq == channel.counted.seq && pay.cum == channel.counted.cum) return acknowledge(channel, AckStatus::counted), ok;
+  if (pay.seq <= channel.counted.seq || pay.cum <= channel.counted.cum) {
+    // Never a strike: a payer that lost its state looks like this.
+    acknowledge(channel, AckStatus::stale);
+    channel.resume_wanted = true;
+    if (channel.dirty) commit_urgent_ = true;
+    resume_if_durable(channel);
+    return ok;
+  }
+  if (channel.state == ChannelState::closing) return acknowledge(channel, AckStatus::closed), ok;
+  if (pay.cum > channel.terms.capacity) return acknowledge(channel, AckStatus::over_capacity), ok;
+  // Only the newest is worth a signature check.
+  if (channel.verifying && pay.seq <= channel.verifying->seq) return ok;
+  if (channel.waiting && pay.seq <= channel.waiting->seq) return ok;
+  channel.waiting = pay;
+  try_verify(now, channel);
+  return ok;
+}
+
+void Payee::try_verify(Instant now, Channel& channel) {
+  if (channel.state != ChannelState::active || channel.verifying || !channel.waiting) return;
+  if (!ctx_.verifications.take(now, 1)) return arm(ctx_.verifications.ready_at(now, 1));
+  channel.verifying = channel.waiting;
+  channel.waiting.reset();
+  auto place = place_of(channel);
+  PayStatement statement{ctx_.id.ledger, channel.id, channel.verifying->seq, channel.verifying->cum};
+  ctx_.verify(Work::pay_verify, place ? place->first : 0, channel.id, channel.terms.payer, preimage(statement), channel.verifying->signature);
+}
+
+Status Payee::on_verified(Instant now, const WorkRef& work, bool valid) {
+  Peer* peer = find(work.peer);
+  if (work.work == Work::funds_verify) {
+    if (peer == nullptr || peer->funds_state != Peer::Funds::verifying) return ok;
+    if (!valid) return error(Errc::denied, "funds that the ledger did not sign");
+    peer->funds_state = Peer::Funds::good;
+    advance_bid(now, *peer);
+    return ok;
+  }
+  auto it = channels_.find(work.channel);
+  if (it == channels_.end() || !it->second.verifying) return ok;
+  Channel& channel = it->second;
+  PayMessage pay = *channel.verifying;
+  channel.verifying.reset();
+  if (!valid) {
+    channel.waiting.reset();
+    if (peer == nullptr) return ok;
+    acknowledge(channel, AckStatus::bad_signature);
+    strike(now, *peer, "bad_signature");
+    return error(Errc::denied, "payment with a bad signature");
+  }
+  if (pay.seq > channel.counted.seq && pay.cum > channel.counted.cum) count(now, channel, pay);
+  try_verify(now, channel);
+  if (channel.close_wanted && !channel.verifying && !channel.waiting) start_close(now, channel, channel.close_reason);
+  return ok;
+}
+
+void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
+  std::optional<Amount> delta = pay.cum.minus(channel.counted.cum);
+  CHECK(delta && pay.cum <= channel.terms.capacity);
+  channel.counted = {pay.seq, pay.cum, pay.signature};
+  counted_total_ = counted_total_.plus(*delta).value_or(Amount::supply());
+  touch(now, channel, false);
+  Account* account = make_account(now, channel.terms.payer);
+  if (account == nullptr) return acknowledge(channel, AckStatus::counted);
+  Result<uint64_t> covered = account->debt.on_paid(*delta);
+  uint64_t bytes = covered ? *covered : 0;
+  uint64_t pieces = bytes * 256 / account->piece_size;
+  account->paid_pieces += pieces;
+  account->clean_pieces += pieces;
+  touch(now, *account);
+  risk_ += std::max<uint64_t>(pieces, 1);
+  if (account->paid_pieces >= k_known_pieces * 256 && !account->bucketless) {
+    account->bucketless = true;
+    release_charge(*account);
+  }
+  Peer* peer = account->peer ? find(*account->peer) : nullptr;
+  if (peer == nullptr) return release_charge(*account);
+  peer->fresh_payment = true;
+  if (!is_paid(*peer)) release_charge(*account);
+  while (account->clean_pieces >= k_forgive_pieces * 256) {
+    account->clean_pieces -= k_forgive_pieces * 256;
+    ctx_.bans.forgive(ctx_.clock.floor(now), BanList::of(account->key));
+    ctx_.bans.forgive(ctx_.clock.floor(now), BanList::of(peer->session->info().address));
+  }
+  std::erase_if(peer->marks, [&](const PieceMark& mark) { return account->debt.covered_to(mark.mark); });
+  if (peer->overdue && account->debt.covered_to(*peer->overdue)) {
+    peer->overdue.reset();
+    advance_bid(now, *peer);
+  }
+  peer->blocked_since.reset();
+  acknowledge(channel, is_expiring(channel, now) ? AckStatus::expiring : AckStatus::counted);
+  wake(*peer);
+}
+
+Status Payee::on_close(Instant now, Peer& peer, const CloseMessage& close) {
+  auto it = channels_.find(close.channel);
+  if (it == channels_.end() || !peer.session->proven() || it->second.terms.payer != peer.session->other_key()) return ok;
+  CloseReason reason = close.reason <= static_cast<uint8_t>(CloseReason::rolled_over) ? static_cast<CloseReason>(close.reason) : CloseReason::complete;
+  start_close(now, it->second, reason);
+  return ok;
+}
+
+}  // namespace millet::speed

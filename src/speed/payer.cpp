@@ -1,0 +1,409 @@
+#include "speed/payer.h"
+
+#include <algorithm>
+
+namespace millet::speed {
+
+Payer::Payer(const PayerOptions& options, Context& context) : options_(options), ctx_(context) {}
+
+// ---- torrents ----
+
+Payer::Peer* Payer::find(PeerHandle peer) {
+  auto it = peers_.find(peer);
+  return it == peers_.end() ? nullptr : &it->second;
+}
+
+Payer::Torrent& Payer::torrent(const InfoHash& hash) {
+  auto it = torrents_.find(hash);
+  if (it == torrents_.end()) it = torrents_.emplace(hash, Torrent(BidderSettings())).first;
+  return it->second;
+}
+
+Amount Payer::spent(const InfoHash& hash) const {
+  auto it = torrents_.find(hash);
+  if (it == torrents_.end()) return Amount();
+  return it->second.spent.due().plus(it->second.unresolved).value_or(Amount::supply());
+}
+
+// Budget left = budget - spent - unresolved ceilings. What lies in channels is not spent.
+Amount Payer::budget_left(const Torrent& t) const { return t.budget.minus_or_zero(t.spent.due()).minus_or_zero(t.unresolved); }
+
+void Payer::set_torrent(Instant now, const InfoHash& hash, const TorrentBudget& budget) {
+  Torrent& t = torrent(hash);
+  if (t.active && t.budget == budget.budget && t.bidder.settings() == budget.bidding) return;
+  t.active = true;
+  t.budget = budget.budget;
+  t.bidder.set(budget.bidding);
+  update_bid(now, hash);
+}
+
+void Payer::set_bytes_left(Instant now, const InfoHash& hash, uint64_t bytes) {
+  Torrent& t = torrent(hash);
+  t.bytes_left = bytes;
+  update_bid(now, hash);
+}
+
+void Payer::finish(Instant now, const InfoHash& hash) {
+  auto it = torrents_.find(hash);
+  if (it == torrents_.end()) return;
+  it->second.active = false;
+  it->second.bytes_left = 0;
+  update_bid(now, hash);
+  for (auto& [key, provider] : providers_) {
+    bool used_elsewhere = false;
+    if (Peer* peer = provider.peer ? find(*provider.peer) : nullptr) {
+      const InfoHash& other = peer->session->info().info_hash;
+      used_elsewhere = other != hash && torrents_.contains(other) && torrents_.at(other).active;
+    }
+    if (used_elsewhere) continue;
+    for (const ChannelId& id : provider.channels) {
+      Channel& channel = channels_.at(id);
+      channel.close_wanted = channel.close_wanted || channel.torrent == hash;
+    }
+    pay(now, provider);
+    close_if_paid(now, provider);
+  }
+}
+
+// The bid of a torrent from what is left of its budget, and of the account: nobody bids what it can't pay.
+void Payer::update_bid(Instant now, const InfoHash& hash) {
+  Torrent& t = torrent(hash);
+  Amount left = t.active && options_.enabled && !shutting_down_ ? budget_left(t) : Amount();
+  if (!left.is_zero()) {
+    fetch_funds(now);
+    Amount able = funds_.left;
+    for (const auto& [id, channel] : channels_) {
+      if (channel.state == PayerChannelState::open) able = able.plus(channel.terms.capacity.minus_or_zero(channel.cum)).value_or(Amount::supply());
+    }
+    left = std::min(left, able);
+  }
+  bool changed = t.bidder.update(now, left, t.bytes_left);
+  arm(t.bidder.next_deadline());
+  if (!changed) return;
+  for (auto& [handle, peer] : peers_) {
+    if (peer.session->info().info_hash == hash) advance_bid(now, peer);
+  }
+}
+
+void Payer::fetch_funds(Instant now) {
+  std::optional<LedgerTime> time = ctx_.clock.now(now);
+  bool fresh = funds_.known && time && time->seconds_since(funds_.time) < k_funds_refresh_s;
+  if (fresh) return arm(ctx_.clock.when(now, funds_.time.plus_seconds(k_funds_refresh_s)));
+  if (funds_.asking) return;
+  if (now < funds_.retry.at) return arm(funds_.retry.at);
+  funds_.asking = true;
+  ctx_.call(Work::payer_funds, ChannelId(), QueryFunds{});
+}
+
+// ---- connections ----
+
+Payer::Provider* Payer::provider_of(const Peer& peer) {
+  if (!peer.session->provides()) return nullptr;
+  auto it = providers_.find(peer.session->other_key());
+  return it == providers_.end() ? nullptr : &it->second;
+}
+
+Payer::Provider& Payer::make_provider(const PublicKey& key) {
+  Provider& provider = providers_[key];
+  provider.key = key;
+  return provider;
+}
+
+void Payer::on_peer(Instant now, Session& session) {
+  auto [it, added] = peers_.emplace(session.peer(), Peer(session));
+  CHECK(added);
+  it->second.bid_credit_since = now;
+}
+
+void Payer::on_matched(Instant now, PeerHandle handle) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || !peer->session->provides()) return;
+  Provider& provider = make_provider(peer->session->other_key());
+  if (!provider.peer) attach(now, *peer);
+}
+
+// Makes this the provider's paying connection: its channels are announced here, which also lets debts of earlier connections be paid.
+void Payer::attach(Instant now, Peer& peer) {
+  Provider& provider = make_provider(peer.session->other_key());
+  provider.peer = peer.session->peer();
+  announce_all(now, provider);
+  advance_bid(now, peer);
+}
+
+void Payer::on_proven(Instant now, PeerHandle handle) {
+  Peer* peer = find(handle);
+  if (peer == nullptr) return;
+  if (Provider* provider = provider_of(*peer)) ensure_channel(now, *provider);
+}
+
+void Payer::on_peer_gone(Instant now, PeerHandle handle) {
+  Peer* peer = find(handle);
+  if (peer == nullptr) return;
+  Provider* provider = provider_of(*peer);
+  peers_.erase(handle);
+  if (provider == nullptr || provider->peer != handle) return;
+  provider->peer.reset();
+  for (const ChannelId& id : provider->channels) {
+    Channel& channel = channels_.at(id);
+    channel.slot.reset();
+    channel.resumed = false;
+    channel.resuming.reset();
+    if (channel.close_wanted) close_if_paid(now, *provider);
+  }
+  for (auto& [other, candidate] : peers_) {
+    if (candidate.session->provides() && candidate.session->other_key() == provider->key) return attach(now, candidate);
+  }
+  if (provider->channels.empty() && provider->pending.empty() && owed(*provider).is_zero() && !provider->known) providers_.erase(provider->key);
+}
+
+void Payer::set_wanted(Instant now, PeerHandle handle, bool wanted) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->wanted == wanted) return;
+  peer->wanted = wanted;
+  advance_bid(now, *peer);
+}
+
+Status Payer::on_message(Instant now, PeerHandle handle, const Message& message) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || !peer->session->provides()) return ok;
+  if (const auto* rate = std::get_if<RateMessage>(&message)) return on_rate(now, *peer, *rate);
+  if (const auto* ack = std::get_if<AckMessage>(&message)) return on_ack(now, *peer, *ack);
+  if (const auto* resume = std::get_if<ResumeMessage>(&message)) return on_resume(now, *peer, *resume);
+  if (const auto* stop = std::get_if<StopMessage>(&message)) return on_stop(now, *peer, *stop);
+  if (const auto* close = std::get_if<CloseMessage>(&message)) {
+    auto it = channels_.find(close->channel);
+    if (it == channels_.end() || it->second.terms.payee != peer->session->other_key()) return ok;
+    end(now, it->second);
+    if (Provider* provider = provider_of(*peer)) ensure_channel(now, *provider);
+  }
+  return ok;
+}
+
+// ---- bids ----
+
+bool Payer::wants_to_bid(Instant now, const Peer& peer) {
+  auto t = torrents_.find(peer.session->info().info_hash);
+  if (t == torrents_.end() || t->second.bidder.bid().is_zero() || !peer.wanted || shutting_down_) return false;
+  Provider* provider = provider_of(peer);
+  if (provider == nullptr || provider->peer != peer.session->peer() || now < peer.stopped_until) return false;
+  LedgerTime floor = ctx_.clock.floor(now);
+  if (ctx_.bans.banned_for(floor, BanList::of(provider->key)) > 0) return false;
+  return ctx_.clock.known() && funds_.known;
+}
+
+void Payer::advance_bid(Instant now, Peer& peer) {
+  if (!peer.session->provides()) return;
+  Rate current = peer.bids.empty() ? Rate() : peer.bids.back().rate;
+  bool wants = wants_to_bid(now, peer);
+  if (now < peer.stopped_until) arm(peer.stopped_until);
+  Rate rate = wants ? torrents_.at(peer.session->info().info_hash).bidder.bid() : Rate();
+  if (rate == current) return;
+  while (peer.bid_credit < 2 && now - peer.bid_credit_since >= k_bid_interval) {
+    ++peer.bid_credit;
+    peer.bid_credit_since = peer.bid_credit_since + k_bid_interval;
+  }
+  if (peer.bid_credit == 2) peer.bid_credit_since = now;
+  if (!rate.is_zero()) {
+    if (peer.bid_credit == 0) return arm(peer.bid_credit_since + k_bid_interval);
+    --peer.bid_credit;
+  }
+  send_bid(now, peer, rate);
+}
+
+void Payer::send_bid(Instant now, Peer& peer, Rate rate) {
+  PeerHandle handle = peer.session->peer();
+  bool withdraw = rate.is_zero();
+  if (!withdraw && funds_.known && peer.funds_sent < funds_.time) {
+    peer.funds_sent = funds_.time;
+    ctx_.send(handle, FundsMessage{funds_.available, funds_.time, funds_.signature});
+  }
+  if (!peer.bids.empty()) peer.bids.back().until = now + (withdraw ? k_withdrawn : k_honour);
+  std::erase_if(peer.bids, [&](const SentBid& bid) { return now > bid.until; });
+  peer.bids.push_back({++peer.bid_seq, rate, Instant::never()});
+  if (peer.rated) arm(now + (withdraw ? k_withdrawn : k_honour));
+  ctx_.send(handle, BidMessage{peer.bid_seq, withdraw ? BidMessage::k_flag_withdraw : uint8_t{0}, rate});
+}
+
+// The bid that it names, or an older one for 30 s, or any of ours if it is not above what we bid now.
+bool Payer::names_our_bid(Instant now, const Peer& peer, const RateMessage& rate) const {
+  if (peer.bids.empty()) return false;
+  for (const SentBid& bid : peer.bids) {
+    if (bid.seq != rate.bid_seq || rate.rate > bid.rate) continue;
+    return now <= bid.until || rate.rate <= peer.bids.back().rate;
+  }
+  return rate.rate.is_zero() && rate.bid_seq <= peer.bid_seq;
+}
+
+Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
+  const char* fault = nullptr;
+  if (rate.epoch != peer.epoch + 1) fault = "a rate with a wrong epoch";
+  else if (rate.sent != peer.received) fault = "a rate that counts other bytes than came";
+  else if (!names_our_bid(now, peer, rate)) fault = "a rate above our bid";
+  if (fault != nullptr) {
+    // Not a ban: on an unencrypted connection somebody else may have written it.
+    if (!peer.bids.empty() && !peer.bids.back().rate.is_zero()) send_bid(now, peer, Rate());
+    return error(Errc::protocol, fault);
+  }
+  peer.epoch = rate.epoch;
+  peer.rated = true;
+  peer.rate = rate.rate;
+  peer.window = rate.window;
+  check_honour(now, peer);
+  Provider* provider = provider_of(peer);
+  if (provider == nullptr || rate.rate.is_zero()) return ok;
+  provider->peer = peer.session->peer();
+  // Money is locked only for a provider that has proved its key.
+  peer.session->require_proof(now);
+  arm(peer.session->next_deadline(now));
+  ensure_channel(now, *provider);
+  return ok;
+}
+
+// A rate above what we bid now is honoured for a while, so that messages may cross.
+void Payer::check_honour(Instant now, Peer& peer) {
+  if (!peer.rated || peer.bids.empty() || peer.rate <= peer.bids.back().rate) return;
+  Instant until = Instant();
+  for (const SentBid& bid : peer.bids) {
+    if (bid.rate >= peer.rate) until = std::max(until, bid.until);
+  }
+  if (now < until) return arm(until);
+  peer.rated = false;
+  peer.rate = Rate();
+  disconnect(peer, "the rate stays above our bid");
+}
+
+Status Payer::on_stop(Instant now, Peer& peer, const StopMessage& stop) {
+  LogLine(ctx_.log, LogLevel::info, "speed_stopped")
+      .add("peer", peer.session->info().address.to_string())
+      .add("reason", uint32_t{stop.reason})
+      .add("retry_after", stop.retry_after_s);
+  bool for_ever = stop.reason == static_cast<uint8_t>(StopReason::superseded) || stop.reason == static_cast<uint8_t>(StopReason::disabled);
+  Duration wait = Duration::seconds(std::max<uint32_t>(stop.retry_after_s, 30));
+  peer.stopped_until = for_ever ? Instant::never() : now + wait;
+  // The provider has dropped the bid; sending it again later must be a new one.
+  advance_bid(now, peer);
+  return ok;
+}
+
+void Payer::on_choked(Instant now, PeerHandle handle) {
+  Peer* peer = find(handle);
+  if (peer == nullptr) return;
+  peer->unchoked = false;
+  peer->rated = false;
+  peer->rate = Rate();
+  if (Provider* provider = provider_of(*peer)) pay(now, *provider);
+}
+
+void Payer::on_unchoked(Instant, PeerHandle handle) {
+  if (Peer* peer = find(handle)) peer->unchoked = true;
+}
+
+Rate Payer::price(PeerHandle handle) const {
+  auto it = peers_.find(handle);
+  return it == peers_.end() || !it->second.rated ? Rate() : it->second.rate;
+}
+
+void Payer::disconnect(const Peer& peer, const std::string& reason) {
+  ctx_.out.push_back(DisconnectPeer{peer.session->peer(), reason});
+}
+
+void Payer::ban(Instant now, const Peer& peer, uint64_t seconds, const char* why) {
+  LedgerTime time = ctx_.clock.floor(now);
+  const IpAddress& address = peer.session->info().address;
+  ctx_.bans.ban(time, BanList::of(address), seconds);
+  // The key only if it is the peer's for certain, or anybody could have another provider banned.
+  if (peer.session->proven()) ctx_.bans.ban(time, BanList::of(peer.session->other_key()), seconds);
+  LogLine(ctx_.log, LogLevel::warn, "speed_ban").add("peer", address.to_string()).add("why", why).add("seconds", seconds);
+  if (!dirty_since_) dirty_since_ = now;
+  disconnect(peer, std::string("banned: ") + why);
+}
+
+// ---- time and settings ----
+
+void Payer::on_timer(Instant now) {
+  deadline_ = Instant::never();
+  std::vector<InfoHash> hashes;
+  for (const auto& [hash, t] : torrents_) hashes.push_back(hash);
+  for (const InfoHash& hash : hashes) update_bid(now, hash);
+  for (auto& [handle, peer] : peers_) {
+    check_honour(now, peer);
+    advance_bid(now, peer);
+    if (peer.session->proof_required()) arm(peer.session->next_deadline(now));
+  }
+  std::vector<ChannelId> ids;
+  for (const auto& [id, channel] : channels_) ids.push_back(id);
+  for (const ChannelId& id : ids) {
+    auto it = channels_.find(id);
+    if (it == channels_.end()) continue;
+    if (it->second.slot && !it->second.resumed) {
+      // No answer: what we know ourselves must do.
+      if (now >= it->second.resume_by) resumed(now, it->second, it->second.last ? it->second.last->cum : it->second.cum);
+      else arm(it->second.resume_by);
+    }
+    advance(now, it->second);
+  }
+  for (auto& [key, provider] : providers_) {
+    pay(now, provider);
+    ensure_channel(now, provider);
+  }
+}
+
+void Payer::set_options(Instant now, const PayerOptions& options) {
+  options_ = options;
+  std::vector<InfoHash> hashes;
+  for (const auto& [hash, t] : torrents_) hashes.push_back(hash);
+  for (const InfoHash& hash : hashes) update_bid(now, hash);
+  if (options_.enabled) return;
+  for (auto& [key, provider] : providers_) {
+    for (const ChannelId& id : provider.channels) channels_.at(id).close_wanted = true;
+    pay(now, provider);
+    close_if_paid(now, provider);
+  }
+}
+
+void Payer::shut_down(Instant now) {
+  shutting_down_ = true;
+  std::vector<InfoHash> hashes;
+  for (const auto& [hash, t] : torrents_) hashes.push_back(hash);
+  for (const InfoHash& hash : hashes) update_bid(now, hash);
+  for (auto& [id, channel] : channels_) touch(now, channel, true);
+}
+
+std::vector<ChannelView> Payer::channels() const {
+  std::vector<ChannelView> out;
+  for (const auto& [id, channel] : channels_) {
+    ChannelView view;
+    view.id = id;
+    switch (channel.state) {
+      case PayerChannelState::opening: view.state = "opening"; break;
+      case PayerChannelState::open: view.state = "open"; break;
+      case PayerChannelState::ending: view.state = "ending"; break;
+    }
+    view.other = channel.terms.payee;
+    view.capacity = channel.terms.capacity;
+    view.amount = channel.cum;
+    view.durable = channel.durable;
+    view.expiry = channel.terms.expiry;
+    out.push_back(view);
+  }
+  return out;
+}
+
+std::vector<BidView> Payer::bids() const {
+  std::vector<BidView> out;
+  for (const auto& [handle, peer] : peers_) {
+    if (peer.bids.empty()) continue;
+    BidView view;
+    view.peer = handle;
+    view.bid_seq = peer.bid_seq;
+    view.bid = peer.bids.back().rate;
+    view.price = peer.rated ? peer.rate : Rate();
+    if (peer.rated && peer.unchoked) view.state = peer.rate.is_zero() ? "free" : "won";
+    else if (!view.bid.is_zero()) view.state = "waiting";
+    else view.state = peer.stopped_until > Instant() ? "stopped" : "withdrawn";
+    out.push_back(view);
+  }
+  return out;
+}
+
+}  // namespace millet::speed

@@ -1,0 +1,229 @@
+// A channel's way through the ledger as its payer goes it (PROTOCOL.md section 9): planned and durable, signed, opened, watched until its
+// end. Nothing here sleeps on an unreachable ledger: every step is repeated until there is a signed answer.
+#include <algorithm>
+
+#include "crypto/hash.h"
+#include "speed/payer.h"
+
+namespace millet::speed {
+
+// 75 % of the newest channel is allocated, or what is owed does not fit any more; and there is something left to buy.
+bool Payer::wants_channel(Instant now, const Provider& provider, const Peer& peer) const {
+  Amount room;
+  Amount newest;
+  for (const ChannelId& id : provider.channels) {
+    const Channel& channel = channels_.at(id);
+    if (channel.state == PayerChannelState::opening) return false;
+    if (!usable(now, channel) || channel.retiring || channel.close_wanted) continue;
+    room = room.plus(channel.terms.capacity.minus_or_zero(channel.cum)).value_or(Amount::supply());
+    newest = channel.terms.capacity;
+  }
+  Amount due = owed(provider);
+  if (room < due) return true;
+  if (!peer.rated || peer.rate.is_zero()) return false;
+  auto t = torrents_.find(peer.session->info().info_hash);
+  if (t == torrents_.end() || !t->second.active) return false;
+  Meter expected;
+  for (const auto& [piece, pending] : provider.pending) {
+    if (!expected.add(pending.cost)) return true;
+  }
+  Amount rest = price_of(peer.rate, t->second.bytes_left);
+  Amount needed = due.plus(expected.due()).value_or(Amount::supply()).plus(rest).value_or(Amount::supply());
+  return room < needed && room.in_micro() <= newest.in_micro() / 4;
+}
+
+// 64 pieces at our bid, or what is left to buy and one piece more, within what the account and the budget have.
+Amount Payer::capacity_for(const Provider& provider, const Peer& peer, const Torrent& t) const {
+  Amount due = owed(provider);
+  Amount want;
+  if (peer.rated && !peer.rate.is_zero() && t.active) {
+    uint64_t piece = peer.session->info().piece_size;
+    uint64_t bytes = std::min(k_channel_pieces * piece, t.bytes_left + piece);
+    Rate bid = peer.bids.empty() ? peer.rate : std::max(peer.rate, peer.bids.back().rate);
+    want = std::min(price_of(bid, bytes), budget_left(t));
+  }
+  want = std::max(want.plus(due).value_or(Amount::supply()), options_.capacity_min);
+  return std::min(want, funds_.left);
+}
+
+void Payer::ensure_channel(Instant now, Provider& provider) {
+  if (shutting_down_ || !provider.peer || !ctx_.clock.known()) return;
+  const Peer& peer = peers_.at(*provider.peer);
+  if (!peer.session->proven() || !wants_channel(now, provider, peer)) return;
+  if (provider.channels.size() >= k_slots_max) return;
+  if (now < provider.open_retry.at) return arm(provider.open_retry.at);
+  if (!funds_.known) return fetch_funds(now);
+  Amount capacity = capacity_for(provider, peer, torrent(peer.session->info().info_hash));
+  if (capacity < options_.capacity_min || capacity < owed(provider)) {
+    LogLine(ctx_.log, LogLevel::warn, "speed_no_funds").add("available", funds_.left.to_btt()).add("needed", owed(provider).to_btt());
+    provider.open_retry.failed(now);
+    arm(provider.open_retry.at);
+    return fetch_funds(now);
+  }
+  plan_channel(now, provider, peer, capacity);
+}
+
+void Payer::plan_channel(Instant now, Provider& provider, const Peer& peer, Amount capacity) {
+  LedgerTime time = *ctx_.clock.now(now);
+  ChannelTerms terms;
+  terms.ledger = ctx_.id.ledger;
+  terms.payer = ctx_.id.key;
+  terms.payee = provider.key;
+  terms.capacity = capacity;
+  terms.valid_until = time.plus_seconds(k_valid_s);
+  terms.expiry = terms.valid_until.plus_seconds(provider.known ? k_life_s - k_valid_s : k_first_life_s);
+  ctx_.random.fill(terms.nonce);
+  ChannelId id{blake2b_256(preimage(terms))};
+  Channel& channel = channels_[id];
+  channel.terms = terms;
+  channel.id = id;
+  channel.torrent = peer.session->info().info_hash;
+  channel.lease_wanted = true;
+  provider.channels.push_back(id);
+  funds_.left = funds_.left.minus_or_zero(capacity);
+  // The terms must be durable before they are signed: a channel that we do not remember is money lost until it expires.
+  touch(now, channel, true);
+}
+
+void Payer::advance(Instant now, Channel& channel) {
+  if (channel.step != Step::none) return;
+  if (now < channel.retry.at) return arm(channel.retry.at);
+  LedgerTime time = ctx_.clock.floor(now);
+  if (channel.state == PayerChannelState::opening) {
+    if (!channel.stored && !ctx_.faults.skip_persist) return;
+    if (!channel.restored && time < channel.terms.valid_until) {
+      // The same bytes give the same signature and the same operation: the ledger does it once.
+      channel.step = Step::sign_open;
+      return ctx_.sign(Work::open_sign, 0, channel.id, preimage(channel.terms));
+    }
+  } else if (channel.state == PayerChannelState::open && !channel.refused && !channel.restored) {
+    if (time < channel.terms.expiry) return arm(ctx_.clock.when(now, channel.terms.expiry));
+    end(now, channel);
+    return;
+  }
+  channel.step = Step::query;
+  ctx_.call(Work::payer_query, channel.id, QueryChannel{channel.id});
+}
+
+void Payer::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply) {
+  if (work.work == Work::payer_funds) {
+    funds_.asking = false;
+    if (reply.outcome != LedgerOutcome::done) {
+      funds_.retry.failed(now);
+      return arm(funds_.retry.at);
+    }
+    funds_.retry.reset();
+    funds_.known = true;
+    funds_.available = funds_.left = reply.available;
+    funds_.time = reply.time;
+    funds_.signature = reply.fund;
+    // What we plan is not at the ledger yet.
+    for (const auto& [id, channel] : channels_) {
+      if (channel.state == PayerChannelState::opening) funds_.left = funds_.left.minus_or_zero(channel.terms.capacity);
+    }
+    return on_timer(now);
+  }
+  auto it = channels_.find(work.channel);
+  if (it == channels_.end()) return;
+  Channel& channel = it->second;
+  channel.step = Step::none;
+  if (reply.outcome == LedgerOutcome::unavailable) {
+    channel.retry.failed(now);
+    return arm(channel.retry.at);
+  }
+  if (work.work == Work::payer_query) return on_queried(now, channel, reply);
+  if (reply.outcome == LedgerOutcome::done) return on_opened(now, channel);
+  on_open_failed(now, channel, reply);
+}
+
+void Payer::on_opened(Instant now, Channel& channel) {
+  channel.state = PayerChannelState::open;
+  channel.restored = false;
+  channel.retry.reset();
+  touch(now, channel, false);
+  LogLine(ctx_.log, LogLevel::info, "speed_channel_open").add("channel", channel.id.hex()).add("capacity", channel.terms.capacity.to_btt());
+  Provider& provider = providers_.at(channel.terms.payee);
+  provider.open_retry.reset();
+  if (provider.peer) announce(now, provider, channel);
+  arm(ctx_.clock.when(now, channel.terms.expiry));
+}
+
+void Payer::on_open_failed(Instant now, Channel& channel, const LedgerReply& reply) {
+  Provider& provider = providers_.at(channel.terms.payee);
+  LogLine(ctx_.log, LogLevel::warn, "speed_open_failed").add("channel", channel.id.hex()).add("why", reply.reason);
+  provider.open_retry.failed(now);
+  arm(provider.open_retry.at);
+  funds_.time = LedgerTime();  // what we thought the account has is wrong
+  drop(now, channel.id);
+  fetch_funds(now);
+}
+
+void Payer::on_queried(Instant now, Channel& channel, const LedgerReply& reply) {
+  bool opening = channel.state == PayerChannelState::opening;
+  if (reply.outcome == LedgerOutcome::unknown_channel) {
+    if (!opening) return on_final(now, channel, Amount(), "the ledger does not know it");
+    if (reply.time > channel.terms.valid_until) return on_open_failed(now, channel, reply);
+    // It can still come to be: only the ledger's word after valid_until says that it never will.
+    channel.retry.at = ctx_.clock.when(now, channel.terms.valid_until.plus_seconds(1));
+    return arm(channel.retry.at);
+  }
+  if (reply.outcome != LedgerOutcome::done) {
+    channel.retry.failed(now);
+    return arm(channel.retry.at);
+  }
+  if (!reply.open) return on_final(now, channel, reply.claimed, "it has ended");
+  if (opening) return on_opened(now, channel);
+  if (channel.state == PayerChannelState::open && channel.restored) {
+    channel.restored = false;
+    return arm(now);
+  }
+  Provider& provider = providers_.at(channel.terms.payee);
+  if (channel.state == PayerChannelState::open && channel.refused) {
+    Peer* peer = provider.peer ? find(*provider.peer) : nullptr;
+    if (++provider.refusals >= 2 && peer != nullptr) ban(now, *peer, k_ban_refusal_s, "refuses payments that are good");
+    end(now, channel);
+    return ensure_channel(now, provider);
+  }
+  channel.retry.failed(now);
+  arm(channel.retry.at);
+}
+
+// The ledger has the last word on a channel. What it did not pay out is owed again.
+void Payer::on_final(Instant now, Channel& channel, Amount paid, const char* why) {
+  LogLine(ctx_.log, LogLevel::info, "speed_channel_ended")
+      .add("channel", channel.id.hex())
+      .add("paid", paid.to_btt())
+      .add("signed", channel.cum.to_btt())
+      .add("why", why);
+  Provider& provider = providers_.at(channel.terms.payee);
+  if (!channel.unresolved.is_zero()) resolve(now, channel, paid.minus_or_zero(channel.here));
+  Amount unpaid = std::min(channel.cum.minus_or_zero(paid), channel.here);
+  provider.allocated = provider.allocated.minus_or_zero(unpaid);
+  if (!paid.is_zero()) provider.known = true;
+  funds_.time = LedgerTime();
+  drop(now, channel.id);
+  pay(now, provider);
+}
+
+void Payer::end(Instant now, Channel& channel) {
+  if (channel.state != PayerChannelState::open) return;
+  channel.state = PayerChannelState::ending;
+  channel.slot.reset();
+  channel.retry.reset();
+  channel.retry.at = now + Duration::seconds(2);
+  arm(channel.retry.at);
+  touch(now, channel, false);
+}
+
+void Payer::drop(Instant now, const ChannelId& id) {
+  auto it = channels_.find(id);
+  CHECK(it != channels_.end());
+  std::erase(providers_.at(it->second.terms.payee).channels, id);
+  if (it->second.stored || it->second.in_commit) {
+    dropped_.push_back(id);
+    if (!dirty_since_) dirty_since_ = now;
+  }
+  channels_.erase(it);
+}
+
+}  // namespace millet::speed
