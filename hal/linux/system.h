@@ -24,6 +24,7 @@ class LinuxSystem {
   LinuxSystem(const LinuxSystem&) = delete;
 
   System& system() { return system_; }
+  uv_loop_t* uv() { return loop_.uv(); }
   void run();
   // After run(): the process has to end by _exit(), because a name server does not answer.
   bool has_stuck_job() const { return executor_.has_stuck_job(); }

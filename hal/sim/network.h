@@ -47,6 +47,8 @@ class Network {
   // Cuts these machines off from all others; they still reach each other. Several partitions may exist at once.
   void partition(std::span<const uint32_t> isolated);
   void heal();
+  // Ends one machine's part of a partition.
+  void rejoin(uint32_t machine) { groups_.at(machine) = 0; }
   bool connected(uint32_t a, uint32_t b) const { return a == b || groups_.at(a) == groups_.at(b); }
 
   // One way, without what waiting for a rate adds.

@@ -122,6 +122,7 @@ size_t Tcp::send(Owner& owner, hal::StreamId stream, std::span<const Bytes> part
   for (Bytes part : parts) {
     offered += part.size();
     Bytes now = part.first(std::min(part.size(), room - taken));
+    if (tap_ != nullptr && !now.empty()) tap_->on_sent(stream, now);
     pipe.queue.insert(pipe.queue.end(), now.begin(), now.end());
     taken += now.size();
   }
@@ -156,6 +157,7 @@ void Tcp::close_side(uint64_t id, int index) {
   Side& side = connection.side[index];
   if (side.state == SideState::closed || side.state == SideState::gone) return;
   bool was_open = side.state == SideState::open || side.state == SideState::backlog;
+  if (tap_ != nullptr && side.state == SideState::open) tap_->on_end(stream_id(id, index));
   side.state = SideState::closed;
   side.owner = nullptr;
   side.wants_writable = false;
@@ -196,6 +198,7 @@ void Tcp::power_lost(Owner& owner) {
   for (auto& [id, connection] : connections_) {
     for (int side = 0; side < 2; ++side) {
       if (connection.side[side].machine != owner.machine || connection.side[side].state == SideState::none) continue;
+      if (tap_ != nullptr && connection.side[side].state == SideState::open) tap_->on_end(stream_id(id, side));
       connection.side[side].state = SideState::gone;
       connection.side[side].owner = nullptr;
       connection.pipe[side].queue.clear();
@@ -212,11 +215,18 @@ void Tcp::report_closed(uint64_t id, int index, Errc code, const char* reason) {
   Side& side = connection.side[index];
   Owner* owner = side.owner;
   bool known = side.state == SideState::open || side.state == SideState::connecting;
+  if (tap_ != nullptr && side.state == SideState::open) tap_->on_end(stream_id(id, index));
   side.state = SideState::closed;
   side.owner = nullptr;
   connection.pipe[index].queue.clear();
   forget_if_over(id);
   if (known && owner != nullptr && owner->events != nullptr) owner->events->on_closed(stream_id(id, index), error(code, reason));
+}
+
+void Tcp::report_received(uint64_t id, int index, Bytes bytes) {
+  if (tap_ != nullptr) tap_->on_received(stream_id(id, index), bytes);
+  const Side& side = connections_.at(id).side[index];
+  if (side.owner != nullptr && side.owner->events != nullptr) side.owner->events->on_received(stream_id(id, index), bytes);
 }
 
 // Drops the connection when no program can see it any more and nothing of it is still to be sent.
@@ -315,6 +325,7 @@ void Tcp::on_connected(uint64_t id, uint64_t attempt) {
   // The last packet of the handshake travels before anything that on_connected() sends.
   world_.schedule(network_.delay(connection->side[0].machine, connection->side[1].machine), *this, k_handshake_done, id, 0);
   Owner* owner = connection->side[0].owner;
+  if (tap_ != nullptr) tap_->on_open(stream_id(id, 0), owner->machine, connection->side[0].local, connection->side[1].local);
   if (owner->events != nullptr) owner->events->on_connected(stream_id(id, 0));
 }
 
@@ -344,6 +355,7 @@ void Tcp::on_accept(uint64_t id) {
   side.state = SideState::open;
   world_.schedule(Duration(), *this, k_readable, stream_id(id, 1));
   Endpoint remote = connection->side[0].local;
+  if (tap_ != nullptr) tap_->on_open(stream_id(id, 1), side.machine, side.local, remote);
   hal::StreamEvents* events = listener->owner->events;
   if (events != nullptr) events->on_accepted(listener->id, stream_id(id, 1), remote);
 }
@@ -454,7 +466,7 @@ void Tcp::on_deliver(uint64_t pipe_id) {
     send_ack(pipe_id, chunk.size(), read_now ? chunk.size() : 0, Duration());
     if (read_now && receiver.owner != nullptr) {
       pipe.inbox.clear();
-      if (receiver.owner->events != nullptr) receiver.owner->events->on_received(stream_id(pipe_id / 2, 1 - from), chunk);
+      report_received(pipe_id / 2, 1 - from, chunk);
       return;
     }
   }
@@ -475,7 +487,7 @@ void Tcp::on_readable(uint64_t stream) {
     pipe.inbox.erase(pipe.inbox.begin(), pipe.inbox.begin() + static_cast<ptrdiff_t>(size));
     send_ack(stream_id(stream / 2, 1 - index), 0, size, Duration());
     world_.schedule(Duration(), *this, k_readable, stream);
-    if (side.owner->events != nullptr) side.owner->events->on_received(stream, bytes);
+    report_received(stream / 2, index, bytes);
     return;
   }
   if (pipe.end_arrived) report_closed(stream / 2, index, Errc::unavailable, "closed by the peer");

@@ -23,6 +23,19 @@ namespace millet::sim {
 
 class World;
 
+// Sees every byte that a program hands to a socket and every byte that a program gets, in their order: for checks of what really went over
+// the wire. The two sides of a connection have the stream ids n and n ^ 1; the even one dialled.
+class Tap {
+ public:
+  virtual ~Tap() = default;
+  virtual void on_open(hal::StreamId stream, uint32_t machine, const Endpoint& local, const Endpoint& remote) = 0;
+  virtual void on_sent(hal::StreamId stream, Bytes bytes) = 0;
+  // Before the program sees them.
+  virtual void on_received(hal::StreamId stream, Bytes bytes) = 0;
+  // No program is behind this side any more.
+  virtual void on_end(hal::StreamId stream) = 0;
+};
+
 class Tcp final : public EventTarget {
  public:
   static constexpr size_t k_chunk_max = 16 * 1024;
@@ -52,6 +65,7 @@ class Tcp final : public EventTarget {
   // Whether the machine answers packets at all. Machines start off.
   void set_power(uint32_t machine, bool on);
 
+  void set_tap(Tap* tap) { tap_ = tap; }
   // Connections that have an open side, for tests.
   size_t connection_count() const { return connections_.size(); }
 
@@ -137,12 +151,14 @@ class Tcp final : public EventTarget {
   void send_reset(const Connection& connection, uint64_t id, int to);
   // The program of this side hears that the connection is over; the id is dead.
   void report_closed(uint64_t id, int side, Errc code, const char* reason);
+  void report_received(uint64_t id, int side, Bytes bytes);
   void close_side(uint64_t id, int side);
   void forget_if_over(uint64_t id);
 
   World& world_;
   Network& network_;
   NetworkOptions options_;
+  Tap* tap_ = nullptr;
   uint64_t next_connection_ = 1;
   std::map<uint64_t, Connection> connections_;
   std::vector<std::unique_ptr<Listener>> listeners_;

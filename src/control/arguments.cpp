@@ -1,5 +1,7 @@
 #include "control/arguments.h"
 
+#include "codec/uci.h"
+
 namespace millet {
 namespace {
 
@@ -63,6 +65,27 @@ std::string daemon_usage(Program program) {
   out += "  --print-config             prints every option with its help and value, and ends\n"
          "  --version, --help          print that, and end\n";
   return out;
+}
+
+Result<Settings> make_settings(Program program, const std::optional<ConfigText>& config, std::span<const std::string> sets) {
+  Settings settings = default_settings();
+  if (config) {
+    Result<std::vector<uci::Entry>> entries = uci::parse(config->text);
+    if (!entries) return std::move(entries).error().in(config->file);
+    for (const uci::Entry& entry : *entries) {
+      const std::string where = config->file + ": line " + std::to_string(entry.line);
+      if (entry.is_list) return error(Errc::bad_input, where + ": no option is a list: write option " + entry.option + " 'VALUE'");
+      const std::string& section = entry.section_name.empty() ? entry.section_type : entry.section_name;
+      Status set = set_option(settings, section + "." + entry.option, entry.value);
+      if (!set) return std::move(set).error().in(where);
+    }
+  }
+  for (const std::string& argument : sets) {
+    Status set = set_from_argument(settings, program, argument);
+    if (!set) return std::move(set).error().in("--set");
+  }
+  TRY(check_settings(settings, program));
+  return settings;
 }
 
 }  // namespace millet

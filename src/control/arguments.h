@@ -1,4 +1,4 @@
-// The command line of milletd and millet-ledgerd. That of `millet` is in apps/.
+// The command line of milletd and millet-ledgerd, and how their settings come together. The command line of `millet` is in apps/.
 #pragma once
 
 #include <optional>
@@ -34,5 +34,14 @@ inline constexpr size_t k_config_bytes_max = 64 * 1024;  // ten times what --pri
 Result<DaemonArguments> parse_daemon_arguments(Program program, std::span<const char* const> args);
 // The help of a program, for --help.
 std::string daemon_usage(Program program);
+
+// The text of a configuration file, with its name for messages.
+struct ConfigText {
+  std::string file;
+  std::string text;
+};
+// Defaults, then the file, then `sets` (SECTION.OPTION=VALUE), checked as a whole. A file may hold the options of both programs.
+// Errors: bad_input, not_found, unsupported; the text names the file and line, or the option of --set.
+Result<Settings> make_settings(Program program, const std::optional<ConfigText>& config, std::span<const std::string> sets);
 
 }  // namespace millet

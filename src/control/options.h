@@ -14,6 +14,8 @@
 
 namespace millet {
 
+inline constexpr const char* k_control_socket_name = "control.socket";
+
 // Options of millet-ledgerd.
 struct LedgerdConfig {
   Endpoint listen;
@@ -23,7 +25,7 @@ struct LedgerdConfig {
 // The values of all options.
 struct Settings {
   NodeConfig node;
-  std::string control_socket;  // empty: in the state folder
+  std::string control_socket;  // empty: k_control_socket_name in the state folder
   LedgerdConfig ledgerd;
 };
 

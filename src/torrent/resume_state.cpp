@@ -25,8 +25,6 @@ void ResumeState::on_sync_failed() {
   syncing_.clear();
 }
 
-void ResumeState::lost(uint32_t piece) { durable_.clear(piece); }
-
 void ResumeState::drop_idle_leases() {
   leased_.clear_all();
   for (uint32_t piece : unsynced_) leased_.set(piece);

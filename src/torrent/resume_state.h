@@ -19,7 +19,7 @@ class ResumeState {
   explicit ResumeState(Bitfield have = {}) : durable_(std::move(have)), leased_(durable_.size()) {}
 
   void lease(uint32_t piece) { leased_.set(piece); }
-  // The piece's hash matched. Requires: leased, or found good by a check of what is on the disk.
+  // The piece's hash matched. Requires: leased.
   void verified(uint32_t piece) { unsynced_.push_back(piece); }
   // Pieces that a sync would make part of the next record.
   bool needs_sync() const { return !unsynced_.empty(); }
@@ -28,11 +28,12 @@ class ResumeState {
   void begin_sync();
   void on_synced();
   void on_sync_failed();
-  // A check found a piece that was durable to be bad.
-  void lost(uint32_t piece);
+  // The piece is on the disk since before: nobody is writing it.
+  void found(uint32_t piece) { durable_.set(piece); }
   // Nothing is being written any more: no piece can be half written, so none stays leased but those not synced yet.
   void drop_idle_leases();
 
+  bool has_leases() const { return !leased_.none(); }
   const Bitfield& durable() const { return durable_; }
   // The record's `have` and `leased`.
   void fill(ResumeRecord& record) const;

@@ -118,6 +118,24 @@ void automatic_memory_suits_the_machine(void**) {
   }
 }
 
+std::string file_text(const std::string& name) {
+  std::string text;
+  FILE* file = fopen((MILLET_SOURCE_DIR "/" + name).c_str(), "r");
+  if (file == nullptr) return "can't open " + name;
+  char buffer[4096];
+  for (size_t n = 0; (n = fread(buffer, 1, sizeof buffer, file)) > 0;) text.append(buffer, n);
+  fclose(file);
+  return text;
+}
+
+// After a change of an option: milletd --print-config >config/millet.conf, the same for the other two.
+void the_default_configuration_is_what_print_config_writes(void**) {
+  const std::string milletd = print_config(default_settings(), Program::milletd);
+  assert_string_equal(file_text("config/millet.conf").c_str(), milletd.c_str());
+  assert_string_equal(file_text("rootfs/etc/config/millet").c_str(), milletd.c_str());
+  assert_string_equal(file_text("config/millet-ledgerd.conf").c_str(), print_config(default_settings(), Program::ledgerd).c_str());
+}
+
 void daemon_arguments_are_read_in_both_forms(void**) {
   const char* args[] = {"--state", "/s", "--set=node.data=/d", "--set", "speed.enabled=1", "--seed", "a.torrent", "--data", "/p", "--seed=folder", "--config", "c"};
   Result<DaemonArguments> parsed = parse_daemon_arguments(Program::milletd, args);
@@ -144,6 +162,39 @@ void daemon_arguments_are_read_in_both_forms(void**) {
   assert_false(contains(daemon_usage(Program::ledgerd), "--seed PATH"));
 }
 
+std::string settings_error(const std::string& text, std::vector<std::string> sets = {}, Program program = Program::milletd) {
+  Result<Settings> settings = make_settings(program, ConfigText{"m.conf", text}, sets);
+  return settings ? "accepted" : settings.error().reason;
+}
+
+void set_goes_over_the_file_which_goes_over_the_defaults(void**) {
+  const std::string text = "config millet 'node'\n\toption upload_slots '4'\n\toption upload_rate 7\nconfig speed\n\toption budget \"2.5\"\nconfig ledgerd 'ledgerd'\n\toption listen '127.0.0.1:1'\n";
+  const std::vector<std::string> sets = {"node.upload_slots=5", "node.upload_slots=6"};
+  Result<Settings> settings = make_settings(Program::milletd, ConfigText{"m.conf", text}, sets);
+  assert_true(settings.has_value());
+  assert_int_equal(settings->node.upload_slots, 6);
+  assert_int_equal(settings->node.upload_rate, 7);
+  assert_int_equal(settings->node.peers_max, 200);
+  assert_string_equal(settings->node.budget.to_btt().c_str(), "2.5");
+  for (Program program : {Program::milletd, Program::ledgerd}) {
+    Result<Settings> again = make_settings(program, ConfigText{"printed", print_config(*settings, program)}, {});
+    assert_true(again.has_value());
+    assert_string_equal(print_config(*again, program).c_str(), print_config(*settings, program).c_str());
+  }
+  assert_true(make_settings(Program::milletd, std::nullopt, {}).has_value());
+}
+
+void errors_name_the_file_and_line_or_the_argument(void**) {
+  assert_true(settings_error("config x 'node'\n\n\toption upload_slots 'many'\n").starts_with("m.conf: line 3: option node.upload_slots: 'many' is not allowed"));
+  assert_true(settings_error("config x 'nod'\n\toption listen ''\n").starts_with("m.conf: line 2: there is no option 'nod.listen'"));
+  assert_true(settings_error("config x 'discovery'\n\toption dht 1\n").starts_with("m.conf: line 2: option discovery.dht is not built yet"));
+  assert_true(settings_error("config x 'node'\n\tlist listen 1\n").starts_with("m.conf: line 2: no option is a list"));
+  assert_true(settings_error("option a 'b'\n").starts_with("m.conf: "));
+  assert_true(settings_error("", {"speed.reserve=free"}).starts_with("--set: option speed.reserve: 'free' is not allowed"));
+  assert_true(contains(settings_error("", {"speed.enabled=1", "speed.free_slots=8"}), "speed.free_slots"));
+  assert_true(contains(settings_error("", {"node.data=/x"}, Program::ledgerd), "belongs to milletd"));
+}
+
 }  // namespace
 
 int main() {
@@ -154,6 +205,9 @@ int main() {
       cmocka_unit_test(what_is_unknown_or_not_built_is_refused_by_name),
       cmocka_unit_test(options_that_exclude_each_other_are_refused),
       cmocka_unit_test(automatic_memory_suits_the_machine),
+      cmocka_unit_test(the_default_configuration_is_what_print_config_writes),
+      cmocka_unit_test(set_goes_over_the_file_which_goes_over_the_defaults),
+      cmocka_unit_test(errors_name_the_file_and_line_or_the_argument),
       cmocka_unit_test(daemon_arguments_are_read_in_both_forms),
   };
   return RUN_TESTS(tests);

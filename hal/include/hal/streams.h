@@ -4,7 +4,7 @@
 //            `-> on_closed (could not connect)
 //   listen()  -> on_accepted -> ...
 //
-// A StreamId names one connection and is never used again. After close() no event for it follows.
+// A StreamId names one connection, is never 0 and never used again. After close() no event for it follows.
 #pragma once
 
 #include <cstdint>

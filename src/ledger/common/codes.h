@@ -13,7 +13,7 @@ enum class LedgerCode : uint16_t {
   unknown_path = 2,
   too_large = 3,            // body, or number of operations or queries
   busy = 4,                 // come back later; nothing was done
-  unavailable = 5,          // the ledger can't store anything now; nothing was done
+  unavailable = 5,          // the ledger can't store anything now; send the same again later
   // Of one operation or query.
   wrong_ledger = 16,        // signed for another ledger id
   bad_signature = 17,

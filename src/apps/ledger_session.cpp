@@ -1,0 +1,152 @@
+#include "apps/ledger_session.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "codec/http.h"
+
+namespace millet {
+namespace {
+
+constexpr uint64_t k_query_valid_s = 300;  // by the ledger's clock; a bound on replays
+constexpr LedgerCallId k_call = 1;         // one at a time
+
+// A connected socket that closes itself.
+class Connection {
+ public:
+  static Result<Connection> open(const Url& url) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    int failed = getaddrinfo(url.host.c_str(), std::to_string(url.port).c_str(), &hints, &found);
+    if (failed != 0) return error(Errc::unavailable, "the name " + url.host + " can't be resolved: " + gai_strerror(failed));
+    Error last = error(Errc::unavailable, "no address");
+    for (addrinfo* at = found; at != nullptr; at = at->ai_next) {
+      Connection connection(socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol));
+      if (connection.fd_ < 0) continue;
+      timeval limit{LedgerSession::k_timeout_s, 0};
+      setsockopt(connection.fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+      setsockopt(connection.fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+      if (connect(connection.fd_, at->ai_addr, at->ai_addrlen) == 0) {
+        freeaddrinfo(found);
+        return connection;
+      }
+      last = error(Errc::unavailable, url.authority() + ": " + std::strerror(errno));
+    }
+    freeaddrinfo(found);
+    return last;
+  }
+  Connection(Connection&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+  Connection& operator=(Connection&&) = delete;
+  ~Connection() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  Status send_all(Bytes bytes) {
+    while (!bytes.empty()) {
+      ssize_t count = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return error(Errc::unavailable, std::strerror(errno));
+      bytes = bytes.subspan(static_cast<size_t>(count));
+    }
+    return ok;
+  }
+  // 0 bytes: the other side has closed.
+  Result<size_t> receive(MutBytes out) {
+    for (;;) {
+      ssize_t count = recv(fd_, out.data(), out.size(), 0);
+      if (count >= 0) return static_cast<size_t>(count);
+      if (errno == EINTR) continue;
+      return error(Errc::unavailable, errno == EAGAIN ? "no answer within 20 seconds" : std::strerror(errno));
+    }
+  }
+
+ private:
+  explicit Connection(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+}  // namespace
+
+Result<std::vector<uint8_t>> LedgerSession::exchange(const LedgerClient::PostBody& post) const {
+  Url url = url_;
+  url.target = (url.target == "/" ? "" : url.target) + post.path;
+  TRY_ASSIGN(Connection connection, Connection::open(url));
+  std::vector<uint8_t> request;
+  http::encode(http::Request{"POST", "application/octet-stream", post.body}, url, request);
+  TRY(connection.send_all(request));
+  http::Reader reader(http::Reader::Role::responses, k_reply_size_max);
+  uint8_t buffer[8192];
+  while (!reader.is_complete()) {
+    TRY_ASSIGN(size_t size, connection.receive(buffer));
+    if (size == 0) {
+      TRY(reader.end());
+      break;
+    }
+    TRY(reader.feed(Bytes(buffer, size)));
+  }
+  return reader.take_body();
+}
+
+Result<Reply> LedgerSession::turn() {
+  LedgerClient::Output out;
+  while (client_.poll(out)) {
+    if (auto* sign = std::get_if<LedgerClient::SignBytes>(&out)) {
+      client_.on_signed(sign->ticket, key_.sign(sign->message));
+    } else if (auto* check = std::get_if<LedgerClient::VerifyBytes>(&out)) {
+      client_.on_verified(check->ticket, verify(check->key, check->message, check->signature));
+    } else if (auto* post = std::get_if<LedgerClient::PostBody>(&out)) {
+      client_.on_reply(post->ticket, exchange(*post));
+    } else if (auto* answer = std::get_if<LedgerClient::LedgerAnswer>(&out)) {
+      if (answer->reply) time_ = answer->reply->head.time;
+      return std::move(answer->reply);
+    }
+  }
+  return error(Errc::io, "the exchange with the ledger ended without an answer");
+}
+
+Error LedgerSession::refusal(LedgerCode code) {
+  bool later = code == LedgerCode::busy || code == LedgerCode::unavailable;
+  return error(later ? Errc::unavailable : Errc::denied, std::string("the ledger refuses: ") + ledger_code_reason(code));
+}
+
+Result<LedgerSession> LedgerSession::open(const Options& options, SigningKey key, SecureRandom& random) {
+  TRY_ASSIGN(Url url, Url::parse(options.url));
+  LedgerSession session(std::move(url), options, std::move(key), random);
+  session.client_.query_params(k_call);
+  TRY_ASSIGN(Reply reply, session.turn());
+  const LedgerParams* params = reply.queries.size() == 1 ? std::get_if<LedgerParams>(&reply.queries[0].body) : nullptr;
+  if (params == nullptr) return error(Errc::denied, "the ledger does not say its rules");
+  session.params_ = *params;
+  return session;
+}
+
+Result<Reply> LedgerSession::ask_for_reply(const Query& query) {
+  client_.query(k_call, {query}, time_.plus_seconds(k_query_valid_s));
+  return turn();
+}
+
+Result<OperationResult> LedgerSession::submit(const Operation& operation) {
+  Error last = error(Errc::unavailable, "not tried");
+  for (int attempt = 0; attempt < k_attempts; ++attempt) {
+    if (attempt > 0) sleep(1u << attempt);
+    client_.submit(k_call, {operation});
+    Result<Reply> reply = turn();
+    if (reply && reply->operations.size() == 1) {
+      const OperationResult& result = reply->operations[0];
+      if (result.ledger_code() == LedgerCode::done) return result;
+      last = refusal(result.ledger_code());
+    } else {
+      last = reply ? error(Errc::bad_input, "the ledger's reply has not one result") : reply.error();
+    }
+    if (last.code != Errc::unavailable) return last;
+  }
+  return std::move(last).in("the operation may or may not have been executed; it is executed at most once");
+}
+
+}  // namespace millet

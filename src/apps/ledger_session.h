@@ -1,0 +1,59 @@
+// A conversation with the ledger for `millet wallet`: blocking, one exchange after another. What is said and what is believed is decided by
+// ledger/client; here are only the socket and the waiting.
+#pragma once
+
+#include <string>
+
+#include "codec/url.h"
+#include "crypto/sign.h"
+#include "ledger/client/client.h"
+
+namespace millet {
+
+class LedgerSession {
+ public:
+  static constexpr int k_timeout_s = 20;   // of one exchange
+  static constexpr int k_attempts = 5;     // of an operation whose answer was lost; the same bytes each time
+
+  struct Options {
+    std::string url;
+    PublicKey ledger_key;
+  };
+  // Asks the ledger who it is. Errors: bad_input (url), unavailable, denied (another key than the pinned one).
+  static Result<LedgerSession> open(const Options& options, SigningKey key, SecureRandom& random);
+
+  const LedgerId& ledger() const { return *client_.ledger(); }
+  LedgerTime time() const { return time_; }  // of the last reply
+  const LedgerParams& params() const { return params_; }
+  const SigningKey& key() const { return key_; }
+
+  // The answer to one query of the own account. Errors: unavailable, denied, bad_input.
+  template <typename Answer>
+  Result<Answer> ask(const Query& query) {
+    TRY_ASSIGN(Reply reply, ask_for_reply(query));
+    const Answer* answer = reply.queries.size() == 1 ? std::get_if<Answer>(&reply.queries[0].body) : nullptr;
+    if (answer != nullptr) return *answer;
+    return refusal(reply.queries.size() == 1 ? reply.queries[0].code : LedgerCode::malformed);
+  }
+  // Submits one operation until it has an answer. Errors: as ask; bad_input with the ledger's reason if it refuses.
+  Result<OperationResult> submit(const Operation& operation);
+
+  LedgerSession(LedgerSession&&) = default;
+
+ private:
+  LedgerSession(Url url, const Options& options, SigningKey key, SecureRandom& random)
+      : url_(std::move(url)), key_(std::move(key)), client_(options.ledger_key, key_.public_key(), random) {}
+  Result<Reply> ask_for_reply(const Query& query);
+  // Turns the client until its call has ended.
+  Result<Reply> turn();
+  Result<std::vector<uint8_t>> exchange(const LedgerClient::PostBody& post) const;
+  static Error refusal(LedgerCode code);
+
+  Url url_;
+  SigningKey key_;
+  LedgerClient client_;
+  LedgerTime time_;
+  LedgerParams params_;
+};
+
+}  // namespace millet

@@ -1,0 +1,49 @@
+// Output for people: aligned columns, sizes and rates, a progress bar on a terminal.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace millet {
+
+// "139.1 MB": decimal units, as rates in BTT per GB are.
+std::string human_size(uint64_t bytes);
+// "8.0 MB/s"; "-" for nothing.
+std::string human_rate(uint64_t bytes_per_second);
+// "42.1 %", rounded down, so that 100 % is complete.
+std::string human_percent(uint64_t done, uint64_t total);
+// What a terminal can show of foreign text: control characters are replaced.
+std::string shown(std::string_view text);
+
+// Rows under a heading, printed with every column as wide as its widest cell.
+class Table {
+ public:
+  // A heading that begins with '>' aligns its column to the right.
+  explicit Table(std::vector<std::string> headings);
+  void add(std::vector<std::string> cells);
+  bool empty() const { return rows_.empty(); }
+  std::string text() const;
+
+ private:
+  std::vector<bool> right_;
+  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::string> headings_;
+};
+
+// A line on standard error that is rewritten as work goes on; nothing where standard error is no terminal.
+class Progress {
+ public:
+  explicit Progress(std::string label);
+  ~Progress();  // clears the line
+  Progress(const Progress&) = delete;
+  void update(uint64_t done, uint64_t total, std::string_view note = "");
+
+ private:
+  std::string label_;
+  bool terminal_;
+  bool drawn_ = false;
+};
+
+}  // namespace millet

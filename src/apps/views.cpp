@@ -1,0 +1,159 @@
+#include "apps/views.h"
+
+#include <time.h>
+
+#include "apps/terminal.h"
+
+namespace millet {
+namespace {
+
+constexpr size_t k_hash_shown = 8;   // digits of an info hash in a table: enough for commands to take
+constexpr size_t k_key_shown = 12;
+
+std::string text(const json_t* row, const char* key) { return std::string(json_text(row, key)); }
+std::string start(const json_t* row, const char* key, size_t digits) { return text(row, key).substr(0, digits); }
+std::string size(const json_t* row, const char* key) { return human_size(json_number(row, key)); }
+std::string rate(const json_t* row, const char* key) { return human_rate(json_number(row, key)); }
+std::string money(const json_t* row, const std::string& key) { return text(row, (key + "_btt").c_str()); }
+std::string price(const json_t* row, const std::string& key) { return text(row, (key + "_btt_per_gb").c_str()); }
+
+// "2024-05-01 12:00:00", local time.
+std::string local_time(uint64_t seconds) {
+  const time_t when = static_cast<time_t>(seconds);
+  struct tm parts;
+  char out[32];
+  if (localtime_r(&when, &parts) == nullptr || strftime(out, sizeof out, "%Y-%m-%d %H:%M:%S", &parts) == 0) return std::to_string(seconds);
+  return out;
+}
+
+// Done and total of what a torrent is doing: checked pieces while checking, else verified bytes.
+std::string torrent_progress(const json_t* torrent) {
+  if (json_text(torrent, "state") == "checking") return human_percent(json_number(torrent, "pieces_checked"), json_number(torrent, "pieces"));
+  return human_percent(json_number(torrent, "done"), json_number(torrent, "size"));
+}
+
+// Lines of "name: value".
+class Facts {
+ public:
+  Facts& add(const char* name, const std::string& value) {
+    const std::string label = std::string(name) + ":";
+    out_ += label + std::string(label.size() < 18 ? 18 - label.size() : 1, ' ') + shown(value) + "\n";
+    return *this;
+  }
+  Facts& add_if(const char* name, const std::string& value) { return value.empty() ? *this : add(name, value); }
+  const std::string& text() const { return out_; }
+
+ private:
+  std::string out_;
+};
+
+}  // namespace
+
+std::string torrents_view(const Json& reply) {
+  Table table({"HASH", "STATE", ">DONE", ">SIZE", ">PEERS", ">UP/S", ">DOWN/S", ">UPLOADED", ">EARNED", ">SPENT", "NAME"});
+  std::string errors;
+  size_t index;
+  json_t* row;
+  json_array_foreach(reply.get("torrents"), index, row) {
+    table.add({start(row, "info_hash", k_hash_shown), text(row, "state"), torrent_progress(row), size(row, "size"), std::to_string(json_number(row, "peers")),
+               rate(row, "upload_rate"), rate(row, "download_rate"), size(row, "uploaded"), money(row, "earned"), money(row, "spent"), text(row, "name")});
+    if (!json_text(row, "error").empty()) errors += start(row, "info_hash", k_hash_shown) + ": " + shown(json_text(row, "error")) + "\n";
+  }
+  if (table.empty()) return "no torrents; add one with: millet add FILE.torrent\n";
+  return table.text() + errors;
+}
+
+std::string torrent_view(const json_t* torrent) {
+  Facts facts;
+  facts.add("name", text(torrent, "name")).add("info hash", text(torrent, "info_hash")).add("folder", text(torrent, "root"));
+  facts.add("state", text(torrent, "state")).add_if("error", text(torrent, "error"));
+  if (json_text(torrent, "state") == "checking") facts.add("checked", torrent_progress(torrent));
+  facts.add("done", size(torrent, "done") + " of " + size(torrent, "size") + " (" + human_percent(json_number(torrent, "done"), json_number(torrent, "size")) + ")");
+  facts.add("pieces", std::to_string(json_number(torrent, "pieces_done")) + " of " + std::to_string(json_number(torrent, "pieces")) + ", each " +
+                          std::to_string(json_number(torrent, "piece_size") / 1024) + " KiB");
+  facts.add("private", json_flag(torrent, "private") ? "yes" : "no").add("peers", std::to_string(json_number(torrent, "peers")));
+  facts.add("uploaded", size(torrent, "uploaded") + ", now " + rate(torrent, "upload_rate"));
+  facts.add("downloaded", size(torrent, "downloaded") + ", now " + rate(torrent, "download_rate"));
+  facts.add("budget", money(torrent, "budget") + " BTT, spent " + money(torrent, "spent") + " BTT, at most " + price(torrent, "max_rate") + " BTT/GB");
+  facts.add("bought", size(torrent, "bytes_paid_down") + " paid, " + size(torrent, "bytes_free_down") + " free");
+  facts.add("sold", size(torrent, "bytes_paid_up") + " paid for " + money(torrent, "earned") + " BTT, " + size(torrent, "bytes_free_up") + " free");
+  size_t index;
+  json_t* url;
+  json_array_foreach(json_object_get(torrent, "trackers"), index, url) facts.add("tracker", json_string_value(url));
+  facts.add_if("tracker says", text(torrent, "tracker_message"));
+  return facts.text();
+}
+
+std::string peers_view(const Json& reply) {
+  Table table({"ADDRESS", "CLIENT", "SLOT", "STATE", ">PIECES", ">UP/S", ">DOWN/S", ">UPLOADED", ">DOWNLOADED", "TORRENT"});
+  size_t index;
+  json_t* row;
+  json_array_foreach(reply.get("peers"), index, row) {
+    // Letters of the usual meaning: i/I interested and c/C choked, small for the peer, large for us; s: BitTorrent Speed; <: it connected.
+    std::string state;
+    if (json_flag(row, "incoming")) state += '<';
+    if (json_flag(row, "interested_in_us")) state += 'i';
+    if (json_flag(row, "choked_by_us")) state += 'c';
+    if (json_flag(row, "we_are_interested")) state += 'I';
+    if (json_flag(row, "choking_us")) state += 'C';
+    if (json_flag(row, "speed")) state += 's';
+    const std::string slot = text(row, "slot");
+    table.add({text(row, "remote"), text(row, "client"), slot.empty() ? "-" : slot, state, std::to_string(json_number(row, "pieces")), rate(row, "upload_rate"),
+               rate(row, "download_rate"), size(row, "uploaded"), size(row, "downloaded"), start(row, "info_hash", k_hash_shown)});
+  }
+  return table.empty() ? "no peers\n" : table.text();
+}
+
+std::string bids_view(const Json& reply) {
+  std::string out;
+  size_t index;
+  json_t* row;
+  json_array_foreach(reply.get("auctions"), index, row) {
+    json_t* bids = json_object_get(row, "bids");
+    std::string set_by = "the reserve";
+    if (json_text(row, "price_set_by") == "losing_bid") {
+      set_by = "the losing bid of " + text(json_array_get(bids, json_number(row, "losing_bid")), "remote");
+    }
+    out += "round " + std::to_string(json_number(row, "round")) + " of " + start(row, "info_hash", k_hash_shown) + ", " + local_time(json_number(row, "time_ms") / 1000) + ": " +
+           std::to_string(json_number(row, "slots")) + " slots at " + price(row, "price") + " BTT/GB, set by " + shown(set_by) + " (reserve " + price(row, "reserve") + ")\n";
+    Table table({"  BIDDER", "ADDRESS", ">BID BTT/GB", "BACKED", "RESULT"});
+    size_t bid_index;
+    json_t* bid;
+    json_array_foreach(bids, bid_index, bid) {
+      table.add({"  " + start(bid, "payer", k_key_shown), text(bid, "remote"), price(bid, "bid"), json_flag(bid, "backed") ? "yes" : "no", json_flag(bid, "won") ? "won" : "lost"});
+    }
+    if (!table.empty()) out += table.text();
+  }
+  Table own({"TORRENT", "PROVIDER", ">BID BTT/GB", ">PRICE BTT/GB", "STATE"});
+  json_array_foreach(reply.get("own_bids"), index, row) {
+    own.add({start(row, "info_hash", k_hash_shown), text(row, "remote"), price(row, "bid"), price(row, "price"), text(row, "state")});
+  }
+  if (!own.empty()) out += "own bids\n" + own.text();
+  return out.empty() ? "no bids: neither an auction was held here nor is a bid of this node open\n" : out;
+}
+
+std::string channels_view(const Json& reply) {
+  Table table({"CHANNEL", "ROLE", "STATE", "OTHER", ">CAPACITY", ">PAID", ">DURABLE", ">CLAIMED", "EXPIRES"});
+  size_t index;
+  json_t* row;
+  json_array_foreach(reply.get("channels"), index, row) {
+    table.add({start(row, "id", k_key_shown), text(row, "role"), text(row, "state"), start(row, "other", k_key_shown), money(row, "capacity"), money(row, "paid"),
+               money(row, "durable"), money(row, "claimed"), local_time(json_number(row, "expiry"))});
+  }
+  return table.empty() ? "no channels\n" : table.text();
+}
+
+std::string stats_view(const Json& reply) {
+  const json_t* row = reply.raw();
+  const uint64_t uptime = json_number(row, "uptime_s");
+  Facts facts;
+  facts.add("address", text(row, "address"));
+  facts.add("running", std::to_string(uptime / 3600) + " h " + std::to_string(uptime / 60 % 60) + " min " + std::to_string(uptime % 60) + " s");
+  facts.add("torrents", std::to_string(json_number(row, "torrents"))).add("peers", std::to_string(json_number(row, "peers")));
+  facts.add("uploaded", size(row, "uploaded") + ", now " + rate(row, "upload_rate"));
+  facts.add("downloaded", size(row, "downloaded") + ", now " + rate(row, "download_rate"));
+  facts.add("earned", money(row, "earned") + " BTT").add("spent", money(row, "spent") + " BTT").add("ledger", text(row, "ledger"));
+  return facts.text();
+}
+
+}  // namespace millet

@@ -1,0 +1,204 @@
+#include "apps/wallet_command.h"
+
+#include <sys/stat.h>
+
+#include <cstdio>
+
+#include "apps/client.h"
+#include "apps/ledger_session.h"
+#include "apps/terminal.h"
+#include "control/arguments.h"
+#include "driver/key_file.h"
+#include "hal/linux/files.h"
+#include "hal/linux/random.h"
+#include "ledger/common/address.h"
+
+namespace millet {
+namespace {
+
+constexpr uint64_t k_transfer_valid_s = 500;  // the ledger takes at most 600 ahead of its time
+
+struct Wallet {
+  const CommandContext& context;
+  std::vector<std::string> words;  // the command and its plain arguments
+  std::string ledger_url;
+  std::string ledger_key;
+  hal::LinuxRandom random;
+
+  std::string key_path() const { return context.state + "/" + k_key_file_name; }
+};
+
+// Where the ledger is: --ledger and --ledger-key, else what the running milletd uses, else its configuration file.
+Status find_ledger(Wallet& wallet) {
+  auto complete = [&] { return !wallet.ledger_url.empty() && !wallet.ledger_key.empty(); };
+  if (complete()) return ok;
+  if (Result<Client> client = Client::connect(wallet.context.socket)) {
+    Result<Json> reply = client->call("options", Json::object());
+    if (!reply) return std::move(reply).error();
+    json_t* options = reply->get("options");
+    auto take = [&](std::string& to, const char* name) {
+      const char* text = json_string_value(json_object_get(options, name));
+      if (to.empty() && text != nullptr) to = text;
+    };
+    take(wallet.ledger_url, "ledger.url");
+    take(wallet.ledger_key, "ledger.key");
+    if (complete()) return ok;
+  }
+  hal::LinuxFiles files;
+  for (const char* path : k_config_files) {
+    Result<std::vector<uint8_t>> text = files.read_file(path, k_config_bytes_max);
+    if (!text) continue;
+    TRY_ASSIGN(Settings settings, make_settings(Program::milletd, ConfigText{path, std::string(as_text(*text))}, {}));
+    if (wallet.ledger_url.empty()) wallet.ledger_url = option_value(settings, "ledger.url");
+    if (wallet.ledger_key.empty()) wallet.ledger_key = option_value(settings, "ledger.key");
+    break;
+  }
+  if (complete()) return ok;
+  return error(Errc::not_found, "no ledger is configured: set ledger.url and ledger.key (/etc/millet/millet.conf, or --set of milletd), or give --ledger URL --ledger-key KEY");
+}
+
+Result<LedgerSession> open_session(Wallet& wallet) {
+  TRY_ASSIGN(SigningKey key, load_key(wallet.key_path()));
+  TRY(find_ledger(wallet));
+  Result<PublicKey> ledger_key = PublicKey::from_hex(wallet.ledger_key);
+  if (!ledger_key) return std::move(ledger_key).error().in("ledger.key");
+  return LedgerSession::open({wallet.ledger_url, *ledger_key}, std::move(key), wallet.random);
+}
+
+Status show_address(const Wallet& wallet, const PublicKey& key) {
+  if (wallet.context.json) {
+    Json out = Json::object();
+    out.set("address", address_of(key)).set("public_key", key.hex()).set("key_file", wallet.key_path());
+    print_json(out);
+  } else {
+    std::printf("%s\n", address_of(key).c_str());
+  }
+  return ok;
+}
+
+Status create(Wallet& wallet) {
+  // Only the last folder: a mistyped path is not made whole.
+  mkdir(wallet.context.state.c_str(), 0700);
+  TRY_ASSIGN(SigningKey key, load_or_create_key(wallet.key_path(), wallet.random));
+  return show_address(wallet, key.public_key());
+}
+
+Status address(Wallet& wallet) {
+  TRY_ASSIGN(SigningKey key, load_key(wallet.key_path()));
+  return show_address(wallet, key.public_key());
+}
+
+Status balance(Wallet& wallet) {
+  TRY_ASSIGN(LedgerSession session, open_session(wallet));
+  TRY_ASSIGN(Balance found, session.ask<Balance>(BalanceQuery{}));
+  if (wallet.context.json) {
+    Json out = Json::object();
+    out.set("address", address_of(session.key().public_key())).set("available", found.available).set("in_channels", found.in_channels);
+    out.set("open_channels", found.open_channels).set("granted", found.granted != 0).set("ledger_time", session.time().in_seconds());
+    print_json(out);
+    return ok;
+  }
+  std::printf("available    %s BTT\nin channels  %s BTT (%u open)\n", found.available.to_btt().c_str(), found.in_channels.to_btt().c_str(),
+              found.open_channels);
+  return ok;
+}
+
+Status show_operation(const Wallet& wallet, const char* what, const OperationResult& result) {
+  if (wallet.context.json) {
+    Json out = Json::object();
+    out.set("operation", result.operation.hex()).set("record", result.record).set("amount", result.paid).set("ledger_time", result.time.in_seconds());
+    print_json(out);
+  } else {
+    std::printf("%s %s BTT (operation %s, record %llu)\n", what, result.paid.to_btt().c_str(), result.operation.hex().c_str(),
+                static_cast<unsigned long long>(result.record));
+  }
+  return ok;
+}
+
+Status send(Wallet& wallet) {
+  TRY_ASSIGN(PublicKey to, parse_address(wallet.words[1]));
+  TRY_ASSIGN(Amount amount, Amount::parse_btt(wallet.words[2]));
+  TRY_ASSIGN(LedgerSession session, open_session(wallet));
+  TransferOperation transfer;
+  transfer.statement.ledger = session.ledger();
+  transfer.statement.from = session.key().public_key();
+  transfer.statement.to = to;
+  transfer.statement.amount = amount;
+  wallet.random.fill(transfer.statement.nonce);
+  transfer.statement.valid_until = session.time().plus_seconds(k_transfer_valid_s);
+  transfer.signature = session.key().sign(preimage(transfer.statement));
+  TRY_ASSIGN(OperationResult result, session.submit(transfer));
+  return show_operation(wallet, "sent", result);
+}
+
+Result<FaucetSolution> solve(const FaucetChallenge& challenge) {
+  TRY_ASSIGN(FaucetSolver solver, FaucetSolver::make(challenge.work, challenge.challenge));
+  Progress progress("proof of work");
+  for (;;) {
+    TRY_ASSIGN(std::optional<FaucetSolution> solution, solver.step());
+    if (solution) return *solution;
+    // The expected number is an average: luck may take longer, and the bar waits at its end.
+    progress.update(std::min(solver.steps_done(), solver.steps_expected()), solver.steps_expected());
+  }
+}
+
+Status claim(Wallet& wallet) {
+  TRY_ASSIGN(LedgerSession session, open_session(wallet));
+  TRY_ASSIGN(FaucetChallenge challenge, session.ask<FaucetChallenge>(ChallengeQuery{}));
+  TRY_ASSIGN(FaucetSolution solution, solve(challenge));
+  FaucetOperation faucet;
+  faucet.statement.ledger = session.ledger();
+  faucet.statement.key = session.key().public_key();
+  faucet.statement.epoch = challenge.epoch;
+  faucet.statement.memory_nonce = solution.memory_nonce;
+  faucet.statement.hashcash_nonce = solution.hashcash_nonce;
+  faucet.statement.valid_until = challenge.valid_until;
+  faucet.signature = session.key().sign(preimage(faucet.statement));
+  TRY_ASSIGN(OperationResult result, session.submit(faucet));
+  return show_operation(wallet, "received", result);
+}
+
+struct Action {
+  const char* name;
+  size_t arguments;
+  Status (*run)(Wallet&);
+};
+constexpr Action k_actions[] = {
+    {"create", 0, create}, {"address", 0, address}, {"balance", 0, balance}, {"claim", 0, claim}, {"send", 2, send},
+};
+
+Status read_arguments(CommandArguments arguments, Wallet& wallet) {
+  ArgumentReader reader(arguments);
+  while (reader.next()) {
+    if (reader.is("--ledger")) {
+      TRY(reader.value_into(wallet.ledger_url));
+    } else if (reader.is("--ledger-key")) {
+      TRY(reader.value_into(wallet.ledger_key));
+    } else if (reader.is_option()) {
+      return reader.unknown();
+    } else {
+      wallet.words.emplace_back(reader.name());
+    }
+  }
+  return ok;
+}
+
+}  // namespace
+
+int wallet_command(const CommandContext& context, CommandArguments arguments) {
+  Wallet wallet{context, {}, {}, {}, {}};
+  Status read = read_arguments(arguments, wallet);
+  if (!read) return report_error(context, read.error(), true);
+  Status started = crypto_init();
+  if (!started) return report_error(context, started.error());
+  for (const Action& action : k_actions) {
+    if (wallet.words.empty() || wallet.words[0] != action.name) continue;
+    if (wallet.words.size() != action.arguments + 1) break;
+    Status done = action.run(wallet);
+    return done ? k_exit_done : report_error(context, done.error());
+  }
+  std::string given = wallet.words.empty() ? "nothing" : "'" + wallet.words[0] + "'";
+  return report_error(context, error(Errc::bad_input, "wallet takes create, address, balance, claim, or send ADDRESS BTT; given: " + given), true);
+}
+
+}  // namespace millet

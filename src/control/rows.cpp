@@ -1,0 +1,84 @@
+#include "control/rows.h"
+
+namespace millet {
+namespace {
+
+// Counters of payload that several rows have.
+template <typename Status>
+void set_traffic(Json& row, const Status& status) {
+  row.set("uploaded", status.uploaded).set("downloaded", status.downloaded);
+  row.set("upload_rate", status.upload_rate).set("download_rate", status.download_rate);
+}
+
+}  // namespace
+
+Json row_of(const TorrentStatus& torrent) {
+  Json row = Json::object();
+  row.set("info_hash", torrent.info_hash.hex()).set("name", torrent.name).set("root", torrent.root);
+  row.set("state", torrent_state_name(torrent.state)).set("error", torrent.error);
+  row.set("size", torrent.size).set("done", torrent.done);
+  row.set("pieces", torrent.pieces).set("pieces_done", torrent.pieces_done).set("pieces_checked", torrent.pieces_checked);
+  row.set("piece_size", torrent.piece_size).set("private", torrent.is_private).set("peers", torrent.peers);
+  set_traffic(row, torrent);
+  row.set("budget", torrent.budget).set("max_rate", torrent.max_rate);
+  row.set("earned", torrent.earned).set("spent", torrent.spent);
+  row.set("pieces_paid_up", torrent.pieces_paid_up);
+  row.set("bytes_paid_up", torrent.bytes_paid_up).set("bytes_free_up", torrent.bytes_free_up);
+  row.set("bytes_paid_down", torrent.bytes_paid_down).set("bytes_free_down", torrent.bytes_free_down);
+  Json trackers = Json::array();
+  for (const std::string& url : torrent.trackers) trackers.append(Json::text(url));
+  row.set("trackers", std::move(trackers)).set("tracker_message", torrent.tracker_message);
+  return row;
+}
+
+Json row_of(const PeerStatus& peer) {
+  Json row = Json::object();
+  row.set("info_hash", peer.info_hash.hex()).set("remote", peer.remote.to_string()).set("client", peer.client).set("incoming", peer.incoming);
+  row.set("choking_us", peer.choking_us).set("choked_by_us", peer.choked_by_us);
+  row.set("interested_in_us", peer.interested_in_us).set("we_are_interested", peer.we_are_interested);
+  row.set("speed", peer.speed).set("slot", peer.slot).set("pieces", peer.pieces);
+  set_traffic(row, peer);
+  return row;
+}
+
+Json row_of(const AuctionRound& round) {
+  Json row = Json::object();
+  row.set("info_hash", round.info_hash.hex()).set("round", round.round).set("time_ms", static_cast<uint64_t>(round.wall_ms < 0 ? 0 : round.wall_ms));
+  row.set("slots", round.slots).set("price", round.price).set("reserve", round.reserve);
+  const bool by_bid = round.losing_bid >= 0;
+  row.set("price_set_by", by_bid ? "losing_bid" : "reserve");
+  row.set("losing_bid", by_bid ? Json::number(static_cast<uint64_t>(round.losing_bid)) : Json::null());
+  Json bids = Json::array();
+  for (const AuctionBid& bid : round.bids) {
+    Json entry = Json::object();
+    entry.set("payer", bid.payer.hex()).set("remote", bid.remote.to_string()).set("bid", bid.rate).set("backed", bid.backed).set("won", bid.won);
+    bids.append(std::move(entry));
+  }
+  row.set("bids", std::move(bids));
+  return row;
+}
+
+Json row_of(const OwnBid& bid) {
+  Json row = Json::object();
+  row.set("info_hash", bid.info_hash.hex()).set("remote", bid.remote.to_string()).set("bid_seq", bid.bid_seq);
+  row.set("bid", bid.bid).set("price", bid.price).set("state", bid.state);
+  return row;
+}
+
+Json row_of(const ChannelStatus& channel) {
+  Json row = Json::object();
+  row.set("id", channel.id.hex()).set("role", channel.role).set("state", channel.state).set("other", channel.other.hex());
+  row.set("capacity", channel.capacity).set("paid", channel.paid).set("durable", channel.durable).set("claimed", channel.claimed);
+  row.set("expiry", static_cast<uint64_t>(channel.expiry < 0 ? 0 : channel.expiry));
+  return row;
+}
+
+Json row_of(const NodeStats& stats) {
+  Json row = Json::object();
+  row.set("address", stats.address.hex()).set("uptime_s", stats.uptime_s).set("torrents", stats.torrents).set("peers", stats.peers);
+  set_traffic(row, stats);
+  row.set("earned", stats.earned).set("spent", stats.spent).set("commits", stats.commits).set("ledger", stats.ledger);
+  return row;
+}
+
+}  // namespace millet

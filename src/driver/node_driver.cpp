@@ -1,0 +1,236 @@
+#include "driver/node_driver.h"
+
+namespace millet {
+namespace {
+
+// Gathers for each connection before other events get their turn.
+constexpr int k_send_rounds = 4;
+
+}  // namespace
+
+NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, hal::System& system, Store& store, LogSink& log)
+    : system_(system),
+      store_(store),
+      key_(key),
+      log_(log),
+      listen_(options.config.listen),
+      node_(options.config, NodeIdentity{key.public_key(), options.peer_id}, system.random, log),
+      storage_(system.files, system.executor, system.cpu, *this, options.open_files_max),
+      peers_(node_, storage_, system.streams),
+      commits_(store, system.executor, system.clock, *this),
+      http_(system, *this) {}
+
+NodeDriver::~NodeDriver() {
+  system_.streams.set_events(nullptr);
+  system_.loop.set_events(nullptr);
+}
+
+Result<Endpoint> NodeDriver::start() {
+  system_.streams.set_events(this);
+  system_.loop.set_events(this);
+  Instant now = system_.clock.now();
+  {
+    TRY_ASSIGN(std::unique_ptr<StoreTransaction> state, store_.begin_read());
+    TRY(node_.restore(now, system_.clock.wall(), *state));
+  }
+  TRY_ASSIGN(Endpoint listening, system_.streams.listen(k_peer_listener, listen_));
+  node_.set_listen_port(listening.port);
+  settle(now);
+  return listening;
+}
+
+Status NodeDriver::serve_control(const std::string& path, RequestHandler& handler, size_t request_bytes_max) {
+  CHECK(control_ == nullptr);
+  TRY(system_.streams.listen_local(k_control_listener, path));
+  control_ = std::make_unique<ControlServer>(system_.streams, handler, request_bytes_max);
+  return ok;
+}
+
+void NodeDriver::settle() { settle(system_.clock.now()); }
+
+void NodeDriver::settle(Instant now) {
+  if (ended_) return;
+  do_actions(now);
+  bool more = true;
+  for (int i = 0; i < k_send_rounds && more && !ended_; ++i) {
+    more = peers_.send_some(now);
+    do_actions(now);
+  }
+  if (!ended_) arm(now, more);
+}
+
+void NodeDriver::do_actions(Instant now) {
+  Action action;
+  while (!ended_ && node_.poll_action(action)) {
+    std::visit([&](auto& what) { act(now, what); }, action);
+  }
+}
+
+void NodeDriver::arm(Instant now, bool more_to_send) {
+  Instant next = earlier(earlier(node_.next_deadline(), commits_.next_deadline()), earlier(http_.next_deadline(), shutdown_deadline_));
+  if (control_ != nullptr) next = earlier(next, control_->next_deadline());
+  // What is left to send waits until the other events had their turn.
+  system_.loop.arm(more_to_send ? now : next);
+}
+
+// ---- events of the machine ----
+
+void NodeDriver::on_accepted(hal::ListenerId listener, hal::StreamId stream, const Endpoint& remote) {
+  Instant now = system_.clock.now();
+  if (listener == k_control_listener) {
+    control_->on_accepted(now, stream);
+  } else {
+    peers_.on_accepted(now, stream, remote);
+  }
+  settle(now);
+}
+
+void NodeDriver::on_connected(hal::StreamId stream) {
+  Instant now = system_.clock.now();
+  if (!peers_.on_connected(now, stream)) http_.on_connected(now, stream);
+  settle(now);
+}
+
+void NodeDriver::on_received(hal::StreamId stream, Bytes bytes) {
+  Instant now = system_.clock.now();
+  bool known = peers_.on_received(now, stream, bytes) || http_.on_received(now, stream, bytes) ||
+               (control_ != nullptr && control_->on_received(now, stream, bytes));
+  CHECK(known);
+  settle(now);
+}
+
+void NodeDriver::on_writable(hal::StreamId stream) {
+  Instant now = system_.clock.now();
+  bool known = peers_.on_writable(stream) || http_.on_writable(now, stream) || (control_ != nullptr && control_->on_writable(now, stream));
+  CHECK(known);
+  settle(now);
+}
+
+void NodeDriver::on_closed(hal::StreamId stream, const Error& reason) {
+  Instant now = system_.clock.now();
+  bool known = peers_.on_closed(now, stream, reason) || http_.on_closed(now, stream, reason) ||
+               (control_ != nullptr && control_->on_closed(stream));
+  CHECK(known);
+  settle(now);
+}
+
+void NodeDriver::on_timer() {
+  Instant now = system_.clock.now();
+  if (shutdown_deadline_ <= now) {
+    LogLine(log_, LogLevel::warn, "shutdown_timed_out").add("commits_pending", uint64_t{commits_.pending()});
+    end(false);
+    return;
+  }
+  commits_.on_timer(now);
+  http_.on_timer(now);
+  if (control_ != nullptr) control_->on_timer(now);
+  if (node_.next_deadline() <= now) node_.on_timer(now, system_.clock.wall());
+  settle(now);
+}
+
+void NodeDriver::on_shutdown() { shut_down(); }
+
+void NodeDriver::shut_down() {
+  if (!shutdown_deadline_.is_never()) return;
+  Instant now = system_.clock.now();
+  shutdown_deadline_ = now + k_shutdown_max;
+  LogLine(log_, LogLevel::info, "shutting_down");
+  system_.streams.set_accepting(k_peer_listener, false);
+  node_.shut_down(now);
+  settle(now);
+}
+
+void NodeDriver::end(bool well) {
+  ended_ = true;
+  ended_well_ = well;
+  system_.loop.stop();
+}
+
+// ---- answers of the workers ----
+
+void NodeDriver::on_block_read(PeerHandle peer, const BlockRef& block, const Status& status, std::vector<uint8_t> data) {
+  Instant now = system_.clock.now();
+  peers_.on_block_read(now, peer, block, status, std::move(data));
+  settle(now);
+}
+
+void NodeDriver::on_block_written(Ticket ticket, const Status& status) {
+  Instant now = system_.clock.now();
+  node_.on_block_written(now, ticket, status);
+  settle(now);
+}
+
+void NodeDriver::on_piece_hashed(Ticket ticket, const Result<Sha1Digest>& digest) {
+  Instant now = system_.clock.now();
+  node_.on_piece_hashed(now, ticket, digest);
+  settle(now);
+}
+
+void NodeDriver::on_files_checked(Ticket ticket, const Result<FileStates>& files) {
+  Instant now = system_.clock.now();
+  node_.on_files_checked(now, ticket, files);
+  settle(now);
+}
+
+void NodeDriver::on_files_deleted(const std::string& root, const Status& status) {
+  if (!status) LogLine(log_, LogLevel::warn, "delete_failed").add("root", root).add("reason", status.error().reason);
+}
+
+void NodeDriver::on_durable(uint64_t sequence) {
+  Instant now = system_.clock.now();
+  if (commit_failing_) LogLine(log_, LogLevel::info, "state_durable_again");
+  commit_failing_ = false;
+  node_.on_durable(now, sequence);
+  settle(now);
+}
+
+void NodeDriver::on_commit_failed(uint64_t sequence, const Error& reason) {
+  Instant now = system_.clock.now();
+  if (!commit_failing_) {
+    LogLine(log_, LogLevel::error, "state_not_durable")
+        .add("reason", reason.reason)
+        .add("advice", "nothing is paid or promised until the state folder can be written; it is tried again");
+  }
+  commit_failing_ = true;
+  node_.on_commit_failed(now, sequence, reason);
+  settle(now);
+}
+
+void NodeDriver::on_signed(Ticket ticket, const Signature& signature) {
+  Instant now = system_.clock.now();
+  node_.on_signed(now, ticket, signature);
+  settle(now);
+}
+
+void NodeDriver::on_verified(Ticket ticket, bool valid) {
+  Instant now = system_.clock.now();
+  node_.on_verified(now, ticket, valid);
+  settle(now);
+}
+
+void NodeDriver::on_http_done(Ticket ticket, const Result<HttpReply>& reply) {
+  Instant now = system_.clock.now();
+  node_.on_http_done(now, system_.clock.wall(), ticket, reply);
+  settle(now);
+}
+
+// ---- actions of the node ----
+
+void NodeDriver::act(Instant, ConnectPeer& action) { peers_.connect(action); }
+void NodeDriver::act(Instant, ClosePeer& action) { peers_.close(action.peer); }
+void NodeDriver::act(Instant, PullPeer& action) { peers_.pull(action.peer); }
+void NodeDriver::act(Instant, SetReading& action) { peers_.set_reading(action.peer, action.reading); }
+void NodeDriver::act(Instant, OpenTorrent& action) { storage_.open(std::move(action)); }
+void NodeDriver::act(Instant, CloseTorrent& action) { storage_.close(action.torrent, action.delete_files); }
+void NodeDriver::act(Instant, CheckFiles& action) { storage_.check(action); }
+void NodeDriver::act(Instant, HashPiece& action) { storage_.hash(action); }
+void NodeDriver::act(Instant, WriteBlock& action) { storage_.write(std::move(action)); }
+void NodeDriver::act(Instant, SyncTorrent& action) { storage_.sync(action); }
+void NodeDriver::act(Instant now, Commit& action) { commits_.add(now, std::move(action)); }
+void NodeDriver::act(Instant, SignBytes& action) { submit_sign(system_.executor, *this, key_, std::move(action)); }
+void NodeDriver::act(Instant, VerifyBytes& action) { submit_verify(system_.executor, *this, std::move(action)); }
+void NodeDriver::act(Instant now, HttpExchange& action) { http_.start(now, std::move(action)); }
+void NodeDriver::act(Instant now, CancelHttp& action) { http_.cancel(now, action.ticket); }
+void NodeDriver::act(Instant, ShutDownDone&) { end(true); }
+
+}  // namespace millet

@@ -1,0 +1,122 @@
+// LedgerState::check_books: reads everything once, beside the code that wrote it.
+#include "ledger/server/state.h"
+
+namespace millet {
+namespace {
+
+constexpr uint64_t k_chain_checked_max = 4096;  // records at the end of the log; an audit reads all of them
+
+Error damaged(const std::string& what) {
+  return {Errc::io, "the ledger's books do not add up: " + what + ". Restore a copy; do not go on with this one"};
+}
+
+// Calls visit(key, value) for every entry of a table. Errors: of the store, and of visit.
+template <typename Visit>
+Status for_each(StoreTransaction& store, const char* table, Visit visit) {
+  std::vector<uint8_t> from;
+  for (;;) {
+    TRY_ASSIGN(std::optional<StoreTransaction::Entry> entry, store.seek(table, from));
+    if (!entry) return ok;
+    from.assign(entry->key.begin(), entry->key.end());
+    from.push_back(0);  // the next key in order
+    TRY(visit(entry->key, entry->value));
+  }
+}
+
+template <typename Row>
+Result<Row> decode_row(const char* table, Bytes value) {
+  auto row = decode_fields<Row>(value);
+  if (!row) return damaged(std::string("a row of table ") + table + " can't be read");
+  return *row;
+}
+
+Status add_to(Amount& sum, Amount amount) {
+  auto more = sum.plus(amount);
+  if (!more) return damaged("there is more than the supply");
+  sum = *more;
+  return ok;
+}
+
+struct Totals {
+  Amount available;
+  Amount in_channels;
+  Amount escrow;
+  uint64_t payer_channels = 0;
+  uint64_t open_channels = 0;
+  uint64_t expiry_rows = 0;
+};
+
+Status total_accounts(StoreTransaction& store, Totals& totals) {
+  return for_each(store, k_table_accounts, [&](Bytes, Bytes value) -> Status {
+    TRY_ASSIGN(AccountRow row, decode_row<AccountRow>(k_table_accounts, value));
+    TRY(add_to(totals.available, row.available));
+    TRY(add_to(totals.in_channels, row.in_channels));
+    totals.payer_channels += row.open_channels;
+    return ok;
+  });
+}
+
+Status total_channels(StoreTransaction& store, Totals& totals) {
+  return for_each(store, k_table_channels, [&](Bytes key, Bytes value) -> Status {
+    TRY_ASSIGN(ChannelRow row, decode_row<ChannelRow>(k_table_channels, value));
+    if (key.size() != 32 || ChannelId::from_bytes(key) != channel_id(row.terms)) return damaged("a channel is not the one of its id");
+    if (row.claimed > row.terms.capacity) return damaged("more is claimed than a channel holds");
+    totals.open_channels += row.is_open() ? 1 : 0;
+    return add_to(totals.escrow, row.escrow());
+  });
+}
+
+// Every open channel will expire: there are as many rows, and each names an open channel at its place.
+Status check_expiry(StoreTransaction& store, Totals& totals) {
+  std::vector<std::vector<uint8_t>> keys;
+  TRY(for_each(store, k_table_expiry, [&](Bytes key, Bytes) -> Status {
+    keys.emplace_back(key.begin(), key.end());
+    return ok;
+  }));
+  totals.expiry_rows = keys.size();
+  for (const std::vector<uint8_t>& key : keys) {
+    if (key.size() != 40) return damaged("a row of table expiry can't be read");
+    ChannelId id = ChannelId::from_bytes(Bytes(key).subspan(8));
+    TRY_ASSIGN(std::optional<ChannelRow> row, read_row<ChannelRow>(store, k_table_channels, id.bytes()));
+    if (!row || !row->is_open() || !equal(expiry_key(*row, id), key)) return damaged("table expiry names a channel that is not open");
+  }
+  return ok;
+}
+
+Status check_chain(StoreTransaction& store, const LedgerRow& row) {
+  if (row.records == 0) return damaged("the log is empty");
+  TRY_ASSIGN(std::optional<StoreTransaction::Entry> last, store.last(k_table_log));
+  if (!last || !equal(last->key, log_key(row.records - 1))) return damaged("the log does not end where it should");
+  Hash32 expected = row.head;
+  uint64_t first = row.records > k_chain_checked_max ? row.records - k_chain_checked_max : 0;
+  for (uint64_t index = row.records; index-- > first;) {
+    TRY_ASSIGN(std::optional<Bytes> bytes, store.get(k_table_log, log_key(index)));
+    if (!bytes || record_hash(*bytes) != expected) return damaged("record " + std::to_string(index) + " of the log was changed");
+    auto record = decode_record(*bytes);
+    if (!record || record->head.index != index) return damaged("record " + std::to_string(index) + " of the log can't be read");
+    expected = record->head.previous;
+  }
+  return ok;
+}
+
+}  // namespace
+
+Status LedgerState::check_books() {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
+  TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
+  Totals totals;
+  TRY(total_accounts(*store, totals));
+  TRY(total_channels(*store, totals));
+  TRY(check_expiry(*store, totals));
+  TRY(check_chain(*store, row));
+  auto sum = totals.available.plus(totals.escrow);
+  if (!sum || *sum != Amount::supply()) return damaged("accounts and channels are not the supply");
+  if (totals.available != row.accounts_sum || totals.escrow != row.escrow_sum) return damaged("a sum is not the one that was noted");
+  if (totals.in_channels != totals.escrow) return damaged("accounts and channels differ about what is in channels");
+  if (totals.payer_channels != totals.open_channels || totals.expiry_rows != totals.open_channels) {
+    return damaged("the number of open channels differs between tables");
+  }
+  return ok;
+}
+
+}  // namespace millet

@@ -1,0 +1,65 @@
+#include "ledger/server/check.h"
+
+namespace millet {
+namespace {
+
+LedgerCode code_of(bool good) { return good ? LedgerCode::done : LedgerCode::bad_signature; }
+
+LedgerCode check(const CheckContext&, const OpenOperation& op) {
+  if (!is_public_key(op.statement.payee)) return LedgerCode::bad_account;
+  return code_of(verify(op.statement.payer, preimage(op.statement), op.signature));
+}
+
+// CLOSE and CLAIM: the payee's wish and the payer's payment.
+template <typename Op>
+LedgerCode check_redemption(const Op& op) {
+  if (!verify(op.payee, preimage(op.statement), op.signature)) return LedgerCode::bad_signature;
+  if (op.statement.cum.is_zero()) return LedgerCode::done;
+  PayStatement pay{op.statement.ledger, op.statement.channel, op.statement.seq, op.statement.cum};
+  return code_of(verify(op.payer, preimage(pay), op.payer_signature));
+}
+LedgerCode check(const CheckContext&, const CloseOperation& op) { return check_redemption(op); }
+LedgerCode check(const CheckContext&, const ClaimOperation& op) { return check_redemption(op); }
+
+LedgerCode check(const CheckContext&, const TransferOperation& op) {
+  if (!is_public_key(op.statement.to)) return LedgerCode::bad_account;
+  return code_of(verify(op.statement.from, preimage(op.statement), op.signature));
+}
+
+LedgerCode check(const CheckContext& context, const FaucetOperation& op) {
+  const FaucetStatement& s = op.statement;
+  uint64_t epoch = context.time.in_seconds() / k_faucet_epoch_s;
+  if (s.epoch > epoch || s.epoch + 1 < epoch) return LedgerCode::faucet_stale;
+  if (!verify(s.key, preimage(s), op.signature)) return LedgerCode::bad_signature;
+  Hash32 challenge = faucet_challenge(context, s.key, s.epoch);
+  if (!hashcash_holds(context.faucet_work, challenge, {s.memory_nonce, s.hashcash_nonce})) return LedgerCode::faucet_work;
+  auto holds = memory_work_holds(context.faucet_work, challenge, s.memory_nonce);
+  if (!holds) return LedgerCode::busy;
+  return *holds ? LedgerCode::done : LedgerCode::faucet_work;
+}
+
+}  // namespace
+
+Hash32 faucet_secret(const SigningKey& ledger_key) { return blake2b_256_keyed(ledger_key.seed(), as_bytes("BTT1CHAL secret")); }
+
+Hash32 faucet_challenge(const CheckContext& context, const PublicKey& key, uint64_t epoch) {
+  std::vector<uint8_t> message;
+  ByteWriter(message).text("BTT1CHAL").bytes(context.ledger.bytes()).bytes(key.bytes()).u64(epoch);
+  append_fields(message, context.faucet_work);
+  return blake2b_256_keyed(context.faucet_secret, message);
+}
+
+LedgerCode check_operation(const CheckContext& context, const Operation& operation) {
+  if (operation_ledger(operation) != context.ledger) return LedgerCode::wrong_ledger;
+  return std::visit([&](const auto& op) { return check(context, op); }, operation);
+}
+
+LedgerCode check_query_request(const CheckContext& context, const QueryRequest& request) {
+  if (request.key.is_zero()) return LedgerCode::done;
+  if (context.time >= request.valid_until) return LedgerCode::too_late;
+  // Twice the limit: the context's time may lag behind the one that the client has seen.
+  if (request.valid_until > context.time.plus_seconds(2 * k_valid_ahead_max_s)) return LedgerCode::too_early;
+  return code_of(verify(request.key, query_preimage(request, context.ledger), request.signature));
+}
+
+}  // namespace millet

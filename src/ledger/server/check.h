@@ -1,0 +1,29 @@
+// What can be checked about a request without the ledger's state: signatures and proof of work. Pure functions for a worker thread; the
+// rules that need state are in rules.h.
+#pragma once
+
+#include "crypto/sign.h"
+#include "ledger/common/api.h"
+
+namespace millet {
+
+// A solution counts in the epoch of its challenge and the one after.
+inline constexpr uint64_t k_faucet_epoch_s = 600;
+
+struct CheckContext {
+  LedgerId ledger;
+  FaucetWork faucet_work;
+  Hash32 faucet_secret{};  // what makes challenges unforeseeable
+  LedgerTime time;         // of the ledger, may lag a little
+};
+
+// The secret of challenges, derived from the ledger's key: the same after a restart.
+Hash32 faucet_secret(const SigningKey& ledger_key);
+Hash32 faucet_challenge(const CheckContext& context, const PublicKey& key, uint64_t epoch);
+
+// done, or why the operation can't be executed. Takes about 0.1 ms, for FAUCET as long as one Argon2id evaluation.
+LedgerCode check_operation(const CheckContext& context, const Operation& operation);
+// done, or why the request can't be answered.
+LedgerCode check_query_request(const CheckContext& context, const QueryRequest& request);
+
+}  // namespace millet

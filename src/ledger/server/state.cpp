@@ -1,0 +1,200 @@
+#include "ledger/server/state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "ledger/server/genesis.h"
+#include "ledger/server/queries.h"
+
+namespace millet {
+namespace {
+
+// Work of one batch beside its operations, so that a commit stays short; what is left follows in the next one.
+constexpr size_t k_expire_per_batch_max = 1024;
+constexpr size_t k_forget_per_batch_max = 1024;
+
+Error damaged(const std::string& what) {
+  return {Errc::io, "the ledger's state is damaged: " + what + ". Restore a copy; do not go on with this one"};
+}
+
+OperationResult refused(LedgerCode code) {
+  OperationResult result;
+  result.code = static_cast<uint16_t>(code);
+  return result;
+}
+
+bool has_operations(const LedgerBatch& batch) {
+  return std::any_of(batch.items.begin(), batch.items.end(), [](const BatchItem& item) { return !item.operations.empty(); });
+}
+
+// What the items get when the store fails.
+std::vector<ItemOutcome> all_unavailable(const LedgerBatch& batch) {
+  std::vector<ItemOutcome> outcomes;
+  for (const BatchItem& item : batch.items) {
+    ItemOutcome& outcome = outcomes.emplace_back();
+    outcome.request = item.request;
+    outcome.operations.assign(item.operations.size(), refused(LedgerCode::unavailable));
+  }
+  return outcomes;
+}
+
+void refuse_queries(const BatchItem& item, ItemOutcome& outcome) {
+  outcome.queries.clear();
+  for (const Query& query : item.queries) {
+    outcome.queries.push_back({std::visit([](const auto& q) { return q.k_kind; }, query), LedgerCode::unavailable, {}});
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LedgerState>> LedgerState::open(Store& store, const SigningKey& key, const LedgerRules& rules, LedgerTime wall) {
+  std::unique_ptr<LedgerState> state(new LedgerState(store, rules));
+  state->rules_.faucet_pool = pool_key(key, k_faucet_pool).public_key();
+  state->context_.faucet_work = rules.faucet_work;
+  state->context_.faucet_secret = faucet_secret(key);
+  bool fresh = false;
+  {
+    TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_read());
+    TRY_ASSIGN(std::optional<Bytes> row, transaction->get(k_table_ledger, as_bytes(k_ledger_row_key)));
+    fresh = !row.has_value();
+  }
+  if (fresh) TRY(state->create(key, wall));
+  TRY(state->load(key));
+  TRY(state->check_books());
+  return state;
+}
+
+Status LedgerState::create(const SigningKey& key, LedgerTime wall) {
+  GenesisOperation genesis = make_genesis(key, wall);
+  LedgerRow row;
+  row.time = wall;
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_write());
+  // The pools come from nothing: the only place where the supply is made, so the sums start at what the table says.
+  LogRecord record;
+  record.head.time = wall;
+  record.head.operation = statement_id(genesis);
+  append_operation(record.operation, genesis);
+  for (const GenesisAccount& pool : genesis.accounts) {
+    AccountRow account;
+    account.available = pool.amount;
+    account.last_record = 0;
+    auto sum = row.accounts_sum.plus(pool.amount);
+    CHECK(sum.has_value());
+    row.accounts_sum = *sum;
+    TRY(store->put(k_table_accounts, pool.account.bytes(), encode_fields(account)));
+    record.touched.push_back({pool.account, pool.amount, k_no_record});
+  }
+  CHECK(row.accounts_sum == Amount::supply());
+  std::vector<uint8_t> bytes = encode_record(record);
+  row.head = record_hash(bytes);
+  row.records = 1;
+  TRY(store->put(k_table_log, log_key(0), bytes));
+  TRY(store->put(k_table_ledger, as_bytes(k_ledger_row_key), encode_fields(row)));
+  return store->commit();
+}
+
+Status LedgerState::load(const SigningKey& key) {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
+  TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
+  opened_at_ = row.time;
+  TRY_ASSIGN(std::optional<Bytes> bytes, store->get(k_table_log, log_key(0)));
+  if (!bytes) return damaged("its log has no beginning");
+  auto record = decode_record(*bytes);
+  if (!record || record->operation.empty() || record->operation[0] != GenesisOperation::k_kind) return damaged("its log has no genesis");
+  auto genesis = decode_fields<GenesisOperation>(Bytes(record->operation).subspan(1));
+  if (!genesis) return damaged("its genesis can't be read");
+  if (genesis->key != key.public_key()) {
+    return error(Errc::conflict, "the state belongs to the ledger with key " + genesis->key.hex() + ", but the key file has " +
+                                     key.public_key().hex() + ": use the key file that belongs to it, or another state folder");
+  }
+  context_.ledger = ledger_id(*genesis);
+  return ok;
+}
+
+Result<LedgerRow> LedgerState::read_ledger_row(StoreTransaction& transaction) {
+  TRY_ASSIGN(std::optional<LedgerRow> row, read_row<LedgerRow>(transaction, k_table_ledger, as_bytes(k_ledger_row_key)));
+  if (!row) return damaged("it has lost its state row");
+  if (row->format != k_ledger_format) {
+    return error(Errc::io, "the ledger's state has format " + std::to_string(row->format) + ", this program knows " +
+                               std::to_string(k_ledger_format));
+  }
+  return *row;
+}
+
+CheckContext LedgerState::check_context(LedgerTime time) const {
+  CheckContext context = context_;
+  context.time = time;
+  return context;
+}
+
+BatchOutcome LedgerState::apply(const LedgerBatch& batch, LedgerTime wall) {
+  BatchOutcome outcome;
+  outcome.ticket = batch.ticket;
+  outcome.items = all_unavailable(batch);
+  Status written = write_if_due(batch, wall, outcome);
+  // Queries are answered also when the disk is full.
+  Status read = answer_queries(batch, outcome);
+  if (!read) {
+    for (size_t i = 0; i < batch.items.size(); ++i) refuse_queries(batch.items[i], outcome.items[i]);
+  }
+  outcome.status = written ? read : written;
+  return outcome;
+}
+
+Status LedgerState::write_if_due(const LedgerBatch& batch, LedgerTime wall, BatchOutcome& outcome) {
+  LedgerRow row;
+  {
+    TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
+    TRY_ASSIGN(row, read_ledger_row(*store));
+  }
+  LedgerTime time = std::max(row.time, wall);
+  bool due = outage_ || batch.items.empty() || has_operations(batch) || time.seconds_since(row.time) >= k_time_lag_max_s;
+  if (!due) return ok;
+  bool after_outage = std::exchange(outage_, true);  // until this is durable
+  TRY_ASSIGN(outcome.items, write(batch, time, after_outage, outcome));
+  outage_ = false;
+  return ok;
+}
+
+Status LedgerState::answer_queries(const LedgerBatch& batch, BatchOutcome& outcome) {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
+  TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
+  outcome.time = row.time;
+  QueryContext context{rules_, row, check_context(row.time)};
+  for (size_t i = 0; i < batch.items.size(); ++i) {
+    for (const Query& query : batch.items[i].queries) {
+      TRY_ASSIGN(QueryResult result, answer_query(*store, context, batch.items[i].key, query));
+      outcome.items[i].queries.push_back(std::move(result));
+    }
+  }
+  return ok;
+}
+
+Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, LedgerTime time, bool after_outage,
+                                                      BatchOutcome& outcome) {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_write());
+  TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
+  LedgerTransaction transaction(*store, context_.ledger, row, time);
+  uint64_t gap_s = time.seconds_since(row.time);
+  if (gap_s > 0 && (after_outage || gap_s > k_outage_min_s)) TRY(extend_channels(transaction));
+  TRY_ASSIGN(size_t expired, expire_channels(transaction, k_expire_per_batch_max));
+  TRY(forget_executed(transaction, k_forget_per_batch_max));
+  std::vector<ItemOutcome> items;
+  for (const BatchItem& item : batch.items) {
+    ItemOutcome& result = items.emplace_back();
+    result.request = item.request;
+    for (const BatchItem::CheckedOperation& checked : item.operations) {
+      OperationResult done = refused(checked.checked);
+      if (checked.checked == LedgerCode::done) {
+        TRY_ASSIGN(done, execute(transaction, rules_, checked.operation));
+      }
+      result.operations.push_back(done);
+    }
+  }
+  TRY(transaction.flush());
+  TRY(store->commit());
+  outcome.more_to_expire = expired == k_expire_per_batch_max;
+  return items;
+}
+
+}  // namespace millet

@@ -1,0 +1,136 @@
+// What the ledger keeps in its store: the rows of its tables, each declared once, and the records of its log.
+//
+//   ledger     "state"                      LedgerRow
+//   accounts   key[32]                      AccountRow
+//   channels   id[32]                       ChannelRow; for ever, so that a channel can't be opened twice
+//   expiry     order u64 | id[32]           nothing; open channels by effective expiry (see ChannelRow::expiry_order)
+//   closed     party[32] | record u64       channel id; channels that ended, for the closed feed of payer and payee
+//   executed   valid_until u64 | id[32]     record u64; transfers and grants, until no repetition is possible any more
+//   log        index u64                    record (below)
+#pragma once
+
+#include "ledger/common/api.h"
+
+namespace millet {
+
+inline constexpr const char* k_table_ledger = "ledger";
+inline constexpr const char* k_table_accounts = "accounts";
+inline constexpr const char* k_table_channels = "channels";
+inline constexpr const char* k_table_expiry = "expiry";
+inline constexpr const char* k_table_closed = "closed";
+inline constexpr const char* k_table_executed = "executed";
+inline constexpr const char* k_table_log = "log";
+inline constexpr std::string_view k_ledger_row_key = "state";
+
+inline constexpr uint16_t k_ledger_format = 1;
+// "None" where a record's index stands.
+inline constexpr uint64_t k_no_record = UINT64_MAX;
+
+struct LedgerRow {
+  uint16_t format = k_ledger_format;
+  LedgerTime time;              // of the last commit; never goes back
+  uint64_t extension_s = 0;     // all outages since the start of the ledger
+  uint64_t records = 0;         // in the log
+  Hash32 head{};                // hash of the last record
+  Amount accounts_sum;
+  Amount escrow_sum;            // capacity - claimed of open channels; both sums are the supply
+  uint64_t faucet_day = 0;      // ledger time in days
+  Amount faucet_spent;          // on that day
+  static constexpr auto k_fields =
+      std::make_tuple(field("format", &LedgerRow::format), field("time", &LedgerRow::time), field("extension_s", &LedgerRow::extension_s),
+                      field("records", &LedgerRow::records), field("head", &LedgerRow::head), field("accounts_sum", &LedgerRow::accounts_sum),
+                      field("escrow_sum", &LedgerRow::escrow_sum), field("faucet_day", &LedgerRow::faucet_day),
+                      field("faucet_spent", &LedgerRow::faucet_spent));
+};
+
+struct AccountRow {
+  Amount available;
+  Amount in_channels;           // escrow of the open channels that it pays over
+  uint32_t open_channels = 0;   // that it pays over
+  uint8_t granted = 0;          // 1: the faucet has paid
+  uint64_t last_record = k_no_record;
+  static constexpr auto k_fields =
+      std::make_tuple(field("available", &AccountRow::available), field("in_channels", &AccountRow::in_channels),
+                      field("open_channels", &AccountRow::open_channels), field("granted", &AccountRow::granted),
+                      field("last_record", &AccountRow::last_record));
+};
+
+struct ChannelRow {
+  ChannelTerms terms;
+  uint8_t status = 0;           // ChannelStatusCode
+  Amount claimed;
+  uint64_t extension_open_s = 0;  // LedgerRow::extension_s when it was opened
+  uint64_t extension_end_s = 0;   // and when it ended
+  LedgerTime ended;
+  uint64_t open_record = 0;
+  uint64_t last_record = 0;
+  static constexpr auto k_fields =
+      std::make_tuple(field("terms", &ChannelRow::terms), field("status", &ChannelRow::status), field("claimed", &ChannelRow::claimed),
+                      field("extension_open_s", &ChannelRow::extension_open_s), field("extension_end_s", &ChannelRow::extension_end_s),
+                      field("ended", &ChannelRow::ended), field("open_record", &ChannelRow::open_record),
+                      field("last_record", &ChannelRow::last_record));
+
+  bool is_open() const { return status == static_cast<uint8_t>(ChannelStatusCode::open); }
+  // What the ledger holds for the channel. Requires: claimed <= capacity.
+  Amount escrow() const {
+    if (!is_open()) return Amount();
+    auto rest = terms.capacity.minus(claimed);
+    CHECK(rest.has_value());
+    return *rest;
+  }
+  // Outages move all open channels alike, so their order is the one of terms.expiry less the outages before the opening.
+  uint64_t expiry_order() const {
+    uint64_t expiry = terms.expiry.in_seconds();
+    return expiry > extension_open_s ? expiry - extension_open_s : 0;
+  }
+  // `extension_s` of now; for a channel that ended, of its end.
+  LedgerTime effective_expiry(uint64_t extension_s) const {
+    uint64_t until = is_open() ? extension_s : extension_end_s;
+    CHECK(until >= extension_open_s);
+    return terms.expiry.plus_seconds(until - extension_open_s);
+  }
+};
+
+std::array<uint8_t, 40> expiry_key(const ChannelRow& row, const ChannelId& id);
+std::array<uint8_t, 40> closed_key(const PublicKey& party, uint64_t record);
+std::array<uint8_t, 40> executed_key(LedgerTime valid_until, const OperationId& id);
+std::array<uint8_t, 8> log_key(uint64_t index);
+
+// ---- the log ----
+
+struct TouchedAccount {
+  PublicKey account;
+  Amount balance;               // available, after the operation
+  uint64_t previous = k_no_record;  // the record that touched the account before
+  static constexpr auto k_fields = std::make_tuple(field("account", &TouchedAccount::account), field("balance", &TouchedAccount::balance),
+                                                   field("previous", &TouchedAccount::previous));
+  bool operator==(const TouchedAccount&) const = default;
+};
+
+struct RecordHead {
+  Hash32 previous{};            // hash of the record before; zeros for the first
+  uint64_t index = 0;
+  LedgerTime time;
+  OperationId operation;
+  Amount paid;                  // as in OperationResult
+  Amount refunded;
+  static constexpr auto k_fields =
+      std::make_tuple(field("previous", &RecordHead::previous), field("index", &RecordHead::index), field("time", &RecordHead::time),
+                      field("operation", &RecordHead::operation), field("paid", &RecordHead::paid), field("refunded", &RecordHead::refunded));
+  bool operator==(const RecordHead&) const = default;
+};
+
+// head | operation size u16 | operation (kind and fields) | touched count u8 | touched x count
+struct LogRecord {
+  RecordHead head;
+  std::vector<uint8_t> operation;
+  std::vector<TouchedAccount> touched;
+  bool operator==(const LogRecord&) const = default;
+};
+std::vector<uint8_t> encode_record(const LogRecord& record);
+// Errors: bad_input.
+Result<LogRecord> decode_record(Bytes bytes);
+// BLAKE2b-256("BTT1RECD" | record): chains the records and stands in receipts.
+Hash32 record_hash(Bytes encoded);
+
+}  // namespace millet

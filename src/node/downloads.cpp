@@ -1,0 +1,386 @@
+#include "node/downloads.h"
+
+namespace millet {
+
+wire::BlockRange Downloads::range_of(const Torrent& torrent, BlockIndex block) const {
+  return {block.piece, block.block * k_block_size, torrent.layout.block_size(block.piece, block.block)};
+}
+
+void Downloads::begin(Torrent& torrent) {
+  CHECK(torrent.picker == nullptr && !torrent.is_complete());
+  torrent.picker = std::make_unique<Picker>(torrent.layout, torrent.have, core_.random);
+  torrent.picker_epoch = ++epochs_;
+  for (PeerHandle handle : torrent.peers) {
+    Peer* peer = core_.peers.find(handle);
+    if (peer != nullptr && peer->is_open()) on_pieces(*peer);
+  }
+  core_.hungry.insert(torrent.handle);
+}
+
+void Downloads::end(Torrent& torrent) {
+  release_peers(torrent);
+  torrent.picker.reset();
+  torrent.leases.clear();
+  torrent.disk_trouble = false;
+  torrent.retry_at = Instant::never();
+}
+
+void Downloads::release_peers(Torrent& torrent) {
+  for (PeerHandle handle : torrent.peers) {
+    Peer* peer = core_.peers.find(handle);
+    if (peer != nullptr) take_back(torrent, *peer);
+  }
+}
+
+// ---- peers ----
+
+void Downloads::update_interest(Peer& peer) {
+  Torrent& torrent = core_.torrent_of(peer);
+  peer.session->send_interested(torrent.is_downloading() && peer.wanted > 0);
+  if (peer.session->has_output()) core_.pull(peer);
+}
+
+void Downloads::on_pieces(Peer& peer) {
+  Torrent& torrent = core_.torrent_of(peer);
+  const Bitfield& pieces = peer.session->pieces();
+  if (!torrent.is_downloading()) return;
+  torrent.picker->availability().add_peer(pieces);
+  peer.counted = true;
+  peer.picked_at = 0;
+  peer.wanted = 0;
+  for (uint32_t piece = 0; piece < pieces.size(); ++piece) peer.wanted += pieces.test(piece) && !torrent.have.test(piece);
+  update_interest(peer);
+}
+
+void Downloads::on_have(Peer& peer, uint32_t piece) {
+  Torrent& torrent = core_.torrent_of(peer);
+  if (!torrent.is_downloading()) return;
+  if (!peer.counted) return on_pieces(peer);
+  torrent.picker->availability().peer_has(piece, peer.session->pieces());
+  if (torrent.have.test(piece)) return;
+  ++peer.wanted;
+  peer.picked_at = 0;
+  update_interest(peer);
+}
+
+void Downloads::on_unchoked(Instant now, Peer& peer) {
+  peer.picked_at = 0;
+  fill(now, peer);
+}
+
+void Downloads::on_choked(Peer& peer) {
+  // BEP 6: with the fast extension every open request is rejected one by one, and some may still be served.
+  if (!peer.session->fast()) take_back(core_.torrent_of(peer), peer);
+}
+
+void Downloads::take_back(Torrent& torrent, Peer& peer) {
+  peer.asked.take_back_all();
+  core_.download_gate.leave(peer.handle);
+  if (torrent.picker == nullptr) return;
+  torrent.picker->release_all(peer.handle);
+  core_.hungry.insert(torrent.handle);
+}
+
+Status Downloads::on_reject(Instant now, Peer& peer, const wire::BlockRange& range) {
+  Torrent& torrent = core_.torrent_of(peer);
+  if (!peer.asked.on_reject(range) || !torrent.is_downloading()) return ok;
+  torrent.picker->release(peer.handle, {range.piece, range.begin / k_block_size});
+  core_.hungry.insert(torrent.handle);
+  if (peer.session->choking_us()) return ok;
+  // It is not asked again before something else has changed.
+  peer.picked_at = torrent.picker->changes();
+  return peer.session->meter().chatter(now, "reject");
+}
+
+Status Downloads::on_block(Instant now, Peer& peer, const wire::BlockRange& range, std::vector<uint8_t> data) {
+  Torrent& torrent = core_.torrent_of(peer);
+  DownloadQueue::Answer answer = peer.asked.on_block(now, range);
+  if (answer == DownloadQueue::Answer::unasked) return peer.session->meter().glitch(now, "a block that nobody asked for");
+  peer.snubbed = false;
+  peer.down.add(now, range.length);
+  torrent.down.add(now, range.length);
+  core_.down.add(now, range.length);
+  peer.downloaded += range.length;
+  torrent.counters.downloaded += range.length;
+  torrent.counters.free_down += range.length;
+  if (!torrent.is_downloading()) return ok;
+  BlockIndex block{range.piece, range.begin / k_block_size};
+  std::vector<SourceId> others;
+  if (torrent.disk_trouble) {
+    torrent.picker->release(peer.handle, block);
+    return ok;
+  }
+  if (torrent.picker->on_block(peer.handle, block, others) == Picker::Arrival::wanted) {
+    Ticket ticket = core_.new_ticket(TicketKind::write);
+    writes_[ticket] = {torrent.handle, block, torrent.picker_epoch};
+    ++torrent.writes_open;
+    core_.act(WriteBlock{ticket, {torrent.handle, range.piece, range.begin, range.length}, std::move(data)});
+  }
+  for (SourceId other : others) {
+    Peer* duplicate = core_.peers.find(other);
+    if (duplicate == nullptr || !duplicate->is_open() || !duplicate->asked.take_back(range)) continue;
+    duplicate->session->send_cancel(range);
+    core_.pull(*duplicate);
+  }
+  fill(now, peer);
+  return ok;
+}
+
+void Downloads::on_gone(Torrent& torrent, Peer& peer) {
+  take_back(torrent, peer);
+  if (torrent.is_downloading() && peer.counted) torrent.picker->availability().remove_peer(peer.session->pieces());
+  peer.counted = false;
+}
+
+void Downloads::on_overdue(Instant now, Peer& peer) {
+  Torrent& torrent = core_.torrent_of(peer);
+  if (!peer.snubbed) LogLine(core_.log, LogLevel::debug, "peer_snubbed").add("peer", peer.remote.to_string());
+  peer.snubbed = true;
+  take_back(torrent, peer);
+  peer.picked_at = 0;
+  fill(now, peer);
+}
+
+bool Downloads::may_ask(const Torrent& torrent, const Peer& peer) const {
+  return torrent.is_downloading() && torrent.phase == TorrentPhase::active && !torrent.disk_trouble && !core_.shutting_down && peer.is_open() &&
+         !peer.session->choking_us() && peer.wanted > 0 && peer.picked_at != torrent.picker->changes();
+}
+
+uint32_t Downloads::blocks_open() const {
+  uint32_t blocks = static_cast<uint32_t>(writes_.size());
+  for (const Peer& peer : core_.peers) blocks += peer.asked.size();
+  return blocks;
+}
+
+void Downloads::fill(Instant now, Peer& peer) {
+  Torrent& torrent = core_.torrent_of(peer);
+  if (!may_ask(torrent, peer)) return;
+  uint32_t room = peer.asked.room(now, peer.down.rate(now));
+  if (peer.snubbed) room = peer.asked.empty() ? k_requests_when_snubbed : 0;
+  uint32_t open = blocks_open();
+  room = std::min(room, blocks_open_max() > open ? blocks_open_max() - open : 0);
+  uint32_t granted = 0;
+  while (granted < room && core_.download_gate.take(now, peer.handle, k_block_size)) ++granted;
+  if (granted > 0) request(now, torrent, peer, granted);
+}
+
+void Downloads::request(Instant now, Torrent& torrent, Peer& peer, uint32_t room) {
+  std::vector<BlockIndex> blocks;
+  Picker::Ask ask{peer.handle, &peer.session->pieces(), peer.suspect ? Picker::Mode::alone : Picker::Mode::shared, room};
+  torrent.picker->pick(ask, blocks);
+  for (BlockIndex block : blocks) {
+    wire::BlockRange range = range_of(torrent, block);
+    peer.asked.add(now, range);
+    peer.session->send_request(range);
+  }
+  std::vector<uint32_t> leases;
+  torrent.picker->plan_lease(leases);
+  if (blocks.size() < room) {
+    if (leases.empty() && blocks.empty()) torrent.picker->plan_lease_for(peer.session->pieces(), leases);
+    peer.picked_at = torrent.picker->changes();
+  }
+  if (!leases.empty()) lease(torrent, leases);
+  if (blocks.empty()) return;
+  core_.peer_deadlines.arm(peer.handle, peer.asked.overdue_at());
+  core_.pull(peer);
+}
+
+void Downloads::fill_all(Instant now, Torrent& torrent) {
+  for (PeerHandle handle : torrent.peers) {
+    Peer* peer = core_.peers.find(handle);
+    if (peer != nullptr) fill(now, *peer);
+  }
+}
+
+void Downloads::on_granted(Instant now) {
+  std::vector<uint32_t> granted;
+  core_.download_gate.grant(now, granted);
+  for (PeerHandle handle : granted) {
+    Peer* peer = core_.peers.find(handle);
+    if (peer != nullptr && peer->is_open()) fill(now, *peer);
+  }
+}
+
+// ---- leases ----
+
+void Downloads::lease(Torrent& torrent, const std::vector<uint32_t>& pieces) {
+  for (uint32_t piece : pieces) torrent.resume.lease(piece);
+  torrent.leases.push_back({store_.save_resume(torrent), pieces});
+}
+
+void Downloads::on_durable() {
+  for (Torrent& torrent : core_.torrents) {
+    while (!torrent.leases.empty() && torrent.leases.front().sequence <= persistence_.durable()) {
+      for (uint32_t piece : torrent.leases.front().pieces) torrent.picker->leased(piece);
+      torrent.leases.erase(torrent.leases.begin());
+      core_.hungry.insert(torrent.handle);
+    }
+  }
+}
+
+// ---- blocks and pieces ----
+
+void Downloads::on_block_written(Instant now, Ticket ticket, const Status& status) {
+  auto found = writes_.find(ticket);
+  CHECK(found != writes_.end());
+  Write write = found->second;
+  writes_.erase(found);
+  Torrent* torrent = core_.torrents.find(write.torrent);
+  if (torrent == nullptr) return;
+  if (--torrent->writes_open == 0) core_.idle.insert(torrent->handle);
+  if (torrent->picker == nullptr || torrent->picker_epoch != write.epoch) return;
+  if (!status) {
+    torrent->picker->on_write_failed(write.block);
+    write_failed(now, *torrent, status.error());
+    return;
+  }
+  if (!torrent->picker->on_written(write.block)) return;
+  Ticket hash = core_.new_ticket(TicketKind::piece);
+  hashes_[hash] = {torrent->handle, write.block.piece, write.epoch};
+  core_.act(HashPiece{hash, torrent->handle, write.block.piece});
+}
+
+void Downloads::write_failed(Instant now, Torrent& torrent, const Error& reason) {
+  if (reason.code != Errc::no_room) {
+    core_.failures.push_back({torrent.handle, reason.reason});
+    return;
+  }
+  if (torrent.disk_trouble) return;
+  torrent.disk_trouble = true;
+  torrent.retry_at = now + k_retry_every;
+  core_.torrent_deadlines.arm(torrent.handle, torrent.retry_at);
+  std::string text = reason.reason + "; make room: the download goes on by itself within a minute, or at once with 'millet resume " +
+                     torrent.info_hash.hex() + "'";
+  if (torrent.error != text) {
+    LogLine(core_.log, LogLevel::error, "download_waits").add("torrent", torrent.info_hash.hex()).add("name", torrent.name).add("reason", text);
+  }
+  torrent.error = text;
+  release_peers(torrent);
+}
+
+void Downloads::on_piece_hashed(Instant now, Ticket ticket, const Result<Sha1Digest>& digest) {
+  auto found = hashes_.find(ticket);
+  CHECK(found != hashes_.end());
+  Hash hash = found->second;
+  hashes_.erase(found);
+  Torrent* torrent = core_.torrents.find(hash.torrent);
+  if (torrent == nullptr || torrent->picker == nullptr || torrent->picker_epoch != hash.epoch) return;
+  if (torrent->writes_open == 0) core_.idle.insert(torrent->handle);
+  if (!digest) {
+    core_.failures.push_back({torrent->handle, digest.error().reason});
+    return;
+  }
+  bool good = *digest == torrent->piece_hash(hash.piece);
+  std::vector<SourceId> sources = torrent->picker->on_hashed(hash.piece, good);
+  if (good) {
+    piece_verified(now, *torrent, hash.piece, sources);
+  } else {
+    piece_bad(*torrent, hash.piece, sources);
+  }
+  core_.hungry.insert(torrent->handle);
+}
+
+void Downloads::piece_verified(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources) {
+  torrent.have.set(piece);
+  torrent.resume.verified(piece);
+  plan_sync(now, torrent);
+  if (sources.size() == 1) {
+    if (Peer* peer = core_.peers.find(sources[0])) {
+      peer->suspect = false;
+      peer->bad_pieces = 0;
+    }
+  }
+  for (PeerHandle handle : torrent.peers) {
+    Peer* peer = core_.peers.find(handle);
+    if (peer == nullptr || !peer->is_open()) continue;
+    // A seed needs no more haves; everybody else learns what it can get from us.
+    if (!peer->session->pieces().all()) {
+      peer->session->send_have(piece);
+      core_.pull(*peer);
+    }
+    if (!peer->session->pieces().test(piece)) continue;
+    --peer->wanted;
+    if (peer->wanted == 0) update_interest(*peer);
+  }
+  if (torrent.picker->done()) core_.completed.insert(torrent.handle);
+}
+
+void Downloads::piece_bad(Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources) {
+  LogLine(core_.log, LogLevel::warn, "bad_piece").add("torrent", torrent.info_hash.hex()).add("piece", piece).add("sources", uint64_t{sources.size()});
+  std::string reason = "sent a bad piece " + std::to_string(piece);
+  if (sources.size() == 1) {
+    core_.blamed.push_back({sources[0], reason, k_bad_piece_ban});
+    return;
+  }
+  // Which of them is unknown: from now on each gets pieces of its own, and the next bad one is its own.
+  for (SourceId source : sources) {
+    Peer* peer = core_.peers.find(source);
+    if (peer == nullptr) continue;
+    peer->suspect = true;
+    if (++peer->bad_pieces >= k_bad_pieces_max) core_.blamed.push_back({source, "had a part in several bad pieces", k_bad_piece_ban});
+  }
+}
+
+// ---- syncs ----
+
+void Downloads::plan_sync(Instant now, Torrent& torrent) {
+  if (torrent.resume.is_syncing() || !torrent.sync_at.is_never()) return;
+  torrent.sync_at = now + k_sync_every;
+  core_.torrent_deadlines.arm(torrent.handle, torrent.sync_at);
+}
+
+void Downloads::sync_soon(Instant now, Torrent& torrent) {
+  if (!torrent.resume.needs_sync()) return;
+  if (torrent.is_complete()) return sync(torrent);
+  plan_sync(now, torrent);
+}
+
+void Downloads::sync(Torrent& torrent) {
+  if (torrent.resume.is_syncing() || !torrent.resume.needs_sync()) return;
+  torrent.sync_at = Instant::never();
+  torrent.resume.begin_sync();
+  torrent.sync_ticket = core_.new_ticket(TicketKind::sync);
+  core_.act(SyncTorrent{torrent.sync_ticket, torrent.handle});
+}
+
+void Downloads::on_synced(Instant now, Ticket ticket, const Result<FileStates>& files) {
+  for (Torrent& torrent : core_.torrents) {
+    if (torrent.sync_ticket != ticket) continue;
+    torrent.sync_ticket = 0;
+    core_.idle.insert(torrent.handle);
+    if (!torrent.resume.is_syncing()) return;  // its files have been looked at anew in between
+    if (!files) {
+      torrent.resume.on_sync_failed();
+      LogLine(core_.log, LogLevel::error, "sync_failed").add("torrent", torrent.info_hash.hex()).add("reason", files.error().reason);
+      plan_sync(now, torrent);
+      return;
+    }
+    torrent.files_now = *files;
+    torrent.resume.on_synced();
+    store_.save_resume(torrent);
+    if (torrent.resume.needs_sync()) plan_sync(now, torrent);
+    return;
+  }
+}
+
+void Downloads::on_timer(Instant now, Torrent& torrent) {
+  if (torrent.sync_at <= now) sync(torrent);
+  if (torrent.retry_at <= now) {
+    torrent.retry_at = Instant::never();
+    torrent.disk_trouble = false;
+    core_.hungry.insert(torrent.handle);
+  }
+  core_.torrent_deadlines.arm(torrent.handle, torrent.sync_at);
+  core_.torrent_deadlines.arm(torrent.handle, torrent.retry_at);
+}
+
+bool Downloads::settle(Torrent& torrent) {
+  if (torrent.writes_open > 0) return false;
+  for (auto& [ticket, hash] : hashes_) {
+    if (hash.torrent == torrent.handle && hash.epoch == torrent.picker_epoch && torrent.picker != nullptr) return false;
+  }
+  if (torrent.resume.needs_sync()) sync(torrent);
+  return !torrent.resume.is_syncing();
+}
+
+}  // namespace millet

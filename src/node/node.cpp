@@ -1,0 +1,179 @@
+#include "node/node.h"
+
+#include "node/impl.h"
+#include "node/listing.h"
+
+namespace millet {
+
+Node::Node(const NodeConfig& config, const NodeIdentity& identity, SecureRandom& random, LogSink& log)
+    : impl_(std::make_unique<Impl>(config, identity, random, log)) {}
+Node::~Node() = default;
+
+// ---- life ----
+
+Status Node::restore(Instant now, WallTime wall, StoreTransaction& state) {
+  impl_->core.started = now;
+  impl_->core.wall = wall;
+  TRY_ASSIGN(std::vector<std::unique_ptr<Torrent>> torrents, impl_->store.load(state));
+  for (std::unique_ptr<Torrent>& torrent : torrents) impl_->lifecycle.adopt(now, std::move(torrent));
+  impl_->settle(now);
+  return ok;
+}
+
+void Node::shut_down(Instant now) {
+  impl_->shut_down(now);
+  impl_->settle(now);
+}
+
+void Node::set_listen_port(uint16_t port) { impl_->core.listen_port = port; }
+
+// ---- peers ----
+
+std::optional<PeerHandle> Node::on_accepted(Instant now, const Endpoint& remote, const IpAddress& local) {
+  return impl_->connections.on_accepted(now, remote, local);
+}
+
+void Node::on_connected(Instant now, PeerHandle handle, const IpAddress& local) {
+  if (Peer* peer = impl_->core.peers.find(handle)) impl_->connections.on_connected(now, *peer, local);
+  impl_->settle(now);
+}
+
+void Node::on_closed(Instant now, PeerHandle handle, const Error& reason) {
+  if (Peer* peer = impl_->core.peers.find(handle)) impl_->connections.on_closed(now, *peer, reason);
+  impl_->settle(now);
+}
+
+void Node::on_received(Instant now, PeerHandle handle, Bytes bytes) {
+  if (Peer* peer = impl_->core.peers.find(handle)) impl_->connections.on_received(now, *peer, bytes);
+  impl_->settle(now);
+}
+
+bool Node::next_send(Instant now, PeerHandle handle, SendItem& item) {
+  Peer* peer = impl_->core.peers.find(handle);
+  return peer != nullptr && impl_->uploads.next_send(now, *peer, item);
+}
+
+void Node::on_sent(Instant now, PeerHandle handle, uint32_t) {
+  Peer* peer = impl_->core.peers.find(handle);
+  if (peer != nullptr && peer->session != nullptr) peer->session->on_sent(now);
+}
+
+void Node::on_read_failed(Instant now, PeerHandle handle, const BlockRef& block, const Error& reason) {
+  if (Peer* peer = impl_->core.peers.find(handle)) impl_->connections.on_closed(now, *peer, error(Errc::unavailable, "a block could not be read"));
+  impl_->core.failures.push_back({block.torrent, reason.reason});
+  impl_->settle(now);
+}
+
+// ---- work ----
+
+void Node::on_files_checked(Instant now, Ticket ticket, const Result<FileStates>& files) {
+  if (Core::kind_of(ticket) == TicketKind::sync) {
+    impl_->downloads.on_synced(now, ticket, files);
+  } else {
+    impl_->lifecycle.on_files_checked(now, ticket, files);
+  }
+  impl_->settle(now);
+}
+
+void Node::on_piece_hashed(Instant now, Ticket ticket, const Result<Sha1Digest>& digest) {
+  if (Core::kind_of(ticket) == TicketKind::piece) {
+    impl_->downloads.on_piece_hashed(now, ticket, digest);
+  } else {
+    impl_->lifecycle.on_piece_checked(now, ticket, digest);
+  }
+  impl_->settle(now);
+}
+
+void Node::on_block_written(Instant now, Ticket ticket, const Status& status) {
+  impl_->downloads.on_block_written(now, ticket, status);
+  impl_->settle(now);
+}
+
+void Node::on_signed(Instant now, Ticket, const Signature&) { impl_->settle(now); }
+
+void Node::on_verified(Instant now, Ticket, bool) { impl_->settle(now); }
+
+void Node::on_durable(Instant now, uint64_t sequence) {
+  impl_->persistence.on_durable(sequence);
+  impl_->downloads.on_durable();
+  impl_->settle(now);
+}
+
+void Node::on_commit_failed(Instant now, uint64_t sequence, const Error& reason) {
+  impl_->persistence.on_failed(sequence, reason);
+  impl_->settle(now);
+}
+
+void Node::on_http_done(Instant now, WallTime wall, Ticket ticket, const Result<HttpReply>& reply) {
+  impl_->core.wall = wall;
+  impl_->announcing.on_http_done(now, ticket, reply);
+  impl_->settle(now);
+}
+
+// ---- time and outputs ----
+
+Instant Node::next_deadline() const { return impl_->next_deadline(); }
+
+void Node::on_timer(Instant now, WallTime wall) {
+  impl_->core.wall = wall;
+  impl_->on_timer(now);
+}
+
+bool Node::poll_action(Action& action) { return impl_->core.poll_action(action); }
+
+// ---- commands ----
+
+Result<InfoHash> Node::add_torrent(Instant now, const AddTorrent& request) {
+  Result<InfoHash> result = impl_->lifecycle.add(now, request);
+  impl_->settle(now);
+  return result;
+}
+
+Status Node::remove_torrent(Instant now, const InfoHash& hash, bool delete_data) {
+  Status status = impl_->lifecycle.remove(now, hash, delete_data);
+  impl_->settle(now);
+  return status;
+}
+
+Status Node::verify_torrent(Instant now, const InfoHash& hash) {
+  Status status = impl_->lifecycle.verify(now, hash);
+  impl_->settle(now);
+  return status;
+}
+
+Status Node::pause_torrent(Instant now, const InfoHash& hash) {
+  Status status = impl_->lifecycle.pause(now, hash);
+  impl_->settle(now);
+  return status;
+}
+
+Status Node::resume_torrent(Instant now, const InfoHash& hash) {
+  Status status = impl_->lifecycle.resume(now, hash);
+  impl_->settle(now);
+  return status;
+}
+
+Status Node::set_torrent(Instant now, const InfoHash& hash, const TorrentSettings& settings) {
+  Status status = impl_->lifecycle.set(hash, settings);
+  impl_->settle(now);
+  return status;
+}
+
+Status Node::set_config(Instant now, const NodeConfig& config) {
+  Status status = impl_->set_config(now, config);
+  impl_->settle(now);
+  return status;
+}
+
+const NodeConfig& Node::config() const { return impl_->core.config; }
+
+// ---- listings ----
+
+std::vector<TorrentStatus> Node::torrents(Instant now) const { return list_torrents(impl_->core, now); }
+std::vector<PeerStatus> Node::peers(Instant now, const std::optional<InfoHash>& torrent) const { return list_peers(impl_->core, now, torrent); }
+std::vector<AuctionRound> Node::auctions() const { return {}; }
+std::vector<OwnBid> Node::own_bids() const { return {}; }
+std::vector<ChannelStatus> Node::channels() const { return {}; }
+NodeStats Node::stats(Instant now) const { return node_stats(impl_->core, impl_->persistence, now); }
+
+}  // namespace millet

@@ -1,0 +1,37 @@
+// The order of commits. Changes gather in a batch that gets the next sequence number; one commit is under way at a time, so that while the
+// disk is slow more changes share the next one. Who must not act before its change is durable keeps the number and asks durable().
+#pragma once
+
+#include <string>
+
+#include "node/core.h"
+
+namespace millet {
+
+class Persistence {
+ public:
+  explicit Persistence(Core& core) : core_(core) {}
+
+  // Adds changes to the next commit; its sequence number.
+  uint64_t add(StoreBatch changes);
+  // Emits the next commit if there is one and none is under way.
+  void flush();
+  void on_durable(uint64_t sequence);
+  void on_failed(uint64_t sequence, const Error& reason);
+
+  // Commits up to this one are durable.
+  uint64_t durable() const { return durable_; }
+  bool idle() const { return pending_.empty() && sent_ == durable_; }
+  uint64_t count() const { return durable_; }
+  // Why commits don't get through; empty while they do.
+  const std::string& trouble() const { return trouble_; }
+
+ private:
+  Core& core_;
+  StoreBatch pending_;
+  uint64_t sent_ = 0;
+  uint64_t durable_ = 0;
+  std::string trouble_;
+};
+
+}  // namespace millet

@@ -1,0 +1,101 @@
+#include "swarm/choker.h"
+
+#include <algorithm>
+
+namespace millet {
+
+const char* slot_name(SlotKind kind) {
+  switch (kind) {
+    case SlotKind::none: return "";
+    case SlotKind::regular: return "regular";
+    case SlotKind::optimistic: return "optimistic";
+    case SlotKind::auction: return "auction";
+  }
+  return "";
+}
+
+bool Choker::had_turn(Instant now, const IpAddress& address) const {
+  return std::any_of(turns_.begin(), turns_.end(),
+                     [&](const Turn& turn) { return turn.address == address && now - turn.at < k_optimistic_again; });
+}
+
+void Choker::remember_turn(Instant now, const IpAddress& address) {
+  std::erase_if(turns_, [&](const Turn& turn) { return turn.address == address || now - turn.at >= k_optimistic_again; });
+  if (turns_.size() == k_turns_max) turns_.erase(turns_.begin());
+  turns_.push_back({address, now});
+}
+
+// Longest waiting first; those whose address had its turn come last, and not at all if they bid.
+const ChokeCandidate* Choker::choose_optimistic(Instant now, const std::vector<ChokeCandidate>& candidates,
+                                                const std::vector<SlotKind>& taken) const {
+  const ChokeCandidate* best = nullptr;
+  bool best_had_turn = false;
+  // Whoever has had the slot until now starts to wait now.
+  auto since = [now](const ChokeCandidate& candidate) { return candidate.slot == SlotKind::optimistic ? now : candidate.waiting_since; };
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const ChokeCandidate& candidate = candidates[i];
+    if (taken[i] != SlotKind::none) continue;
+    bool turn = had_turn(now, candidate.address);
+    if (turn && candidate.bidding) continue;
+    auto better = [&] {
+      if (best == nullptr) return true;
+      if (turn != best_had_turn) return best_had_turn;
+      if (since(candidate) != since(*best)) return since(candidate) < since(*best);
+      if (candidate.bid != best->bid) return candidate.bid > best->bid;
+      return candidate.peer < best->peer;
+    };
+    if (!better()) continue;
+    best = &candidate;
+    best_had_turn = turn;
+  }
+  return best;
+}
+
+void Choker::decide(Instant now, uint32_t slots, bool full, const std::vector<ChokeCandidate>& candidates, std::vector<ChokeDecision>& out) {
+  std::vector<SlotKind> taken(candidates.size(), SlotKind::none);
+  uint32_t used = 0;
+  auto give = [&](size_t i, SlotKind kind) {
+    taken[i] = kind;
+    ++used;
+  };
+  size_t optimistic = candidates.size();
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].slot == SlotKind::auction) give(i, SlotKind::auction);
+    if (candidates[i].slot == SlotKind::optimistic) optimistic = i;
+    if (!full && candidates[i].slot == SlotKind::regular) give(i, SlotKind::regular);
+  }
+  // The optimistic slot stays where it is until its time is over and somebody else waits.
+  if (optimistic < candidates.size() && used < slots && (!full || now < optimistic_until_)) give(optimistic, SlotKind::optimistic);
+  bool optimistic_open = !(optimistic < candidates.size() && taken[optimistic] == SlotKind::optimistic);
+
+  std::vector<size_t> order;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const ChokeCandidate& candidate = candidates[i];
+    if (taken[i] == SlotKind::none && !candidate.snubbed && !candidate.bidding) order.push_back(i);
+  }
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    const ChokeCandidate& x = candidates[a];
+    const ChokeCandidate& y = candidates[b];
+    if (x.rate != y.rate) return x.rate > y.rate;
+    bool x_has = x.slot != SlotKind::none;
+    bool y_has = y.slot != SlotKind::none;
+    if (x_has != y_has) return x_has;  // without a reason to change, nothing changes
+    if (x.waiting_since != y.waiting_since) return x.waiting_since < y.waiting_since;
+    return x.peer < y.peer;
+  });
+  uint32_t regular_end = optimistic_open && slots > 0 ? slots - 1 : slots;
+  for (size_t i : order) {
+    if (used >= regular_end) break;
+    give(i, SlotKind::regular);
+  }
+  if (optimistic_open && used < slots) {
+    if (const ChokeCandidate* chosen = choose_optimistic(now, candidates, taken)) {
+      give(static_cast<size_t>(chosen - candidates.data()), SlotKind::optimistic);
+      optimistic_until_ = now + k_optimistic_time;
+      remember_turn(now, chosen->address);
+    }
+  }
+  for (size_t i = 0; i < candidates.size(); ++i) out.push_back({candidates[i].peer, taken[i]});
+}
+
+}  // namespace millet

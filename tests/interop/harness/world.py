@@ -1,0 +1,180 @@
+"""A place for one test: a temporary folder, a network namespace with addresses of its own, and the processes in them.
+
+A test file calls `world.main(CASES)`; `run TEST_FILE CASE --bin DIR` then executes one case in a fresh world. Everything that was started
+ends with the test, also when it fails or is killed: the world is a process namespace of its own.
+"""
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+SKIPPED = 77  # ctest's SKIP_RETURN_CODE
+ADDRESSES = 20  # 10.0.0.1 ... on the loopback device of the namespace
+
+
+class Failure(Exception):
+    """A test's expectation that does not hold."""
+
+
+class Skip(Exception):
+    """Something that the test needs is not there."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def address(number):
+    """An address for one process of the test: limits per address then see different peers, and transmission dials it (never 127/8)."""
+    expect(1 <= number <= ADDRESSES, f"address {number} is not set up")
+    return f"10.0.0.{number}"
+
+
+def need(program):
+    path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if path is None:
+        raise Skip(f"{program} is not installed")
+    return path
+
+
+def wait_until(condition, timeout, what):
+    """Returns the first true value of condition(); fails after `timeout` seconds. `what` completes the sentence "waited for"."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Failure(f"waited {timeout} s for {what() if callable(what) else what}")
+        time.sleep(0.05)
+
+
+class World:
+    def __init__(self, bin_dir, folder):
+        self.bin = Path(bin_dir)
+        self.folder = Path(folder)
+        self.processes = []
+
+    def path(self, *parts):
+        return self.folder.joinpath(*parts)
+
+    def make_folder(self, *parts):
+        folder = self.path(*parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def start(self, name, command, **options):
+        """Starts a process; its output goes to NAME.log in the world's folder."""
+        log = open(self.path(f"{name}.log"), "ab")
+        process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options)
+        log.close()
+        process.name = name
+        self.processes.append(process)
+        return process
+
+    def stop(self, process, signal_number=signal.SIGTERM, timeout=15):
+        """Ends a process and returns its status; it is killed, and the test fails, if it does not end in time."""
+        if process.poll() is None:
+            process.send_signal(signal_number)
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise Failure(f"{process.name} did not end within {timeout} s of signal {signal_number}") from None
+
+    def log(self, name):
+        path = self.path(f"{name}.log")
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def show_logs(self):
+        for path in sorted(self.folder.glob("*.log")):
+            lines = path.read_text(errors="replace").splitlines()
+            print(f"--- end of {path.name}")
+            print("\n".join(lines[-25:]))
+
+    def end(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+        for process in self.processes:
+            process.wait()
+
+
+def _inside(arguments, case):
+    """In the namespaces: sets the network up and runs the case."""
+    if arguments.namespaces:
+        ip = need("ip")
+        subprocess.run([ip, "link", "set", "lo", "up"], check=True)
+        for number in range(1, ADDRESSES + 1):
+            subprocess.run([ip, "address", "add", f"{address(number)}/8", "dev", "lo"], check=True)
+    signal.alarm(arguments.timeout)
+    signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Failure(f"the test took more than {arguments.timeout} s")))
+    world = World(arguments.bin, arguments.folder)
+    try:
+        case(world)
+        status = 0
+    except Skip as reason:
+        print(f"skipped: {reason}")
+        status = SKIPPED
+    except Failure as failure:
+        print(f"FAILED: {failure}")
+        line = traceback.extract_tb(failure.__traceback__)
+        print("".join(traceback.format_list([frame for frame in line if "harness" not in frame.filename][-2:])), end="")
+        world.show_logs()
+        status = 1
+    except Exception:
+        traceback.print_exc()
+        world.show_logs()
+        status = 1
+    finally:
+        signal.alarm(0)
+        world.end()
+    sys.stdout.flush()
+    return status
+
+
+def main(cases):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("case", choices=sorted(cases) + ["list"])
+    parser.add_argument("--bin", required=True, help="folder of the programs")
+    parser.add_argument("--timeout", type=int, default=150, help="seconds")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the test")
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--namespaces", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case == "list":
+        print("\n".join(sorted(cases)))
+        return 0
+    if arguments.folder:
+        return _inside(arguments, cases[arguments.case])
+
+    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid() != 0:
+        unshare += ["--user", "--map-root-user"]
+    if subprocess.run(unshare + ["true"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
+        print("skipped: this system lets nobody make network namespaces (root, or user namespaces, are needed)")
+        return SKIPPED
+    folder = tempfile.mkdtemp(prefix="millet-interop-")
+    os.chmod(folder, 0o755)  # some cases run programs as another user
+    inner = [sys.executable, sys.argv[0], arguments.case, "--bin", arguments.bin, "--timeout", str(arguments.timeout), "--folder", folder, "--namespaces"]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(1))
+    child = subprocess.Popen(unshare + inner, stdin=subprocess.DEVNULL)
+    try:
+        return child.wait(arguments.timeout + 30)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        if arguments.keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,109 @@
+"""The stock clients and milletd in both directions, then all of them in one swarm: real files, real trackers, real peers."""
+import sys
+import time
+
+from harness.clients import CLIENTS, Opentracker
+from harness.node import Milletd
+from harness.torrents import digest, make_payload, make_torrent, many_files
+from harness.tracker import Tracker
+from harness.world import expect, main, wait_until
+
+PAYLOAD = 256_000_000
+SWARM_PAYLOAD = 64_000_000
+
+
+def _torrent(world, total, tracker, folder):
+    files = make_payload(folder, "payload", many_files(total))
+    return make_torrent(world.path("payload.torrent"), folder, "payload", files, trackers=[tracker.url])
+
+
+def seeds_to(name):
+    """milletd seeds 256 MB in many files; the client downloads them for nothing."""
+
+    def case(world):
+        client = CLIENTS[name](world, 3)
+        tracker = Tracker()
+        source = world.make_folder("source")
+        torrent = _torrent(world, PAYLOAD, tracker, source)
+        node = Milletd(world, 2).start("--seed", torrent.path, "--data", source)
+        node.wait_state(torrent, "seeding")
+        wait_until(lambda: tracker.of(torrent.info_hash, "started"), 20, "milletd's announce")
+        started = time.monotonic()
+        client.download(torrent)
+        wait_until(client.complete, 100, f"{name} to be complete")
+        seconds = time.monotonic() - started
+        shown = node.show(torrent)
+        client.stop()
+        empty = name != "transmission"
+        expect(digest(client.data / "payload", empty) == digest(source / "payload", empty), f"{name} has other bytes than were seeded")
+        expect(PAYLOAD <= shown["uploaded"] < PAYLOAD * 1.1, f"milletd counts {shown['uploaded']} bytes uploaded of {PAYLOAD}")
+        expect(shown["bytes_paid_up"] == 0, "a stock client was charged")
+        node.stop()
+        announce = tracker.of(torrent.info_hash, "stopped")
+        expect(announce and announce[-1].left == 0, "milletd did not tell the tracker that it stopped")
+        print(f"{name} downloaded {PAYLOAD / 1e6:.0f} MB in {seconds:.1f} s")
+
+    return case
+
+
+def downloads_from(name):
+    """The client seeds; milletd downloads, and what it then seeds is the same."""
+
+    def case(world):
+        client = CLIENTS[name](world, 3)
+        tracker = Tracker()
+        source = world.make_folder("source")
+        torrent = _torrent(world, PAYLOAD, tracker, source)
+        client.seed(torrent, source)
+        wait_until(lambda: tracker.of(torrent.info_hash), 60, f"the announce of {name}")
+        node = Milletd(world, 2).start()
+        started = time.monotonic()
+        node.add(torrent)
+        node.wait_state(torrent, "seeding", 100)
+        seconds = time.monotonic() - started
+        shown = node.show(torrent)
+        expect(digest(node.data / "payload") == digest(source / "payload"), f"milletd has other bytes than {name} seeded")
+        expect(shown["done"] == shown["size"] == PAYLOAD and shown["pieces_done"] == torrent.pieces, f"milletd counts {shown}")
+        expect(PAYLOAD <= shown["downloaded"] < PAYLOAD * 1.05, f"milletd downloaded {shown['downloaded']} bytes for {PAYLOAD}")
+        wait_until(lambda: tracker.of(torrent.info_hash, "completed"), 20, "milletd's completed event")
+        node.stop()
+        client.stop()
+        print(f"milletd downloaded {PAYLOAD / 1e6:.0f} MB from {name} in {seconds:.1f} s")
+
+    return case
+
+
+def swarm_of_four(world):
+    """One seeds, three download from each other through opentracker; milletd is one of the three. Everybody ends complete."""
+    source = world.make_folder("source")
+    files = make_payload(source, "payload", many_files(SWARM_PAYLOAD))
+    torrent = make_torrent(world.path("payload.torrent"), source, "payload", files, piece_size=65536, trackers=["http://10.0.0.1:6969/announce"])
+    Opentracker(world, 1, [torrent])
+    aria2, libtorrent, transmission = (CLIENTS[name](world, number) for name, number in (("aria2", 3), ("libtorrent", 4), ("transmission", 5)))
+    libtorrent.seed(torrent, source)
+    node = Milletd(world, 2).start()
+    node.add(torrent)
+    transmission.download_and_seed(torrent)
+    aria2.download_and_seed(torrent)
+    node.wait_state(torrent, "seeding", 100)
+    wait_until(transmission.complete, 100, "transmission to be complete")
+    expected = digest(source / "payload")
+    wait_until(lambda: digest_of_complete(aria2.data, torrent) == expected, 100, "aria2 to be complete")
+    expect(digest(node.data / "payload") == expected, "milletd has other bytes")
+    transmission.stop()
+    expect(digest(transmission.data / "payload", empty=False) == digest(source / "payload", empty=False), "transmission has other bytes")
+    expect(node.alive(), "milletd has ended")
+
+
+def digest_of_complete(folder, torrent):
+    """aria2c keeps a control file beside the payload until it has everything."""
+    return None if (folder / f"{torrent.name}.aria2").exists() or not (folder / torrent.name).exists() else digest(folder / torrent.name)
+
+
+CASES = {"swarm_of_four": swarm_of_four}
+for client_name in CLIENTS:
+    CASES[f"seeds_to_{client_name}"] = seeds_to(client_name)
+    CASES[f"downloads_from_{client_name}"] = downloads_from(client_name)
+
+if __name__ == "__main__":
+    sys.exit(main(CASES))

@@ -1,0 +1,270 @@
+// The checkers of the simulator can fail: each rule of money.h is broken once by hand.
+#include "unit/test.h"
+
+#include "sim/money.h"
+#include "sim/payload.h"
+#include "unit/sim_fixture.h"
+
+namespace millet::simtest {
+namespace {
+
+constexpr uint32_t k_piece = 32 * 1024;
+constexpr uint32_t k_block = 16 * 1024;
+
+PublicKey key_of(uint8_t value) {
+  PublicKey key;
+  key.raw.fill(value);
+  return key;
+}
+
+// A payer (machine 0, stream 0) and a payee (machine 1, stream 1) with one channel, a bid of 4000 and a RATE of 3000 pBTT per byte.
+struct Deal {
+  sim::World world{1};
+  Report report{world};
+  MoneyChecker checker{world, report};
+  PeerSide payer;
+  PeerSide payee;
+  uint32_t block = 0;
+
+  Deal() {
+    payer.stream = 0;
+    payee.stream = 1;
+    payee.machine = 1;
+    payer.own_hello = hello(1);
+    payee.own_hello = hello(2);
+    payer.other_hello = payee.own_hello;
+    payee.other_hello = payer.own_hello;
+    checker.add_torrent(InfoHash{}, k_piece);
+    checker.set_reserve(1, Rate::pico_per_byte(1000));
+    say(payer, payee, *payer.own_hello);
+    say(payee, payer, *payee.own_hello);
+    speed::BidMessage bid;
+    bid.bid_seq = 1;
+    bid.rate = Rate::pico_per_byte(4000);
+    say(payer, payee, bid);
+    speed::ChannelMessage channel;
+    channel.capacity = Amount::micro(1'000'000);
+    say(payer, payee, channel);
+  }
+  static speed::HelloMessage hello(uint8_t value) {
+    speed::HelloMessage message;
+    message.key = key_of(value);
+    return message;
+  }
+  void say(PeerSide& from, PeerSide& to, const speed::Message& message) {
+    checker.on_speed_sent(from, message);
+    checker.on_speed_received(to, message);
+  }
+  void rate(uint64_t pico, uint32_t window = k_piece, uint64_t sent = 0) {
+    speed::RateMessage message;
+    message.bid_seq = 1;
+    message.rate = Rate::pico_per_byte(pico);
+    message.window = window;
+    message.sent = sent;
+    say(payee, payer, message);
+  }
+  void send_block() {
+    wire::PieceSlice slice;
+    std::vector<uint8_t> data(k_block);
+    slice.range = {block / 2, block % 2 * k_block, k_block};
+    slice.data = data;
+    checker.on_sent(payee, slice);
+    checker.on_received(payer, slice);
+    ++block;
+  }
+  void pay(uint64_t seq, uint64_t cum) {
+    speed::PayMessage message;
+    message.seq = seq;
+    message.cum = Amount::micro(cum);
+    say(payer, payee, message);
+  }
+  void ack(uint64_t counted, uint64_t durable) {
+    speed::AckMessage message;
+    message.counted = Amount::micro(counted);
+    message.durable = Amount::micro(durable);
+    say(payee, payer, message);
+  }
+  bool broke(const char* text) const { return !report.clean() && report.breaches()[0].find(text) != std::string::npos; }
+};
+
+// Two blocks at 3000 pBTT per byte cost 98.304: 99.
+void honest_deal_is_clean(void**) {
+  Deal deal;
+  deal.rate(3000);
+  for (uint64_t piece = 1; piece <= 20; ++piece) {
+    deal.send_block();
+    deal.send_block();
+    deal.pay(piece, (piece * k_piece * 3000 + 999'999) / 1'000'000);
+    deal.ack((piece * k_piece * 3000 + 999'999) / 1'000'000, 0);
+  }
+  assert_true(deal.report.clean());
+  MoneyChecker::Sale sale = deal.checker.sales()[{key_of(1), key_of(2)}];
+  assert_int_equal(sale.bytes, 20 * k_piece);
+  assert_int_equal(sale.paid_micro, (20 * uint64_t{k_piece} * 3000 + 999'999) / 1'000'000);
+}
+
+void block_beyond_the_window_is_found(void**) {
+  Deal deal;
+  deal.rate(3000);
+  deal.send_block();
+  deal.send_block();
+  assert_true(deal.report.clean());
+  deal.send_block();
+  assert_true(deal.broke("in a window of 32768"));
+}
+
+// One micro-BTT less than the piece costs does not cover its last block.
+void underpayment_leaves_the_block_unpaid(void**) {
+  Deal deal;
+  deal.rate(3000);
+  deal.send_block();
+  deal.send_block();
+  deal.pay(1, 98);
+  deal.send_block();
+  assert_true(deal.report.clean());
+  deal.send_block();
+  assert_true(deal.broke("in a window of"));
+}
+
+void debt_of_an_earlier_connection_counts_for_thirty_seconds(void**) {
+  for (int late = 0; late < 2; ++late) {
+    Deal deal;
+    deal.rate(3000);
+    deal.send_block();
+    deal.checker.on_end(deal.payee);
+    deal.checker.on_end(deal.payer);
+    deal.payer.stream = 2;
+    deal.payee.stream = 3;
+    speed::BidMessage bid;
+    bid.bid_seq = 1;
+    bid.rate = Rate::pico_per_byte(4000);
+    deal.say(deal.payer, deal.payee, bid);
+    deal.rate(3000);
+    if (late == 1) deal.world.run_for(Duration::seconds(31));
+    deal.send_block();
+    assert_true(deal.report.clean());
+    deal.send_block();
+    assert_true(late == 1 ? deal.report.clean() : deal.broke("in a window of"));
+  }
+}
+
+void price_above_the_bid_or_below_the_reserve_is_found(void**) {
+  Deal above;
+  above.rate(4001);
+  assert_true(above.broke("above the winner's bid"));
+  Deal below;
+  below.rate(999);
+  assert_true(below.broke("below the reserve"));
+  Deal wide;
+  wide.rate(3000, 2 * k_piece);
+  assert_true(wide.broke("window is not one piece"));
+  Deal wrong_count;
+  wrong_count.rate(3000, k_piece, 1);
+  assert_true(wrong_count.broke("RATE.sent"));
+}
+
+void paying_more_than_is_owed_is_found(void**) {
+  Deal deal;
+  deal.rate(3000);
+  deal.send_block();
+  deal.pay(1, 50);  // 49.152, rounded up
+  assert_true(deal.report.clean());
+  deal.pay(2, 52);
+  assert_true(deal.broke("paid 52"));
+}
+
+void signed_numbers_only_grow(void**) {
+  Deal repeated;
+  repeated.rate(3000);
+  repeated.send_block();
+  repeated.pay(5, 40);
+  repeated.pay(5, 40);
+  assert_true(repeated.report.clean());
+  repeated.pay(5, 41);
+  assert_true(repeated.broke("after seq 5"));
+  Deal lower;
+  lower.rate(3000);
+  lower.send_block();
+  lower.pay(5, 40);
+  lower.pay(6, 39);
+  assert_true(lower.broke("after seq 5"));
+}
+
+void durable_promises_only_grow_and_survive(void**) {
+  Deal back;
+  back.rate(3000);
+  back.send_block();
+  back.pay(1, 40);
+  back.ack(40, 40);
+  back.ack(40, 39);
+  assert_true(back.broke("ACK.durable went back"));
+  Deal invented;
+  invented.rate(3000);
+  invented.send_block();
+  invented.pay(1, 40);
+  invented.ack(41, 0);
+  assert_true(invented.broke("counts more than was paid"));
+  Deal forgotten;
+  forgotten.rate(3000);
+  forgotten.send_block();
+  forgotten.pay(1, 40);
+  forgotten.ack(40, 40);
+  speed::ResumeMessage resume;
+  resume.slot = 0;
+  resume.channel = forgotten.checker.channels().begin()->first;
+  resume.cum = Amount::micro(39);
+  forgotten.say(forgotten.payee, forgotten.payer, resume);
+  assert_true(forgotten.broke("below what was acknowledged as durable"));
+}
+
+void crash_of_the_payee_forgets_debt_not_promises(void**) {
+  Deal deal;
+  deal.rate(3000);
+  deal.send_block();
+  deal.send_block();
+  deal.checker.crashed(1);
+  deal.send_block();
+  deal.send_block();
+  assert_true(deal.report.clean());
+  deal.send_block();
+  assert_false(deal.report.clean());
+}
+
+void payload_is_made_from_the_seed_and_compared(void**) {
+  sim::World world(5);
+  PayloadOptions options;
+  options.files = 5;
+  Payload a = make_payload(options, world.random("payload"));
+  Payload b = make_payload(options, world.random("payload"));
+  Payload c = make_payload(options, world.random("payload", 1));
+  assert_true(a.info_hash == b.info_hash && a.info_hash != c.info_hash);
+  sim::Disk disk(sim::DiskOptions{}, Random(1));
+  assert_string_equal(a.difference(disk, "/data").c_str(), "payload/file0 is missing");
+  a.install(disk, "/data");
+  assert_string_equal(a.difference(disk, "/data").c_str(), "");
+  std::vector<uint8_t> changed = a.files[4].bytes;
+  assert_true(changed.size() > 100);
+  changed[100] ^= 1;
+  disk.install("/data/" + a.files[4].path, changed, 0);
+  assert_string_equal(a.difference(disk, "/data").c_str(), "payload/file4 differs at byte 100");
+}
+
+}  // namespace
+}  // namespace millet::simtest
+
+int main() {
+  using namespace millet::simtest;
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(honest_deal_is_clean),
+      cmocka_unit_test(block_beyond_the_window_is_found),
+      cmocka_unit_test(underpayment_leaves_the_block_unpaid),
+      cmocka_unit_test(debt_of_an_earlier_connection_counts_for_thirty_seconds),
+      cmocka_unit_test(price_above_the_bid_or_below_the_reserve_is_found),
+      cmocka_unit_test(paying_more_than_is_owed_is_found),
+      cmocka_unit_test(signed_numbers_only_grow),
+      cmocka_unit_test(durable_promises_only_grow_and_survive),
+      cmocka_unit_test(crash_of_the_payee_forgets_debt_not_promises),
+      cmocka_unit_test(payload_is_made_from_the_seed_and_compared),
+  };
+  return RUN_TESTS(tests);
+}

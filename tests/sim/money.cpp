@@ -1,0 +1,259 @@
+#include "sim/money.h"
+
+#include "ledger/common/operation.h"
+
+namespace millet::simtest {
+namespace {
+
+constexpr uint64_t k_pico = 1'000'000;                          // pBTT in one micro-BTT
+constexpr Duration k_written_off = Duration::seconds(30);       // section 8: debt of an earlier connection
+constexpr uint64_t k_bucket = uint64_t{32} * 1024 * 1024;       // section 8: all unknown payers together
+constexpr uint64_t k_known_pieces = 16;
+
+uint64_t cost(Rate rate, uint64_t bytes) { return rate.in_pico_per_byte() * bytes; }
+
+}  // namespace
+
+std::string MoneyChecker::name(const PeerSide& side) const {
+  return "machine " + std::to_string(side.machine) + " (stream " + std::to_string(side.stream) + ")";
+}
+
+// ---- peer messages ----
+
+void MoneyChecker::on_sent(PeerSide& side, const wire::Message& message) {
+  Conversation& talk = talks_[side.stream];
+  if (std::holds_alternative<wire::Choke>(message)) talk.provides.rate.reset();
+  if (const wire::PieceSlice* slice = std::get_if<wire::PieceSlice>(&message); slice != nullptr && slice->offset == 0) {
+    block_sent(side, talk, slice->range.length);
+  }
+}
+
+void MoneyChecker::on_received(PeerSide& side, const wire::Message& message) {
+  Conversation& talk = talks_[side.stream];
+  if (std::holds_alternative<wire::Choke>(message)) talk.gets.rate.reset();
+  if (const wire::PieceSlice* slice = std::get_if<wire::PieceSlice>(&message); slice != nullptr && slice->is_last()) {
+    block_received(side, talk, slice->range.length);
+  }
+}
+
+void MoneyChecker::on_end(PeerSide& side) { talks_.erase(side.stream); }
+
+void MoneyChecker::on_garbage(PeerSide& side, const std::string& what) {
+  if (dishonest_.empty()) report_.breach(name(side) + ": malformed message: " + what);
+}
+
+// ---- the provider's side ----
+
+// What of the debt still counts against the window: that of this connection, and of earlier ones until it is written off.
+uint64_t MoneyChecker::unpaid_bytes(const Account& account, hal::StreamId stream, Instant paid_since) const {
+  uint64_t bytes = 0;
+  for (const Debt& debt : account.unpaid) {
+    bool written_off = debt.stream != stream && world_.now() >= paid_since + k_written_off;
+    if (!written_off) bytes += debt.bytes;
+  }
+  return bytes;
+}
+
+void MoneyChecker::block_sent(PeerSide& side, Conversation& talk, uint32_t length) {
+  Service& service = talk.provides;
+  service.payload += length;
+  if (!service.rate || service.rate->is_zero()) {
+    ++free_blocks_;
+    return;
+  }
+  ++paid_blocks_;
+  if (!honest(side)) return;
+  if (!side.own_hello || !side.other_hello) return report_.breach(name(side) + " sent a paid block to a peer without a key");
+  Account& account = accounts_[{side.other_hello->key, side.own_hello->key}];
+  account.piece_size = piece_sizes_[side.info_hash];
+  uint64_t unpaid = unpaid_bytes(account, side.stream, service.paid_since);
+  if (unpaid + length > service.window) {
+    report_.breach(name(side) + " sent a block of " + std::to_string(length) + " bytes with " + std::to_string(unpaid) +
+                   " unpaid in a window of " + std::to_string(service.window));
+  }
+  account.unpaid.push_back({side.stream, length, cost(*service.rate, length)});
+  check_bucket(side);
+}
+
+// Unpaid over all payers that have not paid for 16 pieces yet.
+void MoneyChecker::check_bucket(const PeerSide& side) {
+  uint64_t unpaid = 0;
+  for (const auto& [pair, account] : accounts_) {
+    if (pair.second != side.own_hello->key || account.paid_bytes >= k_known_pieces * account.piece_size) continue;
+    for (const Debt& debt : account.unpaid) {
+      if (talks_.contains(debt.stream)) unpaid += debt.bytes;
+    }
+  }
+  uint64_t bucket = std::max<uint64_t>(k_bucket, 2 * uint64_t{piece_sizes_[side.info_hash]});
+  if (unpaid > bucket) report_.breach(name(side) + ": unknown payers owe " + std::to_string(unpaid) + " bytes, more than the bucket");
+}
+
+void MoneyChecker::rate_sent(PeerSide& side, Conversation& talk, const speed::RateMessage& rate) {
+  Service& service = talk.provides;
+  if (honest(side)) {
+    auto bid = service.bids.find(rate.bid_seq);
+    bool free = static_cast<speed::RateKind>(rate.kind) == speed::RateKind::free;
+    if (bid == service.bids.end()) {
+      report_.breach(name(side) + ": RATE names a bid that was never received");
+    } else if (rate.rate > bid->second) {
+      report_.breach(name(side) + ": price " + std::to_string(rate.rate.in_pico_per_byte()) + " above the winner's bid " +
+                     std::to_string(bid->second.in_pico_per_byte()));
+    }
+    report_.require(free ? rate.rate.is_zero() : rate.rate >= reserves_[side.machine], name(side) + ": price below the reserve");
+    report_.require(rate.window == 0 || rate.window == piece_sizes_[side.info_hash], name(side) + ": window is not one piece");
+    report_.require(rate.sent == service.payload, name(side) + ": RATE.sent is not what was sent");
+  }
+  service.rate = rate.rate;
+  service.window = rate.window;
+  if (!rate.rate.is_zero()) service.paid_since = earlier(service.paid_since, world_.now());
+}
+
+void MoneyChecker::pay_received(PeerSide& side, Conversation& talk, const speed::PayMessage& pay) {
+  auto slot = talk.slots_in.find(pay.slot);
+  if (slot == talk.slots_in.end() || !side.own_hello || !side.other_hello) return;
+  ChannelView& channel = channels_[slot->second];
+  if (pay.cum <= channel.received_cum || pay.cum > channel.capacity) return;
+  uint64_t fresh = pay.cum.in_micro() - channel.received_cum.in_micro();
+  channel.received_cum = pay.cum;
+  Account& account = accounts_[{side.other_hello->key, side.own_hello->key}];
+  account.credit_pico += fresh * k_pico;
+  while (!account.unpaid.empty() && account.credit_pico >= account.unpaid.front().cost_pico) {
+    account.credit_pico -= account.unpaid.front().cost_pico;
+    account.paid_bytes += account.unpaid.front().bytes;
+    account.unpaid.pop_front();
+  }
+  // Section 7: there is no credit; what is left is the rounding.
+  if (account.unpaid.empty()) account.credit_pico = std::min(account.credit_pico, k_pico - 1);
+}
+
+void MoneyChecker::ack_sent(PeerSide& side, Conversation& talk, const speed::AckMessage& ack) {
+  auto slot = talk.slots_in.find(ack.slot);
+  if (!honest(side) || slot == talk.slots_in.end()) return;
+  ChannelView& channel = channels_[slot->second];
+  report_.require(ack.durable <= ack.counted, name(side) + ": ACK.durable above ACK.counted");
+  report_.require(ack.counted <= channel.received_cum, name(side) + ": ACK counts more than was paid");
+  report_.require(ack.durable >= channel.acked_durable, name(side) + ": ACK.durable went back from " +
+                      std::to_string(channel.acked_durable.in_micro()) + " to " + std::to_string(ack.durable.in_micro()));
+  channel.acked_durable = std::max(channel.acked_durable, ack.durable);
+}
+
+void MoneyChecker::resume_sent(PeerSide& side, const speed::ResumeMessage& resume) {
+  auto channel = channels_.find(resume.channel);
+  if (!honest(side) || channel == channels_.end()) return;
+  report_.require(resume.cum >= channel->second.acked_durable, name(side) + ": RESUME names " + std::to_string(resume.cum.in_micro()) +
+                      ", below what was acknowledged as durable: " + std::to_string(channel->second.acked_durable.in_micro()));
+  report_.require(resume.cum <= channel->second.signed_cum, name(side) + ": RESUME names more than was signed");
+}
+
+// ---- the requester's side ----
+
+void MoneyChecker::block_received(PeerSide& side, Conversation& talk, uint32_t length) {
+  const Service& service = talk.gets;
+  if (!service.rate || service.rate->is_zero() || !side.own_hello || !side.other_hello) return;
+  Purchase& purchase = purchases_[{side.own_hello->key, side.other_hello->key}];
+  purchase.sale.bytes += length;
+  purchase.sale.bytes_at[service.rate->in_pico_per_byte()] += length;
+  purchase.sale.cost_pico += cost(*service.rate, length);
+  purchase.allowed_pico += cost(service.named_bid, length);
+}
+
+void MoneyChecker::pay_sent(PeerSide& side, Conversation& talk, const speed::PayMessage& pay) {
+  auto slot = talk.slots_out.find(pay.slot);
+  if (slot == talk.slots_out.end()) return report_.require(!honest(side), name(side) + ": PAY on a slot without CHANNEL");
+  ChannelView& channel = channels_[slot->second];
+  uint64_t& seq = signed_seqs_[slot->second];
+  if (honest(side)) {
+    bool repeated = pay.seq == seq && pay.cum == channel.signed_cum;
+    report_.require(repeated || (pay.seq > seq && pay.cum > channel.signed_cum),
+                    name(side) + ": signed seq " + std::to_string(pay.seq) + " cum " + std::to_string(pay.cum.in_micro()) + " after seq " +
+                        std::to_string(seq) + " cum " + std::to_string(channel.signed_cum.in_micro()));
+    report_.require(pay.cum <= channel.capacity, name(side) + ": signed above the capacity");
+  }
+  seq = std::max(seq, pay.seq);
+  Purchase& purchase = purchases_[{channel.payer, channel.payee}];
+  if (pay.cum > channel.signed_cum) purchase.sale.paid_micro += pay.cum.in_micro() - channel.signed_cum.in_micro();
+  channel.signed_cum = std::max(channel.signed_cum, pay.cum);
+  if (!honest(side)) return;
+  uint64_t paid = purchase.sale.paid_micro;
+  report_.require(paid <= purchase.sale.cost_pico / k_pico + purchase.roundings,
+                  name(side) + ": paid " + std::to_string(paid) + " for what costs " + std::to_string(purchase.sale.cost_pico / k_pico));
+  report_.require(paid <= purchase.allowed_pico / k_pico + purchase.roundings, name(side) + ": paid more than its bids allow");
+}
+
+// ---- messages of the extension ----
+
+ChannelId MoneyChecker::open_channel(const PeerSide& side, const speed::ChannelMessage& message, bool sent) {
+  ChannelTerms terms;
+  terms.ledger = side.own_hello->ledger;
+  terms.payer = sent ? side.own_hello->key : side.other_hello->key;
+  terms.payee = sent ? side.other_hello->key : side.own_hello->key;
+  terms.capacity = message.capacity;
+  terms.expiry = message.expiry;
+  terms.nonce = message.nonce;
+  terms.valid_until = message.valid_until;
+  ChannelId id = channel_id(terms);
+  ChannelView& channel = channels_[id];
+  channel.payer = terms.payer;
+  channel.payee = terms.payee;
+  channel.capacity = terms.capacity;
+  return id;
+}
+
+void MoneyChecker::on_speed_sent(PeerSide& side, const speed::Message& message) {
+  Conversation& talk = talks_[side.stream];
+  if (std::holds_alternative<speed::HelloMessage>(message)) {
+    machines_[side.own_hello->key] = side.machine;
+  } else if (const auto* bid = std::get_if<speed::BidMessage>(&message)) {
+    talk.gets.bids[bid->bid_seq] = bid->rate;
+  } else if (const auto* rate = std::get_if<speed::RateMessage>(&message)) {
+    rate_sent(side, talk, *rate);
+  } else if (const auto* channel = std::get_if<speed::ChannelMessage>(&message)) {
+    if (side.own_hello && side.other_hello) talk.slots_out[channel->slot] = open_channel(side, *channel, true);
+  } else if (const auto* pay = std::get_if<speed::PayMessage>(&message)) {
+    pay_sent(side, talk, *pay);
+  } else if (const auto* ack = std::get_if<speed::AckMessage>(&message)) {
+    ack_sent(side, talk, *ack);
+  } else if (const auto* resume = std::get_if<speed::ResumeMessage>(&message)) {
+    resume_sent(side, *resume);
+  } else if (const auto* close = std::get_if<speed::CloseMessage>(&message)) {
+    channels_[close->channel].closing = true;
+  } else if (const auto* stop = std::get_if<speed::StopMessage>(&message)) {
+    if (static_cast<speed::StopReason>(stop->reason) == speed::StopReason::banned) ++bans_;
+  }
+}
+
+void MoneyChecker::on_speed_received(PeerSide& side, const speed::Message& message) {
+  Conversation& talk = talks_[side.stream];
+  if (const auto* bid = std::get_if<speed::BidMessage>(&message)) {
+    talk.provides.bids[bid->bid_seq] = bid->rate;
+  } else if (const auto* rate = std::get_if<speed::RateMessage>(&message)) {
+    auto bid_named = talk.gets.bids.find(rate->bid_seq);
+    talk.gets.rate = rate->rate;
+    talk.gets.named_bid = bid_named == talk.gets.bids.end() ? Rate() : bid_named->second;
+  } else if (const auto* channel = std::get_if<speed::ChannelMessage>(&message)) {
+    if (side.own_hello && side.other_hello) talk.slots_in[channel->slot] = open_channel(side, *channel, false);
+  } else if (const auto* pay = std::get_if<speed::PayMessage>(&message)) {
+    pay_received(side, talk, *pay);
+  }
+}
+
+// ---- crashes and the end ----
+
+void MoneyChecker::crashed(uint32_t machine) {
+  for (auto& [pair, account] : accounts_) {
+    auto payee = machines_.find(pair.second);
+    if (payee != machines_.end() && payee->second == machine) account.unpaid.clear();
+  }
+  for (auto& [pair, purchase] : purchases_) {
+    auto payer = machines_.find(pair.first);
+    if (payer != machines_.end() && payer->second == machine) ++purchase.roundings;
+  }
+}
+
+std::map<std::pair<PublicKey, PublicKey>, MoneyChecker::Sale> MoneyChecker::sales() const {
+  std::map<Pair, Sale> out;
+  for (const auto& [pair, purchase] : purchases_) out[pair] = purchase.sale;
+  return out;
+}
+
+}  // namespace millet::simtest

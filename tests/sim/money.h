@@ -1,0 +1,127 @@
+// The money invariants of BitTorrent Speed, checked on the wire at every message (PROTOCOL.md sections 6 to 10). A second, independent
+// account of who owes whom, kept from what went over the wire alone:
+//
+//   provider's side   unpaid + block <= window before every block; window <= one piece; unpaid over unknown payers <= bucket;
+//                     reserve <= rate <= the bid that RATE names; ACK.durable grows, is covered by payments, and survives in RESUME
+//   requester's side  cum and seq of a channel grow; cum <= capacity; all cum <= what was received costs <= the bids named x bytes
+//
+// It is on the lenient side where a node may know less than the wire: a payment counts here when it arrives, not when it is verified; a
+// provider that crashed has forgotten the debt that it had not stored.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+
+#include "sim/report.h"
+#include "sim/wiretap.h"
+
+namespace millet::simtest {
+
+class MoneyChecker final : public WireListener {
+ public:
+  MoneyChecker(sim::World& world, Report& report) : world_(world), report_(report) {}
+
+  // What the checker must know beforehand.
+  void add_torrent(const InfoHash& hash, uint32_t piece_size) { piece_sizes_[hash] = piece_size; }
+  void set_reserve(uint32_t machine, Rate reserve) { reserves_[machine] = reserve; }
+  // Peers of this machine break rules on purpose: what it sends is not held against anybody.
+  void set_dishonest(uint32_t machine) { dishonest_.insert(machine); }
+  // The program of a machine ended without warning; a power cut also ends what it had not stored.
+  void crashed(uint32_t machine);
+
+  // ---- what scenarios ask at the end ----
+  struct Sale {
+    uint64_t bytes = 0;       // received for money
+    uint64_t cost_pico = 0;   // at the rates in force
+    uint64_t paid_micro = 0;  // signed by the payer, over all channels
+    std::map<uint64_t, uint64_t> bytes_at;  // rate -> bytes
+  };
+  // (payer, payee) -> what was bought.
+  std::map<std::pair<PublicKey, PublicKey>, Sale> sales() const;
+  struct ChannelView {
+    PublicKey payer;
+    PublicKey payee;
+    Amount capacity;
+    Amount signed_cum;     // highest that the payer sent
+    Amount received_cum;   // highest that the payee got
+    Amount acked_durable;  // highest that the payee promised
+    bool closing = false;  // one side said CLOSE
+  };
+  const std::map<ChannelId, ChannelView>& channels() const { return channels_; }
+  uint64_t paid_blocks() const { return paid_blocks_; }
+  uint64_t free_blocks() const { return free_blocks_; }
+  uint64_t bans() const { return bans_; }
+
+  void on_sent(PeerSide& side, const wire::Message& message) override;
+  void on_received(PeerSide& side, const wire::Message& message) override;
+  void on_speed_sent(PeerSide& side, const speed::Message& message) override;
+  void on_speed_received(PeerSide& side, const speed::Message& message) override;
+  void on_end(PeerSide& side) override;
+  void on_garbage(PeerSide& side, const std::string& what) override;
+
+ private:
+  using Pair = std::pair<PublicKey, PublicKey>;  // payer, payee
+  // The stream of service that one side of a connection gives or gets: the RATE in force, and the bids that it may name.
+  struct Service {
+    std::map<uint32_t, Rate> bids;  // by bid_seq, as far as this side knows them
+    std::optional<Rate> rate;       // nothing: no RATE in force
+    Rate named_bid;
+    uint32_t window = 0;
+    uint64_t payload = 0;           // bytes of blocks so far
+    Instant paid_since = Instant::never();
+  };
+  struct Conversation {
+    Service provides;  // this side to the other
+    Service gets;
+    std::map<uint8_t, ChannelId> slots_out;  // CHANNEL sent
+    std::map<uint8_t, ChannelId> slots_in;
+  };
+  struct Debt {
+    hal::StreamId stream;
+    uint64_t bytes;
+    uint64_t cost_pico;
+  };
+  // What a provider is owed by one payer.
+  struct Account {
+    std::deque<Debt> unpaid;   // oldest first
+    uint64_t credit_pico = 0;  // paid beyond the covered blocks: less than one block costs
+    uint64_t paid_bytes = 0;
+    uint32_t piece_size = 0;
+  };
+  struct Purchase {
+    Sale sale;
+    uint64_t allowed_pico = 0;  // bids named x bytes
+    uint64_t roundings = 1;     // each life of a payer may round up once
+  };
+
+  bool honest(const PeerSide& side) const { return !dishonest_.contains(side.machine); }
+  std::string name(const PeerSide& side) const;
+  ChannelId open_channel(const PeerSide& side, const speed::ChannelMessage& message, bool sent);
+  void block_sent(PeerSide& side, Conversation& talk, uint32_t length);
+  void block_received(PeerSide& side, Conversation& talk, uint32_t length);
+  void rate_sent(PeerSide& side, Conversation& talk, const speed::RateMessage& rate);
+  void pay_sent(PeerSide& side, Conversation& talk, const speed::PayMessage& pay);
+  void pay_received(PeerSide& side, Conversation& talk, const speed::PayMessage& pay);
+  void ack_sent(PeerSide& side, Conversation& talk, const speed::AckMessage& ack);
+  void resume_sent(PeerSide& side, const speed::ResumeMessage& resume);
+  uint64_t unpaid_bytes(const Account& account, hal::StreamId stream, Instant paid_since) const;
+  void check_bucket(const PeerSide& side);
+
+  sim::World& world_;
+  Report& report_;
+  std::map<InfoHash, uint32_t> piece_sizes_;
+  std::map<uint32_t, Rate> reserves_;
+  std::set<uint32_t> dishonest_;
+  std::map<hal::StreamId, Conversation> talks_;
+  std::map<Pair, Account> accounts_;
+  std::map<Pair, Purchase> purchases_;
+  std::map<PublicKey, uint32_t> machines_;  // of each key
+  std::map<ChannelId, ChannelView> channels_;
+  std::map<ChannelId, uint64_t> signed_seqs_;
+  uint64_t paid_blocks_ = 0;
+  uint64_t free_blocks_ = 0;
+  uint64_t bans_ = 0;
+};
+
+}  // namespace millet::simtest

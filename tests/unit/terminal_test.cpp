@@ -1,0 +1,76 @@
+// What `millet` prints for people: units, columns, views of replies; and how it reads arguments.
+#include "apps/command.h"
+#include "apps/terminal.h"
+#include "apps/views.h"
+#include "unit/test.h"
+
+using namespace millet;
+
+namespace {
+
+void sizes_are_decimal_and_rounded_down(void**) {
+  struct {
+    uint64_t bytes;
+    const char* text;
+  } rows[] = {{0, "0 B"}, {999, "999 B"}, {1000, "1.0 kB"}, {139'123'456, "139.1 MB"}, {999'999'999, "999.9 MB"}, {1'000'000'000, "1.0 GB"}, {UINT64_MAX, "18.4 EB"}};
+  for (const auto& row : rows) assert_string_equal(human_size(row.bytes).c_str(), row.text);
+  assert_string_equal(human_rate(0).c_str(), "-");
+  assert_string_equal(human_rate(8'000'000).c_str(), "8.0 MB/s");
+}
+
+void only_what_is_complete_is_100_percent(void**) {
+  assert_string_equal(human_percent(0, 0).c_str(), "-");
+  assert_string_equal(human_percent(999'999, 1'000'000).c_str(), "99.9 %");
+  assert_string_equal(human_percent(1'000'000, 1'000'000).c_str(), "100.0 %");
+  assert_string_equal(human_percent((uint64_t{1} << 62) - (uint64_t{1} << 52), uint64_t{1} << 62).c_str(), "99.9 %");
+}
+
+void columns_are_as_wide_as_their_widest_cell(void**) {
+  Table table({"NAME", ">SIZE", "STATE"});
+  table.add({"\xc3\xa4\xc3\xb6", "1", "seeding"});
+  table.add({"a longer name", "1000", "ok"});
+  table.add({"bell\a\x1b[2J", "7", ""});
+  assert_string_equal(table.text().c_str(),
+                      "NAME           SIZE  STATE\n"
+                      "\xc3\xa4\xc3\xb6                1  seeding\n"
+                      "a longer name  1000  ok\n"
+                      "bell??[2J         7\n");
+}
+
+void views_say_so_when_there_is_nothing(void**) {
+  Json empty = Json::object();
+  empty.set("torrents", Json::array()).set("peers", Json::array()).set("auctions", Json::array()).set("own_bids", Json::array()).set("channels", Json::array());
+  assert_string_equal(torrents_view(empty).c_str(), "no torrents; add one with: millet add FILE.torrent\n");
+  assert_string_equal(peers_view(empty).c_str(), "no peers\n");
+  assert_string_equal(channels_view(empty).c_str(), "no channels\n");
+  assert_true(bids_view(empty).starts_with("no bids"));
+}
+
+void arguments_come_in_both_forms(void**) {
+  const char* list[] = {"--data", "/a b", "--budget=1=2", "file", "--flag", "-", "--last"};
+  ArgumentReader reader(list);
+  std::string value;
+  assert_true(reader.next() && reader.is("--data") && reader.is_option());
+  assert_true(reader.value_into(value).has_value());
+  assert_string_equal(value.c_str(), "/a b");
+  assert_true(reader.next() && reader.is("--budget"));
+  assert_true(reader.value_into(value).has_value());
+  assert_string_equal(value.c_str(), "1=2");
+  assert_true(reader.next() && reader.is("file") && !reader.is_option());
+  assert_true(reader.next() && reader.is("--flag"));
+  assert_true(reader.next() && !reader.is_option());
+  assert_true(reader.next() && reader.is("--last"));
+  assert_false(reader.value_into(value).has_value());
+  assert_false(reader.next());
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(sizes_are_decimal_and_rounded_down),  cmocka_unit_test(only_what_is_complete_is_100_percent),
+      cmocka_unit_test(columns_are_as_wide_as_their_widest_cell), cmocka_unit_test(views_say_so_when_there_is_nothing),
+      cmocka_unit_test(arguments_come_in_both_forms),
+  };
+  return RUN_TESTS(tests);
+}
