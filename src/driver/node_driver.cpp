@@ -25,17 +25,17 @@ NodeDriver::~NodeDriver() {
   system_.loop.set_events(nullptr);
 }
 
-Result<Endpoint> NodeDriver::start() {
+Status NodeDriver::restore() {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> state, store_.begin_read());
+  return node_.restore(system_.clock.now(), system_.clock.wall(), *state);
+}
+
+Result<Endpoint> NodeDriver::listen() {
   system_.streams.set_events(this);
   system_.loop.set_events(this);
-  Instant now = system_.clock.now();
-  {
-    TRY_ASSIGN(std::unique_ptr<StoreTransaction> state, store_.begin_read());
-    TRY(node_.restore(now, system_.clock.wall(), *state));
-  }
   TRY_ASSIGN(Endpoint listening, system_.streams.listen(k_peer_listener, listen_));
   node_.set_listen_port(listening.port);
-  settle(now);
+  settle();
   return listening;
 }
 

@@ -43,10 +43,12 @@ class NodeDriver final : private hal::StreamEvents,
   ~NodeDriver() override;
   NodeDriver(const NodeDriver&) = delete;
 
-  // Restores the node from the store, listens, and lets the node begin. Returns the listening address. Reads the store on the calling
-  // thread: once, before anything is served. Errors: those of the store, of Node::restore and of Streams::listen.
-  Result<Endpoint> start();
-  // Serves a control socket. Requires: started; the handler outlives this. Errors: as Streams::listen_local.
+  // Reads the durable state into the node: first of all, and on the calling thread, because nothing is served yet.
+  // Errors: those of the store and of Node::restore.
+  Status restore();
+  // Listens for peers and lets the node begin. Returns the address. Requires: restored. Errors: as Streams::listen.
+  Result<Endpoint> listen();
+  // Serves a control socket. Requires: the handler outlives this. Errors: as Streams::listen_local.
   Status serve_control(const std::string& path, RequestHandler& handler, size_t request_bytes_max);
 
   // For commands. After calls of the node from outside, settle() does what the node wants.

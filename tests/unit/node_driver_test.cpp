@@ -47,7 +47,7 @@ struct World {
     open.files = {{"a", 700'001}, {"b", 5}, {"c", payload.size() - 700'006}};
     open.piece_size = k_piece_size;
     node.actions.emplace_back(std::move(open));
-    listening = *driver->start();
+    if (driver->restore()) listening = *driver->listen();
   }
   ~World() {
     driver->shut_down();

@@ -1,0 +1,101 @@
+#include "apps/daemon.h"
+
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "apps/state_folder.h"
+#include "hal/linux/files.h"
+
+namespace millet {
+namespace {
+
+const char* name_of(Program program) { return program == Program::milletd ? "milletd" : "millet-ledgerd"; }
+
+// The configuration file's text; nothing if none was named and none is in the usual places.
+Result<std::optional<ConfigText>> read_config(const std::string& named) {
+  hal::LinuxFiles files;
+  auto read = [&](const std::string& path) -> Result<std::optional<ConfigText>> {
+    TRY_ASSIGN(std::vector<uint8_t> bytes, files.read_file(path, k_config_bytes_max));
+    return std::optional<ConfigText>(ConfigText{path, std::string(as_text(bytes))});
+  };
+  if (!named.empty()) return read(named);
+  for (const char* path : k_config_files) {
+    Result<std::optional<ConfigText>> config = read(path);
+    if (config || config.error().code != Errc::not_found) return config;
+  }
+  return std::optional<ConfigText>();
+}
+
+Result<Settings> read_settings(Program program, const DaemonArguments& arguments) {
+  TRY_ASSIGN(std::optional<ConfigText> config, read_config(arguments.config_file));
+  TRY_ASSIGN(Settings settings, make_settings(program, config, arguments.sets));
+  struct sysinfo machine = {};
+  bool known = ::sysinfo(&machine) == 0;
+  fit_to_machine(settings, known ? uint64_t{machine.totalram} * machine.mem_unit / (1024 * 1024) : 0);
+  settings.node.data = absolute_path(settings.node.data);
+  return settings;
+}
+
+}  // namespace
+
+void StderrLog::write(LogLevel, std::string_view line) {
+  std::string whole(line);
+  whole += '\n';
+  // A reader that has gone away must not end the daemon.
+  ssize_t ignored = ::write(STDERR_FILENO, whole.data(), whole.size());
+  static_cast<void>(ignored);
+}
+
+std::string absolute_path(const std::string& path) {
+  if (path.empty()) return path;
+  std::error_code failed;
+  std::filesystem::path absolute = std::filesystem::absolute(path, failed).lexically_normal();
+  if (failed) return path;
+  std::string text = absolute.string();
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
+}
+
+void say_error(Program program, const Error& reason) { std::fprintf(stderr, "%s: %s\n", name_of(program), reason.reason.c_str()); }
+
+std::optional<DaemonStart> begin_daemon(Program program, int argc, char** argv, const char* version, int& exit_code) {
+  DaemonStart start;
+  exit_code = k_exit_bad_settings;
+  std::vector<const char*> words(argv + 1, argv + argc);
+  Result<DaemonArguments> arguments = parse_daemon_arguments(program, words);
+  if (!arguments) {
+    say_error(program, arguments.error());
+    return std::nullopt;
+  }
+  start.arguments = std::move(arguments).value();
+  if (start.arguments.help || start.arguments.version) {
+    std::string text = start.arguments.help ? daemon_usage(program) : std::string(name_of(program)) + " " + version + "\n";
+    std::fputs(text.c_str(), stdout);
+    exit_code = k_exit_ok;
+    return std::nullopt;
+  }
+  Result<Settings> settings = read_settings(program, start.arguments);
+  if (!settings) {
+    say_error(program, settings.error());
+    return std::nullopt;
+  }
+  start.settings = std::move(settings).value();
+  if (start.arguments.print_config) {
+    std::fputs(print_config(start.settings, program).c_str(), stdout);
+    exit_code = k_exit_ok;
+    return std::nullopt;
+  }
+  start.state = start.arguments.state;
+  if (start.state.empty()) {
+    start.state = default_state_folder(program == Program::milletd ? "millet" : "millet-ledgerd");
+    std::error_code ignored;  // the store says what is wrong with the folder
+    std::filesystem::create_directories(std::filesystem::path(start.state).parent_path(), ignored);
+  }
+  start.state = absolute_path(start.state);
+  return start;
+}
+
+}  // namespace millet

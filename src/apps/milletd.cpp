@@ -1,0 +1,113 @@
+// The node's program: arguments, state, then the driver until a signal ends it.
+#include <unistd.h>
+
+#include "apps/daemon.h"
+#include "codec/metainfo.h"
+#include "codec/peer_wire.h"
+#include "control/rpc.h"
+#include "driver/key_file.h"
+#include "driver/node_driver.h"
+#include "hal/linux/system.h"
+#include "store/lmdb/lmdb_store.h"
+
+namespace millet {
+namespace {
+
+class RpcHandler final : public RequestHandler {
+ public:
+  RpcHandler(Node& node, const Settings& settings) : rpc_(node, settings) {}
+  std::string handle(Instant now, std::string_view request) override { return rpc_.handle(now, request); }
+
+ private:
+  Rpc rpc_;
+};
+
+int refuse(int exit_code, const Error& reason) {
+  say_error(Program::milletd, reason);
+  return exit_code;
+}
+
+void add_seed(const std::string& path, const std::string& data, NodeDriver& driver, hal::System& system, LogSink& log) {
+  Result<std::vector<uint8_t>> metainfo = system.files.read_file(path, k_metainfo_size_max);
+  Status added = ok;
+  if (!metainfo) {
+    added = std::move(metainfo).error();
+  } else {
+    AddTorrent request;
+    request.metainfo = *metainfo;
+    request.root = absolute_path(data);
+    request.seed = true;
+    Result<InfoHash> hash = driver.node().add_torrent(system.clock.now(), request);
+    if (!hash) added = std::move(hash).error().in(path);
+    driver.settle();
+  }
+  if (!added) LogLine(log, LogLevel::error, "seed_refused").add("path", path).add("reason", added.error().reason);
+}
+
+// Each --seed is a .torrent file or a folder of them; one that is bad does not keep the others from being served.
+void add_seeds(const DaemonArguments& arguments, NodeDriver& driver, hal::System& system, LogSink& log) {
+  constexpr std::string_view k_suffix = ".torrent";
+  for (const DaemonArguments::Seed& seed : arguments.seeds) {
+    Result<std::vector<std::string>> names = system.files.list(seed.path);
+    if (!names) {
+      // Not a folder, or one that can't be read: what is wrong with it shows when it is read as a file.
+      add_seed(seed.path, seed.data, driver, system, log);
+      continue;
+    }
+    for (const std::string& name : *names) {
+      if (std::string_view(name).ends_with(k_suffix)) add_seed(seed.path + "/" + name, seed.data, driver, system, log);
+    }
+  }
+}
+
+int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
+  hal::System& system = machine.system();
+  Result<std::unique_ptr<LmdbStore>> store = LmdbStore::open(start.state);
+  if (!store) return refuse(k_exit_bad_state, store.error());
+  Result<SigningKey> key = load_or_create_key(start.state + "/" + k_key_file_name, system.random);
+  if (!key) return refuse(k_exit_bad_state, key.error());
+
+  NodeDriverOptions options;
+  options.config = start.settings.node;
+  options.peer_id = wire::make_peer_id(system.random);
+  NodeDriver driver(options, *key, system, **store, log);
+  Status restored = driver.restore();
+  if (!restored) return refuse(k_exit_bad_state, std::move(restored).error().in(start.state));
+  RpcHandler handler(driver.node(), start.settings);
+  const std::string& named = start.settings.control_socket;
+  const std::string socket = named.empty() ? start.state + "/" + k_control_socket_name : absolute_path(named);
+  Status control = driver.serve_control(socket, handler, k_rpc_request_bytes_max);
+  if (!control) return refuse(named.empty() ? k_exit_bad_state : k_exit_bad_settings, std::move(control).error().in("control.socket"));
+  // Last of what can fail: it starts work on other threads.
+  Result<Endpoint> listening = driver.listen();
+  if (!listening) return refuse(k_exit_bad_settings, std::move(listening).error().in("node.listen"));
+  add_seeds(start.arguments, driver, system, log);
+  LogLine(log, LogLevel::info, "ready")
+      .add("listen", listening->to_string())
+      .add("control", socket)
+      .add("address", key->public_key().hex())
+      .add("version", MILLET_VERSION);
+  machine.run();
+  if (!driver.ended_well()) return k_exit_failed;
+  LogLine(log, LogLevel::info, "stopped");
+  return k_exit_ok;
+}
+
+int run(int argc, char** argv) {
+  int exit_code = k_exit_ok;
+  std::optional<DaemonStart> start = begin_daemon(Program::milletd, argc, argv, MILLET_VERSION, exit_code);
+  if (!start) return exit_code;
+  Status crypto = crypto_init();
+  if (!crypto) return refuse(k_exit_failed, crypto.error());
+  StderrLog log;
+  hal::LinuxSystem machine(log);
+  exit_code = serve(*start, log, machine);
+  // A thread that waits for a name server can't be joined; everything durable is closed.
+  if (machine.has_stuck_job()) ::_exit(exit_code);
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace millet
+
+int main(int argc, char** argv) { return millet::run(argc, argv); }
