@@ -1,0 +1,209 @@
+#include "ledger/server/service.h"
+
+#include <algorithm>
+
+namespace millet {
+namespace {
+
+constexpr Duration k_heartbeat = Duration::seconds(LedgerState::k_heartbeat_s);
+constexpr Duration k_retry = Duration::seconds(1);  // after a failure of the store
+
+int http_status(LedgerCode code) {
+  switch (code) {
+    case LedgerCode::done: return 200;
+    case LedgerCode::unknown_path: return 404;
+    case LedgerCode::too_large: return 413;
+    case LedgerCode::busy:
+    case LedgerCode::unavailable: return 503;
+    default: return 400;
+  }
+}
+
+LedgerCode code_of(const Error& malformed) { return malformed.code == Errc::no_room ? LedgerCode::too_large : LedgerCode::malformed; }
+
+size_t count_faucets(const std::vector<Operation>& operations) {
+  return static_cast<size_t>(std::count_if(operations.begin(), operations.end(), [](const Operation& operation) {
+    return std::holds_alternative<FaucetOperation>(operation);
+  }));
+}
+
+}  // namespace
+
+LedgerService::LedgerService(const LedgerState& state, const PublicKey& key, LogSink& log)
+    : ledger_(state.ledger()), key_(key), context_(state.check_context(state.opened_at())), log_(log) {}
+
+std::optional<uint64_t> LedgerService::begin(Bytes body) {
+  bool full = ending_ || requests_.size() - refusals_ >= k_requests_max;
+  if (full && refusals_ >= k_refusals_max) return std::nullopt;
+  uint64_t id = ++last_request_;
+  requests_[id].hash = blake2b_256(body);
+  if (full) refuse(id, LedgerCode::busy);
+  return id;
+}
+
+std::optional<uint64_t> LedgerService::on_oversized(Instant) {
+  std::optional<uint64_t> id = begin({});
+  if (id && !requests_[*id].refused) refuse(*id, LedgerCode::too_large);
+  return id;
+}
+
+std::optional<uint64_t> LedgerService::on_request(Instant now, std::string_view method, std::string_view path, Bytes body) {
+  if (body.size() > k_request_size_max) return on_oversized(now);
+  std::optional<uint64_t> id = begin(body);
+  if (!id) return id;
+  Request& request = requests_[*id];
+  if (request.refused) return id;
+  auto decode = [&](auto decoder) {
+    auto decoded = decoder(body);
+    if (decoded) {
+      check(*id, request, std::move(*decoded));
+    } else {
+      refuse(*id, code_of(decoded.error()));
+    }
+  };
+  if (method == "POST" && path == "/v1/op") {
+    decode(decode_operation_request);
+  } else if (method == "POST" && path == "/v1/query") {
+    decode(decode_query_request);
+  } else {
+    refuse(*id, LedgerCode::unknown_path);
+  }
+  return id;
+}
+
+void LedgerService::check(uint64_t id, Request& request, OperationRequest body) {
+  request.nonce = body.nonce;
+  CheckWork work{id, context_, {}, {}};
+  size_t faucets = count_faucets(body.operations);
+  if (faucets > 1) return refuse(id, LedgerCode::too_large);
+  if (faucets == 1) {
+    OperationId faucet = statement_id(find_faucet(body.operations)->statement);
+    auto seen = std::find_if(faucet_seen_.begin(), faucet_seen_.end(), [&](const SeenFaucet& s) { return s.id == faucet; });
+    if (seen != faucet_seen_.end()) {
+      work.faucet_known = seen->code;
+    } else if (faucet_checks_ >= k_faucet_checks_max) {
+      return refuse(id, LedgerCode::busy);
+    } else {
+      request.faucet = faucet;
+      ++faucet_checks_;
+    }
+  }
+  work.body = std::move(body);
+  out_.push_back(std::move(work));
+}
+
+void LedgerService::check(uint64_t id, Request& request, QueryRequest body) {
+  request.nonce = body.nonce;
+  request.asked_by = body.key;
+  out_.push_back(CheckWork{id, context_, std::move(body), {}});
+}
+
+void LedgerService::on_checked(Instant now, CheckedRequest checked) {
+  auto found = requests_.find(checked.request);
+  CHECK(found != requests_.end());
+  Request& request = found->second;
+  if (request.faucet) {
+    --faucet_checks_;
+    for (const BatchItem::CheckedOperation& op : checked.item.operations) {
+      // Out of memory for the moment says nothing about the solution; without a valid signature it may be anybody's.
+      bool final = op.checked == LedgerCode::done || op.checked == LedgerCode::faucet_work;
+      if (std::holds_alternative<FaucetOperation>(op.operation) && final) faucet_seen_.push_back({*request.faucet, op.checked});
+    }
+    if (faucet_seen_.size() > k_faucet_seen_max) faucet_seen_.pop_front();
+    request.faucet.reset();
+  }
+  if (checked.code != LedgerCode::done) {
+    refuse(checked.request, checked.code);
+  } else {
+    waiting_.push_back(std::move(checked.item));
+  }
+  make_batch(now);
+}
+
+void LedgerService::make_batch(Instant now) {
+  if (batch_in_flight_) return;
+  bool last = ending_ && !final_batch_done_ && waiting_.empty();
+  if (waiting_.empty() && !tick_due(now) && !last) return;
+  LedgerBatch batch;
+  batch.ticket = ++last_batch_;
+  for (size_t operations = 0; !waiting_.empty(); waiting_.pop_front()) {
+    operations += waiting_.front().operations.size();
+    if (operations > k_operations_per_batch_max && !batch.items.empty()) break;
+    batch.items.push_back(std::move(waiting_.front()));
+  }
+  batch_in_flight_ = true;
+  next_tick_ = now + k_heartbeat;
+  out_.push_back(std::move(batch));
+}
+
+void LedgerService::on_batch(Instant now, BatchOutcome outcome) {
+  CHECK(batch_in_flight_ && outcome.ticket == last_batch_);
+  batch_in_flight_ = false;
+  if (outcome.time > context_.time) context_.time = outcome.time;
+  if (!outcome.status) {
+    if (!failing_) LogLine(log_, LogLevel::error, "ledger_store_failed").add("reason", outcome.status.error().reason);
+    next_tick_ = earlier(next_tick_, now + k_retry);
+  } else {
+    if (failing_) LogLine(log_, LogLevel::info, "ledger_store_works_again");
+    if (outcome.more_to_expire) next_tick_ = now;
+  }
+  failing_ = !outcome.status;
+  if (ending_ && outcome.items.empty()) final_batch_done_ = true;
+  for (ItemOutcome& item : outcome.items) {
+    auto found = requests_.find(item.request);
+    CHECK(found != requests_.end());
+    Reply reply;
+    reply.operations = std::move(item.operations);
+    reply.queries = std::move(item.queries);
+    reply.head.count = static_cast<uint8_t>(reply.operations.size() + reply.queries.size());
+    seal(item.request, std::move(reply));
+  }
+  make_batch(now);
+}
+
+void LedgerService::refuse(uint64_t id, LedgerCode code) {
+  Request& request = requests_[id];
+  request.refused = true;
+  request.status = http_status(code);
+  ++refusals_;
+  Reply reply;
+  reply.head.code = static_cast<uint16_t>(code);
+  seal(id, std::move(reply));
+}
+
+void LedgerService::seal(uint64_t id, Reply reply) {
+  const Request& request = requests_[id];
+  reply.head.request_hash = request.hash;
+  reply.head.nonce = request.nonce;
+  reply.head.ledger = ledger_;
+  reply.head.key = key_;
+  reply.head.time = context_.time;
+  out_.push_back(SealWork{id, request.status, std::move(reply), request.asked_by});
+}
+
+void LedgerService::on_sealed(Instant, uint64_t id, std::vector<uint8_t> body) {
+  auto found = requests_.find(id);
+  CHECK(found != requests_.end());
+  out_.push_back(LedgerReply{id, found->second.status, std::move(body)});
+  if (found->second.refused) --refusals_;
+  requests_.erase(found);
+}
+
+void LedgerService::shut_down(Instant now) {
+  if (ending_) return;
+  ending_ = true;
+  make_batch(now);
+}
+
+Instant LedgerService::next_deadline() const { return batch_in_flight_ ? Instant::never() : next_tick_; }
+
+void LedgerService::on_timer(Instant now) { make_batch(now); }
+
+bool LedgerService::poll(Output& out) {
+  if (out_.empty()) return false;
+  out = std::move(out_.front());
+  out_.pop_front();
+  return true;
+}
+
+}  // namespace millet

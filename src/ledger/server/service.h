@@ -1,0 +1,96 @@
+// The ledger as a server without I/O: bodies of HTTP requests in, signed replies out (PROTOCOL.md).
+//
+//   on_request -> CheckWork -> on_checked -> LedgerBatch -> on_batch -> SealWork -> on_sealed -> LedgerReply
+//                 (workers)                  (store thread)             (workers)
+//
+// Everything that waits while one batch is being made durable goes into the next one: one sync of the disk for all of it. Batches are
+// executed by LedgerState::apply, one at a time. After every input the driver polls all outputs and re-arms its timer.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <string_view>
+
+#include "base/log.h"
+#include "ledger/server/work.h"
+
+namespace millet {
+
+// The answer to one request; the connection may be gone meanwhile.
+struct LedgerReply {
+  uint64_t request = 0;
+  int status = 200;  // of HTTP
+  std::vector<uint8_t> body;
+};
+
+class LedgerService {
+ public:
+  static constexpr size_t k_requests_max = 512;           // under way; 10 MiB of operations, half a second of signatures
+  static constexpr size_t k_refusals_max = 512;           // beyond those, being told so
+  static constexpr size_t k_operations_per_batch_max = 512;  // a commit of some 20 ms
+  static constexpr size_t k_faucet_checks_max = 4;        // at once: each needs 16 MiB and 15 ms
+  static constexpr size_t k_faucet_seen_max = 1024;       // so that sending a solution again costs no Argon2id
+
+  using Output = std::variant<CheckWork, LedgerBatch, SealWork, LedgerReply>;
+
+  // Requires: `log` outlives this.
+  LedgerService(const LedgerState& state, const PublicKey& key, LogSink& log);
+  LedgerService(const LedgerService&) = delete;
+
+  // A request is complete. Its number, under which the reply comes; nothing if it is one too many even to be refused: close the connection.
+  std::optional<uint64_t> on_request(Instant now, std::string_view method, std::string_view path, Bytes body);
+  // A body is larger than k_request_size_max and was not read.
+  std::optional<uint64_t> on_oversized(Instant now);
+  void on_checked(Instant now, CheckedRequest checked);
+  void on_batch(Instant now, BatchOutcome outcome);
+  void on_sealed(Instant now, uint64_t request, std::vector<uint8_t> body);
+
+  // Ends: what is under way is finished, new requests are refused; is_ended() when the last batch is durable.
+  void shut_down(Instant now);
+  bool is_ended() const { return ending_ && requests_.empty() && !batch_in_flight_ && final_batch_done_; }
+
+  Instant next_deadline() const;
+  void on_timer(Instant now);
+  bool poll(Output& out);
+
+ private:
+  struct Request {
+    Hash32 hash{};
+    RequestNonce nonce{};
+    PublicKey asked_by;
+    std::optional<OperationId> faucet;  // whose work is being checked
+    bool refused = false;
+    int status = 200;
+  };
+  struct SeenFaucet {
+    OperationId id;
+    LedgerCode code;
+  };
+  std::optional<uint64_t> begin(Bytes body);
+  void check(uint64_t id, Request& request, OperationRequest body);
+  void check(uint64_t id, Request& request, QueryRequest body);
+  void refuse(uint64_t id, LedgerCode code);
+  void seal(uint64_t id, Reply reply);
+  void make_batch(Instant now);
+  bool tick_due(Instant now) const { return now >= next_tick_; }
+
+  LedgerId ledger_;
+  PublicKey key_;
+  CheckContext context_;   // its time is the last durable one
+  LogSink& log_;
+  std::map<uint64_t, Request> requests_;
+  size_t refusals_ = 0;    // of requests_
+  uint64_t last_request_ = 0;
+  uint64_t last_batch_ = 0;
+  std::deque<BatchItem> waiting_;  // checked, for the next batch
+  bool batch_in_flight_ = false;
+  Instant next_tick_;      // a batch is due then, also an empty one: expiry, and the proof that the ledger lives
+  bool failing_ = false;   // one line in the log for a row of failures
+  size_t faucet_checks_ = 0;
+  std::deque<SeenFaucet> faucet_seen_;
+  bool ending_ = false;
+  bool final_batch_done_ = false;
+  std::deque<Output> out_;
+};
+
+}  // namespace millet

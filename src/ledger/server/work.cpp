@@ -1,0 +1,56 @@
+#include "ledger/server/work.h"
+
+namespace millet {
+namespace {
+
+CheckedRequest check(const CheckWork& work, OperationRequest& request) {
+  CheckedRequest checked;
+  for (Operation& operation : request.operations) {
+    bool known = work.faucet_known && std::holds_alternative<FaucetOperation>(operation);
+    LedgerCode code = known ? *work.faucet_known : check_operation(work.context, operation);
+    checked.item.operations.push_back({std::move(operation), code});
+  }
+  return checked;
+}
+
+CheckedRequest check(const CheckWork& work, QueryRequest& request) {
+  CheckedRequest checked;
+  checked.code = check_query_request(work.context, request);
+  checked.item.key = request.key;
+  checked.item.queries = std::move(request.queries);
+  return checked;
+}
+
+}  // namespace
+
+CheckedRequest run_check(CheckWork work) {
+  CheckedRequest checked = std::visit([&](auto& body) { return check(work, body); }, work.body);
+  checked.request = checked.item.request = work.request;
+  return checked;
+}
+
+std::vector<uint8_t> run_seal(const SigningKey& key, SealWork work) {
+  const ReplyHead& head = work.reply.head;
+  for (OperationResult& result : work.reply.operations) {
+    if (result.ledger_code() != LedgerCode::done) continue;
+    result.receipt = key.sign(preimage(ReceiptStatement{head.ledger, result.operation, result.record, result.record_hash, result.time}));
+  }
+  for (QueryResult& result : work.reply.queries) {
+    Balance* balance = std::get_if<Balance>(&result.body);
+    if (balance == nullptr) continue;
+    balance->fund = key.sign(preimage(FundStatement{head.ledger, work.asked_by, balance->available, head.time}));
+  }
+  std::vector<uint8_t> bytes = encode_reply(work.reply);
+  Signature signature = key.sign(reply_preimage(bytes));
+  ByteWriter(bytes).bytes(signature.bytes());
+  return bytes;
+}
+
+const FaucetOperation* find_faucet(const std::vector<Operation>& operations) {
+  for (const Operation& operation : operations) {
+    if (const FaucetOperation* faucet = std::get_if<FaucetOperation>(&operation)) return faucet;
+  }
+  return nullptr;
+}
+
+}  // namespace millet

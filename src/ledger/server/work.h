@@ -1,0 +1,35 @@
+// What the ledger's service has worker threads do: check a request's signatures and proof of work, sign a reply. Pure functions.
+#pragma once
+
+#include "ledger/server/state.h"
+
+namespace millet {
+
+// Checks everything about a request that needs no state.
+struct CheckWork {
+  uint64_t request = 0;
+  CheckContext context;
+  std::variant<OperationRequest, QueryRequest> body;
+  // What an earlier check of the same FAUCET operation found: its work is not done twice.
+  std::optional<LedgerCode> faucet_known;
+};
+struct CheckedRequest {
+  uint64_t request = 0;
+  LedgerCode code = LedgerCode::done;  // of the whole request
+  BatchItem item;
+};
+CheckedRequest run_check(CheckWork work);
+
+// Signs a reply: receipts and FUND statements first, then all of it.
+struct SealWork {
+  uint64_t request = 0;
+  int status = 200;   // of HTTP
+  Reply reply;
+  PublicKey asked_by; // of queries
+};
+std::vector<uint8_t> run_seal(const SigningKey& key, SealWork work);
+
+// The one FAUCET operation of a request, null if there is none.
+const FaucetOperation* find_faucet(const std::vector<Operation>& operations);
+
+}  // namespace millet
