@@ -147,16 +147,8 @@ Status Connections::on_handshake(Peer& peer) {
   Torrent* torrent = peer.torrent != 0 ? core_.torrents.find(peer.torrent) : core_.find_torrent(session.info_hash());
   bool takes_peers = torrent != nullptr && torrent->phase != TorrentPhase::stopped && !core_.shutting_down;
   if (!takes_peers) return error(Errc::not_found, "asks for a torrent that is not served here");
-  if (session.peer_id() == core_.identity.peer_id) {
-    // We dialled ourselves: this address never again, and both ends go.
-    if (peer.listed) {
-      if (own_addresses_.size() == k_own_addresses_max) own_addresses_.erase(own_addresses_.begin());
-      own_addresses_.push_back(*peer.listed);
-      torrent->peer_list.remove(*peer.listed);
-    }
-    return error(Errc::conflict, "this is ourselves");
-  }
   peer.torrent = torrent->handle;
+  if (session.peer_id() == core_.identity.peer_id) return on_ourselves(*torrent, peer);
   TRY(check_duplicate(*torrent, peer));
   session.accept(torrent->layout);
   auto at = std::lower_bound(torrent->peers.begin(), torrent->peers.end(), peer.handle);
@@ -165,6 +157,19 @@ Status Connections::on_handshake(Peer& peer) {
   if (torrent->is_serving()) greet(*torrent, peer);
   core_.pull(peer);
   return ok;
+}
+
+// The end that dialled learns from the answer that the address is ours; the other end answers and says nothing more.
+Status Connections::on_ourselves(Torrent& torrent, Peer& peer) {
+  if (peer.incoming) {
+    peer.session->accept(torrent.layout);
+    core_.pull(peer);
+    return ok;
+  }
+  if (own_addresses_.size() == k_own_addresses_max) own_addresses_.erase(own_addresses_.begin());
+  own_addresses_.push_back(peer.remote);
+  torrent.peer_list.remove(peer.remote);
+  return error(Errc::conflict, "this is ourselves");
 }
 
 // Both sides may have dialled each other. Both must keep the same connection, so the one that the larger peer id began stays.

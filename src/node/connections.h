@@ -65,6 +65,7 @@ class Connections {
   void close(Instant now, Peer& peer, bool by_us);
   Status on_event(Instant now, Peer& peer, PeerEvent& event);
   Status on_handshake(Peer& peer);
+  Status on_ourselves(Torrent& torrent, Peer& peer);
   Status check_duplicate(Torrent& torrent, Peer& peer);
   void greet(Torrent& torrent, Peer& peer);
   void on_offence(Instant now, const IpAddress& address, const std::string& reason);

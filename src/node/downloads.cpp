@@ -329,12 +329,6 @@ void Downloads::plan_sync(Instant now, Torrent& torrent) {
   core_.torrent_deadlines.arm(torrent.handle, torrent.sync_at);
 }
 
-void Downloads::sync_soon(Instant now, Torrent& torrent) {
-  if (!torrent.resume.needs_sync()) return;
-  if (torrent.is_complete()) return sync(torrent);
-  plan_sync(now, torrent);
-}
-
 void Downloads::sync(Torrent& torrent) {
   if (torrent.resume.is_syncing() || !torrent.resume.needs_sync()) return;
   torrent.sync_at = Instant::never();

@@ -61,8 +61,8 @@ class Downloads {
   void on_durable();
   void on_timer(Instant now, Torrent& torrent);
 
-  // What was verified becomes durable in the next seconds; at once if the torrent is complete.
-  void sync_soon(Instant now, Torrent& torrent);
+  // What was verified becomes durable now and not in a few seconds. No-op if it is.
+  void sync(Torrent& torrent);
   // The node ends: everything that was verified becomes durable, and no lease stays. True: it is so already.
   bool settle(Torrent& torrent);
 
@@ -88,7 +88,6 @@ class Downloads {
   void piece_bad(Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources);
   void write_failed(Instant now, Torrent& torrent, const Error& reason);
   void plan_sync(Instant now, Torrent& torrent);
-  void sync(Torrent& torrent);
   wire::BlockRange range_of(const Torrent& torrent, BlockIndex block) const;
 
   Core& core_;

@@ -233,7 +233,7 @@ void Lifecycle::activate(Instant now, Torrent& torrent) {
     parts_.store.save_resume(torrent);
     torrent.changed = false;
   }
-  parts_.downloads.sync_soon(now, torrent);
+  parts_.downloads.sync(torrent);
   parts_.connections.greet_all(torrent);
   parts_.announcing.start(now, torrent);
   core_.hungry.insert(torrent.handle);
@@ -244,7 +244,7 @@ void Lifecycle::on_complete(Instant now, Torrent& torrent) {
   if (!torrent.is_complete() || torrent.picker == nullptr) return;
   parts_.downloads.end(torrent);
   torrent.seed = true;
-  parts_.downloads.sync_soon(now, torrent);
+  parts_.downloads.sync(torrent);
   parts_.announcing.complete(now, torrent);
   for (PeerHandle handle : torrent.peers) {
     Peer* peer = core_.peers.find(handle);

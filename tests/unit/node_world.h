@@ -17,6 +17,7 @@
 #include "node/node.h"
 #include "store/memory_store.h"
 #include "torrent/info_hash.h"
+#include "torrent/picker.h"
 
 namespace millet::testing {
 
@@ -104,6 +105,14 @@ class Machine {
   bool holds(const Payload& payload) const;
   InfoHash add(const Payload& payload, std::vector<Endpoint> peers = {}, bool seed = false);
   TorrentStatus status(const InfoHash& hash);
+  // Makes the changed `config` the node's.
+  void reconfigure();
+  // Runs a command of the node that must succeed: command(&Node::pause_torrent, hash).
+  template <typename Method, typename... Args>
+  void command(Method method, const Args&... args);
+  static void must(const Status& status) {
+    if (!status) check_failed(status.error().reason.c_str(), __FILE__, __LINE__);
+  }
   // Runs the node's actions until there is none.
   void drain();
 
@@ -298,6 +307,17 @@ inline TorrentStatus Machine::status(const InfoHash& hash) {
     if (status.info_hash == hash) return status;
   }
   return {};
+}
+
+inline void Machine::reconfigure() {
+  must(node->set_config(world.now, config));
+  drain();
+}
+
+template <typename Method, typename... Args>
+void Machine::command(Method method, const Args&... args) {
+  must((node.get()->*method)(world.now, args...));
+  drain();
 }
 
 inline void Machine::later(Duration delay, std::function<void()> answer) {
