@@ -1,0 +1,97 @@
+// From what BitTorrent Speed asks of the ledger to the ledger's API and back: finds out which ledger it is, keeps the number of calls at
+// once small, and turns answers into what the engines act on. No I/O: signatures, HTTP and results are outputs.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/log.h"
+#include "ledger/client/client.h"
+#include "speed/ledger_clock.h"
+#include "speed/outputs.h"
+
+namespace millet {
+
+class LedgerLink {
+ public:
+  static constexpr size_t k_calls_max = 8;                          // HTTP exchanges at once; the rest waits its turn
+  static constexpr size_t k_waiting_max = 4096;                     // a call per channel and more; beyond it the engine hears "unavailable"
+  static constexpr uint32_t k_timeout_ms = 20'000;
+  static constexpr Duration k_hello_retry_min = Duration::seconds(1);
+  static constexpr Duration k_hello_retry_max = Duration::minutes(1);
+
+  // What happened to one call of the engines.
+  struct Answer {
+    speed::Ticket ticket;
+    speed::LedgerReply reply;
+  };
+  // The ledger answered for the first time in this process: its id, its time, its rules.
+  struct Introduced {
+    LedgerId ledger;
+    LedgerTime time;
+    LedgerParams params;
+  };
+  // url: of the exchange, path included.
+  struct Post {
+    LedgerClient::Ticket ticket;
+    std::string url;
+    std::vector<uint8_t> body;
+  };
+  using Output = std::variant<LedgerClient::SignBytes, LedgerClient::VerifyBytes, Post, Answer, Introduced>;
+
+  struct Options {
+    std::string url;            // http://host:port
+    PublicKey ledger_key;
+    PublicKey own_key;
+    std::optional<LedgerId> ledger;  // as an earlier run learned it
+  };
+  LedgerLink(const Options& options, SecureRandom& random, LogSink& log);
+
+  // Asks who the ledger is; repeated until it answers.
+  void start(Instant now);
+  void call(Instant now, const speed::LedgerCall& call);
+
+  void on_signed(Instant now, LedgerClient::Ticket ticket, const Signature& signature);
+  void on_verified(Instant now, LedgerClient::Ticket ticket, bool valid);
+  void on_reply(Instant now, LedgerClient::Ticket ticket, Result<std::vector<uint8_t>> body);
+
+  Instant next_deadline() const { return hello_at_; }
+  void on_timer(Instant now);
+  bool poll(Output& out);
+
+  // For people: "unknown" before the first answer, "reachable", or "unreachable: why".
+  std::string state() const;
+  bool introduced() const { return introduced_; }
+
+ private:
+  struct Call {
+    speed::Ticket ticket;
+    speed::LedgerRequest request;
+  };
+  void hello(Instant now);
+  void begin_waiting(Instant now);
+  void begin(Instant now, LedgerCallId id, const Call& call);
+  void drain(Instant now);
+  void on_answer(Instant now, LedgerCallId id, const Result<Reply>& reply);
+  void note(Instant now, const Result<Reply>& reply);
+  speed::LedgerReply translate(const Call& call, const Reply& reply) const;
+
+  Options options_;
+  LogSink& log_;
+  LedgerClient client_;
+  speed::LedgerClock clock_;   // for how long a query may be valid
+  std::deque<Call> waiting_;
+  std::map<LedgerCallId, Call> calls_;
+  std::deque<Output> out_;
+  LedgerCallId last_call_ = 0;
+  std::optional<LedgerCallId> hello_call_;
+  Instant hello_at_ = Instant::never();
+  Duration hello_retry_ = k_hello_retry_min;
+  bool introduced_ = false;
+  bool reached_ = false;       // the last exchange had a good answer
+  std::string trouble_;
+};
+
+}  // namespace millet
