@@ -234,6 +234,7 @@ void Downloads::on_block_written(Instant now, Ticket ticket, const Status& statu
     write_failed(now, *torrent, status.error());
     return;
   }
+  if (!torrent->disk_trouble) torrent->error.clear();  // there is room again
   if (!torrent->picker->on_written(write.block)) return;
   Ticket hash = core_.new_ticket(TicketKind::piece);
   hashes_[hash] = {torrent->handle, write.block.piece, write.epoch};
