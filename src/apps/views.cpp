@@ -114,13 +114,14 @@ std::string bids_view(const Json& reply) {
     if (json_text(row, "price_set_by") == "losing_bid") {
       set_by = "the losing bid of " + text(json_array_get(bids, json_number(row, "losing_bid")), "remote");
     }
-    out += "round " + std::to_string(json_number(row, "round")) + " of " + start(row, "info_hash", k_hash_shown) + ", " + local_time(json_number(row, "time_ms") / 1000) + ": " +
+    out += "round " + std::to_string(json_number(row, "round")) + ", " + local_time(json_number(row, "time_ms") / 1000) + ": " +
            std::to_string(json_number(row, "slots")) + " slots at " + price(row, "price") + " BTT/GB, set by " + shown(set_by) + " (reserve " + price(row, "reserve") + ")\n";
-    Table table({"  BIDDER", "ADDRESS", ">BID BTT/GB", "BACKED", "RESULT"});
+    Table table({"  BIDDER", "ADDRESS", "TORRENT", ">BID BTT/GB", "BACKED", "RESULT"});
     size_t bid_index;
     json_t* bid;
     json_array_foreach(bids, bid_index, bid) {
-      table.add({"  " + start(bid, "payer", k_key_shown), text(bid, "remote"), price(bid, "bid"), json_flag(bid, "backed") ? "yes" : "no", json_flag(bid, "won") ? "won" : "lost"});
+      table.add({"  " + start(bid, "payer", k_key_shown), text(bid, "remote"), start(bid, "info_hash", k_hash_shown), price(bid, "bid"),
+                 json_flag(bid, "backed") ? "yes" : "no", text(bid, "outcome")});
     }
     if (!table.empty()) out += table.text();
   }

@@ -43,7 +43,7 @@ Json row_of(const PeerStatus& peer) {
 
 Json row_of(const AuctionRound& round) {
   Json row = Json::object();
-  row.set("info_hash", round.info_hash.hex()).set("round", round.round).set("time_ms", static_cast<uint64_t>(round.wall_ms < 0 ? 0 : round.wall_ms));
+  row.set("round", round.round).set("time_ms", static_cast<uint64_t>(round.wall_ms < 0 ? 0 : round.wall_ms));
   row.set("slots", round.slots).set("price", round.price).set("reserve", round.reserve);
   const bool by_bid = round.losing_bid >= 0;
   row.set("price_set_by", by_bid ? "losing_bid" : "reserve");
@@ -51,7 +51,8 @@ Json row_of(const AuctionRound& round) {
   Json bids = Json::array();
   for (const AuctionBid& bid : round.bids) {
     Json entry = Json::object();
-    entry.set("payer", bid.payer.hex()).set("remote", bid.remote.to_string()).set("bid", bid.rate).set("backed", bid.backed).set("won", bid.won);
+    entry.set("info_hash", bid.info_hash.hex()).set("payer", bid.payer.hex()).set("remote", bid.remote.to_string());
+    entry.set("bid", bid.rate).set("backed", bid.backed).set("won", bid.won).set("outcome", bid.outcome);
     bids.append(std::move(entry));
   }
   row.set("bids", std::move(bids));

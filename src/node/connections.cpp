@@ -18,7 +18,8 @@ PeerList::Ending ending_of(const Peer& peer) {
 // ---- who may connect ----
 
 bool Connections::is_banned(Instant now, const IpAddress& address) const {
-  return std::any_of(bans_.begin(), bans_.end(), [&](const Ban& ban) { return ban.address == address && now < ban.until; });
+  return std::any_of(bans_.begin(), bans_.end(), [&](const Ban& ban) { return ban.address == address && now < ban.until; }) ||
+         payments_.bans(now, address);
 }
 
 void Connections::ban(Instant now, const IpAddress& address, Duration time, const std::string& reason) {
@@ -195,6 +196,7 @@ SessionHello Connections::hello_for(const Torrent& torrent, const Peer& peer) co
   hello.listen_port = core_.listen_port;
   hello.requests_max = k_requests_said;
   hello.upload_only = torrent.is_complete();
+  hello.speed = payments_.offers(torrent);
   hello.remote = peer.remote.address;
   return hello;
 }
@@ -202,6 +204,7 @@ SessionHello Connections::hello_for(const Torrent& torrent, const Peer& peer) co
 void Connections::greet(Torrent& torrent, Peer& peer) {
   if (peer.session->is_greeted()) return;
   peer.session->greet(torrent.have, hello_for(torrent, peer));
+  core_.extensions_changed.insert(peer.handle);
   core_.pull(peer);
   if (torrent.is_downloading()) {
     downloads_.on_pieces(peer);
@@ -216,6 +219,17 @@ void Connections::greet_all(Torrent& torrent) {
     if (peer != nullptr && !peer->doom) greet(torrent, *peer);
   }
   core_.dial_wanted = true;
+}
+
+void Connections::send_hello_again() {
+  for (Peer& peer : core_.peers) {
+    if (!peer.is_open()) continue;
+    const Torrent& torrent = core_.torrent_of(peer);
+    if (payments_.offers(torrent) == peer.session->offers_speed()) continue;
+    peer.session->send_hello(hello_for(torrent, peer));
+    core_.extensions_changed.insert(peer.handle);
+    core_.pull(peer);
+  }
 }
 
 // ---- messages ----
@@ -238,7 +252,7 @@ Status Connections::on_event(Instant now, Peer& peer, PeerEvent& event) {
       if (greeted && torrent.is_downloading()) downloads_.fill(now, peer);
       break;
     case Kind::choked:
-      if (greeted) downloads_.on_choked(peer);
+      if (greeted) downloads_.on_choked(now, peer);
       break;
     case Kind::unchoked:
       if (greeted) downloads_.on_unchoked(now, peer);
@@ -270,9 +284,12 @@ Status Connections::on_event(Instant now, Peer& peer, PeerEvent& event) {
       }
       check_useless(torrent, peer);
       core_.slots_changed = true;
+      if (greeted && !peer.doom) payments_.on_extensions(now, peer);
       break;
     }
-    case Kind::speed: break;
+    case Kind::speed:
+      payments_.on_message(now, peer, event.payload);
+      break;
   }
   return ok;
 }
@@ -313,6 +330,7 @@ void Connections::close(Instant now, Peer& peer, bool by_us) {
   } else if (peer.doom->code == Errc::protocol) {
     on_offence(now, peer.remote.address, peer.doom->reason);
   }
+  payments_.on_gone(now, peer);
   if (Torrent* torrent = core_.torrents.find(peer.torrent)) {
     if (std::erase(torrent->peers, peer.handle) > 0) downloads_.on_gone(*torrent, peer);
     if (peer.listed) torrent->peer_list.on_closed(now, *peer.listed, ending_of(peer));

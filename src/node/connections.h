@@ -24,7 +24,8 @@ class Connections {
   static constexpr size_t k_own_addresses_max = 16;
   static constexpr uint32_t k_requests_said = UploadQueue::k_requests_max;
 
-  Connections(Core& core, Uploads& uploads, Downloads& downloads) : core_(core), uploads_(uploads), downloads_(downloads) {}
+  Connections(Core& core, Uploads& uploads, Downloads& downloads, Payments& payments)
+      : core_(core), uploads_(uploads), downloads_(downloads), payments_(payments) {}
 
   std::optional<PeerHandle> on_accepted(Instant now, const Endpoint& remote, const IpAddress& local);
   void on_connected(Instant now, Peer& peer, const IpAddress& local);
@@ -34,6 +35,8 @@ class Connections {
 
   // The torrent's pieces are known: peers that came early hear of them, and others are dialled.
   void greet_all(Torrent& torrent);
+  // What our extension handshake says has changed: it is sent again to all.
+  void send_hello_again();
   // Closes all connections of a torrent.
   void drop_all(Torrent& torrent, const char* reason);
   // Connects to peers where there is room.
@@ -76,6 +79,7 @@ class Connections {
   Core& core_;
   Uploads& uploads_;
   Downloads& downloads_;
+  Payments& payments_;
   std::deque<Ban> bans_;   // oldest first
   std::deque<Ban> offences_;  // until: when they are forgotten
   Instant next_dial_ = Instant::never();

@@ -70,6 +70,10 @@ struct Core {
     Duration ban;
   };
   std::vector<Blame> blamed;
+  std::set<InfoHash> money_changed;     // budget, bytes left, or whether it downloads
+  std::set<PeerHandle> interest_changed;    // what we want from it
+  std::set<PeerHandle> extensions_changed;  // an extension handshake was sent
+  bool greet_again = false;          // what the extension handshake says about btt_speed has changed
   bool slots_changed = false;        // somebody became interested, or a slot became free
   bool dial_wanted = false;          // room for a connection, or a new address
 

@@ -15,9 +15,11 @@ void Downloads::begin(Torrent& torrent) {
     if (peer != nullptr && peer->is_open()) on_pieces(*peer);
   }
   core_.hungry.insert(torrent.handle);
+  core_.money_changed.insert(torrent.info_hash);
 }
 
 void Downloads::end(Torrent& torrent) {
+  core_.money_changed.insert(torrent.info_hash);
   release_peers(torrent);
   torrent.picker.reset();
   torrent.leases.clear();
@@ -36,7 +38,9 @@ void Downloads::release_peers(Torrent& torrent) {
 
 void Downloads::update_interest(Peer& peer) {
   Torrent& torrent = core_.torrent_of(peer);
-  peer.session->send_interested(torrent.is_downloading() && peer.wanted > 0);
+  bool wanted = torrent.is_downloading() && peer.wanted > 0;
+  if (wanted != peer.session->we_are_interested()) core_.interest_changed.insert(peer.handle);
+  peer.session->send_interested(wanted);
   if (peer.session->has_output()) core_.pull(peer);
 }
 
@@ -64,11 +68,13 @@ void Downloads::on_have(Peer& peer, uint32_t piece) {
 }
 
 void Downloads::on_unchoked(Instant now, Peer& peer) {
+  payments_.on_unchoked(now, peer);
   peer.picked_at = 0;
   fill(now, peer);
 }
 
-void Downloads::on_choked(Peer& peer) {
+void Downloads::on_choked(Instant now, Peer& peer) {
+  payments_.on_choked(now, peer);
   // BEP 6: with the fast extension every open request is rejected one by one, and some may still be served.
   if (!peer.session->fast()) take_back(core_.torrent_of(peer), peer);
 }
@@ -94,6 +100,7 @@ Status Downloads::on_reject(Instant now, Peer& peer, const wire::BlockRange& ran
 
 Status Downloads::on_block(Instant now, Peer& peer, const wire::BlockRange& range, std::vector<uint8_t> data) {
   Torrent& torrent = core_.torrent_of(peer);
+  bool bought = payments_.on_block_received(now, peer, range);
   DownloadQueue::Answer answer = peer.asked.on_block(now, range);
   if (answer == DownloadQueue::Answer::unasked) return peer.session->meter().glitch(now, "a block that nobody asked for");
   peer.snubbed = false;
@@ -102,7 +109,7 @@ Status Downloads::on_block(Instant now, Peer& peer, const wire::BlockRange& rang
   core_.down.add(now, range.length);
   peer.downloaded += range.length;
   torrent.counters.downloaded += range.length;
-  torrent.counters.free_down += range.length;
+  (bought ? torrent.counters.paid_down : torrent.counters.free_down) += range.length;
   if (!torrent.is_downloading()) return ok;
   BlockIndex block{range.piece, range.begin / k_block_size};
   std::vector<SourceId> others;
@@ -166,7 +173,9 @@ void Downloads::fill(Instant now, Peer& peer) {
 
 void Downloads::request(Instant now, Torrent& torrent, Peer& peer, uint32_t room) {
   std::vector<BlockIndex> blocks;
-  Picker::Ask ask{peer.handle, &peer.session->pieces(), peer.suspect ? Picker::Mode::alone : Picker::Mode::shared, room};
+  // speed.md: from a paid provider whole pieces, in order, and no duplicates.
+  bool alone = peer.suspect || payments_.is_bought(peer);
+  Picker::Ask ask{peer.handle, &peer.session->pieces(), alone ? Picker::Mode::alone : Picker::Mode::shared, room};
   torrent.picker->pick(ask, blocks);
   for (BlockIndex block : blocks) {
     wire::BlockRange range = range_of(torrent, block);
@@ -276,7 +285,7 @@ void Downloads::on_piece_hashed(Instant now, Ticket ticket, const Result<Sha1Dig
   if (good) {
     piece_verified(now, *torrent, hash.piece, sources);
   } else {
-    piece_bad(*torrent, hash.piece, sources);
+    piece_bad(now, *torrent, hash.piece, sources);
   }
   core_.hungry.insert(torrent->handle);
 }
@@ -284,6 +293,7 @@ void Downloads::on_piece_hashed(Instant now, Ticket ticket, const Result<Sha1Dig
 void Downloads::piece_verified(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources) {
   torrent.have.set(piece);
   torrent.resume.verified(piece);
+  payments_.on_piece_verified(now, torrent, piece);
   plan_sync(now, torrent);
   if (sources.size() == 1) {
     if (Peer* peer = core_.peers.find(sources[0])) {
@@ -306,8 +316,9 @@ void Downloads::piece_verified(Instant now, Torrent& torrent, uint32_t piece, co
   if (torrent.picker->done()) core_.completed.insert(torrent.handle);
 }
 
-void Downloads::piece_bad(Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources) {
+void Downloads::piece_bad(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources) {
   LogLine(core_.log, LogLevel::warn, "bad_piece").add("torrent", torrent.info_hash.hex()).add("piece", piece).add("sources", uint64_t{sources.size()});
+  payments_.on_piece_failed(now, torrent, piece, sources.size() == 1 ? core_.peers.find(sources[0]) : nullptr);
   std::string reason = "sent a bad piece " + std::to_string(piece);
   if (sources.size() == 1) {
     core_.blamed.push_back({sources[0], reason, k_bad_piece_ban});

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "node/core.h"
+#include "node/payments.h"
 #include "node/persistence.h"
 #include "node/torrent_store.h"
 
@@ -23,7 +24,8 @@ class Downloads {
   // A snubbed peer keeps one request open: its answer ends the snub.
   static constexpr uint32_t k_requests_when_snubbed = 1;
 
-  Downloads(Core& core, TorrentStore& store, Persistence& persistence) : core_(core), store_(store), persistence_(persistence) {}
+  Downloads(Core& core, TorrentStore& store, Persistence& persistence, Payments& payments)
+      : core_(core), store_(store), persistence_(persistence), payments_(payments) {}
 
   // The torrent becomes active and lacks pieces.
   void begin(Torrent& torrent);
@@ -36,7 +38,7 @@ class Downloads {
   void on_pieces(Peer& peer);              // told what it has
   void on_have(Peer& peer, uint32_t piece);
   void on_unchoked(Instant now, Peer& peer);
-  void on_choked(Peer& peer);
+  void on_choked(Instant now, Peer& peer);
   // Errors: protocol if it rejects without end while it unchokes us.
   Status on_reject(Instant now, Peer& peer, const wire::BlockRange& range);
   // Errors: protocol if nobody asked for it, too often.
@@ -85,7 +87,7 @@ class Downloads {
   void lease(Torrent& torrent, const std::vector<uint32_t>& pieces);
   void take_back(Torrent& torrent, Peer& peer);
   void piece_verified(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources);
-  void piece_bad(Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources);
+  void piece_bad(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources);
   void write_failed(Instant now, Torrent& torrent, const Error& reason);
   void plan_sync(Instant now, Torrent& torrent);
   wire::BlockRange range_of(const Torrent& torrent, BlockIndex block) const;
@@ -93,6 +95,7 @@ class Downloads {
   Core& core_;
   TorrentStore& store_;
   Persistence& persistence_;
+  Payments& payments_;
   std::map<Ticket, Write> writes_;
   std::map<Ticket, Hash> hashes_;
   uint64_t epochs_ = 0;

@@ -24,6 +24,15 @@ bool Node::Impl::settle_marks(Instant now) {
     if (torrent != nullptr) lifecycle.on_idle(*torrent);
     any = true;
   }
+  for (PeerHandle handle : std::exchange(core.extensions_changed, {})) {
+    Peer* peer = core.peers.find(handle);
+    if (peer != nullptr) payments.on_extensions(now, *peer);
+  }
+  payments.settle(now);
+  if (std::exchange(core.greet_again, false)) {
+    connections.send_hello_again();
+    any = true;
+  }
   if (connections.close_doomed(now)) any = true;
   for (TorrentHandle handle : std::exchange(core.hungry, {})) {
     Torrent* torrent = core.torrents.find(handle);
@@ -36,9 +45,12 @@ bool Node::Impl::settle_marks(Instant now) {
 void Node::Impl::settle(Instant now) {
   while (settle_marks(now)) {
   }
-  if (core.slots_changed) {
+  // What the choker does may lead to more; it ends because a slot that was given is kept until the next round.
+  if (core.slots_changed || payments.wants_auction()) {
     core.slots_changed = false;
     choking.fill(now);
+    while (settle_marks(now)) {
+    }
   }
   if (core.dial_wanted) connections.dial(now);
   verification.pump();
@@ -67,6 +79,7 @@ void Node::Impl::on_timer(Instant now) {
   if (announce) announcing.pump(now);
   uploads.on_granted(now);
   downloads.on_granted(now);
+  payments.on_timer(now);
   choking.on_timer(now);
   if (connections.next_dial() <= now) core.dial_wanted = true;
   if (counters_at_ <= now) save_counters();
@@ -77,7 +90,7 @@ Instant Node::Impl::next_deadline() const {
   Instant next = earlier(core.peer_deadlines.next(), core.torrent_deadlines.next());
   next = earlier(next, earlier(core.upload_gate.next_deadline(), core.download_gate.next_deadline()));
   next = earlier(next, earlier(choking.next_deadline(), connections.next_dial()));
-  next = earlier(next, counters_at_);
+  next = earlier(next, earlier(counters_at_, payments.next_deadline()));
   return done_told_ ? Instant::never() : earlier(next, shut_down_deadline());
 }
 
@@ -96,6 +109,7 @@ Status Node::Impl::set_config(Instant now, const NodeConfig& config) {
   core.upload_gate.set_rate(now, config.upload_rate);
   core.download_gate.set_rate(now, config.download_rate);
   choking.restart(now);
+  payments.set_config(now);
   core.dial_wanted = true;
   return ok;
 }
@@ -106,6 +120,7 @@ void Node::Impl::shut_down(Instant now) {
   shut_down_at_ = now;
   for (Torrent& torrent : core.torrents) lifecycle.stop(now, torrent, "the node ends");
   for (Peer& peer : core.peers) core.doom(peer, error(Errc::unavailable, "the node ends"));
+  payments.shut_down(now);
   announcing.pump(now);
 }
 
@@ -119,7 +134,7 @@ void Node::Impl::continue_shut_down(Instant now) {
   if (done_told_) return;
   if (now >= shut_down_at_ + k_shut_down_time) trackers_given_up_ = true;
   if (!state_saved_) state_saved_ = save_last_records();
-  bool saved = state_saved_ && persistence.idle();
+  bool saved = state_saved_ && payments.is_quiet() && persistence.idle();
   if (!saved && now >= shut_down_at_ + k_give_up_time) {
     LogLine(core.log, LogLevel::error, "ends_unsaved").add("reason", persistence.trouble()).add("help", "the next start checks what was being written");
     saved = true;

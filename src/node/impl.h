@@ -7,6 +7,7 @@
 #include "node/core.h"
 #include "node/downloads.h"
 #include "node/lifecycle.h"
+#include "node/payments.h"
 #include "node/persistence.h"
 #include "node/torrent_store.h"
 #include "node/uploads.h"
@@ -24,8 +25,9 @@ class Node::Impl {
   static constexpr Duration k_give_up_time = Duration::seconds(20);
 
   Impl(const NodeConfig& config, const NodeIdentity& identity, SecureRandom& random, LogSink& log)
-      : core(config, identity, random, log), persistence(core), store(core, persistence), verification(core), announcing(core), uploads(core),
-        downloads(core, store, persistence), choking(core, uploads), connections(core, uploads, downloads),
+      : core(config, identity, random, log), persistence(core), store(core, persistence), verification(core), announcing(core), payments(core, persistence),
+        uploads(core, payments), downloads(core, store, persistence, payments), choking(core, payments),
+        connections(core, uploads, downloads, payments),
         lifecycle({core, store, verification, downloads, announcing, connections}) {}
 
   // Everything that the last input led to.
@@ -40,6 +42,7 @@ class Node::Impl {
   TorrentStore store;
   Verification verification;
   Announcing announcing;
+  Payments payments;
   Uploads uploads;
   Downloads downloads;
   Choking choking;

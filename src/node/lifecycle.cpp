@@ -106,6 +106,8 @@ Status Lifecycle::set(const InfoHash& hash, const TorrentSettings& settings) {
   if (settings.budget) torrent->budget = settings.budget;
   if (settings.max_rate) torrent->max_rate = settings.max_rate;
   if (settings.speed_enabled) torrent->speed_enabled = settings.speed_enabled;
+  core_.money_changed.insert(hash);
+  core_.greet_again = true;
   parts_.store.save_settings(*torrent);
   return ok;
 }

@@ -11,7 +11,7 @@ TorrentState state_of(const Torrent& torrent) {
   return torrent.is_complete() ? TorrentState::seeding : TorrentState::downloading;
 }
 
-TorrentStatus status_of(const Core& core, const Torrent& torrent, Instant now) {
+TorrentStatus status_of(const Core& core, const Payments& payments, const Torrent& torrent, Instant now) {
   TorrentStatus out;
   out.info_hash = torrent.info_hash;
   out.name = torrent.name;
@@ -32,8 +32,8 @@ TorrentStatus status_of(const Core& core, const Torrent& torrent, Instant now) {
   out.download_rate = torrent.down.rate(now);
   out.budget = torrent.budget.value_or(core.config.budget);
   out.max_rate = torrent.max_rate.value_or(core.config.max_rate);
-  out.earned = Amount::micro(std::min(torrent.counters.earned, k_supply_micro));
-  out.spent = Amount::micro(std::min(torrent.counters.spent, k_supply_micro));
+  out.earned = payments.earned(torrent);
+  out.spent = payments.spent(torrent);
   out.bytes_paid_up = torrent.counters.paid_up;
   out.bytes_free_up = torrent.counters.free_up;
   out.bytes_paid_down = torrent.counters.paid_down;
@@ -50,7 +50,7 @@ std::string client_of(const PeerSession& session) {
   return printable(session.peer_id().bytes().first(8));
 }
 
-PeerStatus status_of(const Peer& peer, const Torrent& torrent, Instant now) {
+PeerStatus status_of(const Payments& payments, const Peer& peer, const Torrent& torrent, Instant now) {
   const PeerSession& session = *peer.session;
   PeerStatus out;
   out.info_hash = torrent.info_hash;
@@ -61,6 +61,7 @@ PeerStatus status_of(const Peer& peer, const Torrent& torrent, Instant now) {
   out.choked_by_us = session.choked_by_us();
   out.interested_in_us = session.interested_in_us();
   out.we_are_interested = session.we_are_interested();
+  out.speed = payments.is_proven(peer);
   out.slot = slot_name(peer.slot);
   out.uploaded = peer.uploaded;
   out.downloaded = peer.downloaded;
@@ -83,23 +84,23 @@ const char* torrent_state_name(TorrentState state) {
   return "unknown";
 }
 
-std::vector<TorrentStatus> list_torrents(const Core& core, Instant now) {
+std::vector<TorrentStatus> list_torrents(const Core& core, const Payments& payments, Instant now) {
   std::vector<TorrentStatus> out;
-  for (const Torrent& torrent : core.torrents) out.push_back(status_of(core, torrent, now));
+  for (const Torrent& torrent : core.torrents) out.push_back(status_of(core, payments, torrent, now));
   return out;
 }
 
-std::vector<PeerStatus> list_peers(const Core& core, Instant now, const std::optional<InfoHash>& hash) {
+std::vector<PeerStatus> list_peers(const Core& core, const Payments& payments, Instant now, const std::optional<InfoHash>& hash) {
   std::vector<PeerStatus> out;
   for (const Peer& peer : core.peers) {
     const Torrent* torrent = core.torrents.find(peer.torrent);
     if (torrent == nullptr || peer.session == nullptr || !peer.session->is_accepted()) continue;
-    if (!hash || torrent->info_hash == *hash) out.push_back(status_of(peer, *torrent, now));
+    if (!hash || torrent->info_hash == *hash) out.push_back(status_of(payments, peer, *torrent, now));
   }
   return out;
 }
 
-NodeStats node_stats(const Core& core, const Persistence& persistence, Instant now) {
+NodeStats node_stats(const Core& core, const Persistence& persistence, const Payments& payments, Instant now) {
   NodeStats out;
   out.uptime_s = static_cast<uint64_t>((now - core.started).in_seconds());
   out.torrents = static_cast<uint32_t>(core.torrents.size());
@@ -111,7 +112,9 @@ NodeStats node_stats(const Core& core, const Persistence& persistence, Instant n
   out.upload_rate = core.up.rate(now);
   out.download_rate = core.down.rate(now);
   out.commits = persistence.count();
-  out.ledger = "off";
+  out.earned = payments.earned();
+  for (const Torrent& torrent : core.torrents) out.spent = out.spent.plus(payments.spent(torrent)).value_or(Amount::supply());
+  out.ledger = payments.ledger_state();
   out.address = core.identity.key;
   return out;
 }

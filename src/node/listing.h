@@ -2,12 +2,13 @@
 #pragma once
 
 #include "node/core.h"
+#include "node/payments.h"
 #include "node/persistence.h"
 
 namespace millet {
 
-std::vector<TorrentStatus> list_torrents(const Core& core, Instant now);
-std::vector<PeerStatus> list_peers(const Core& core, Instant now, const std::optional<InfoHash>& hash);
-NodeStats node_stats(const Core& core, const Persistence& persistence, Instant now);
+std::vector<TorrentStatus> list_torrents(const Core& core, const Payments& payments, Instant now);
+std::vector<PeerStatus> list_peers(const Core& core, const Payments& payments, Instant now, const std::optional<InfoHash>& hash);
+NodeStats node_stats(const Core& core, const Persistence& persistence, const Payments& payments, Instant now);
 
 }  // namespace millet

@@ -16,6 +16,7 @@ Status Node::restore(Instant now, WallTime wall, StoreTransaction& state) {
   impl_->core.wall = wall;
   TRY_ASSIGN(std::vector<std::unique_ptr<Torrent>> torrents, impl_->store.load(state));
   for (std::unique_ptr<Torrent>& torrent : torrents) impl_->lifecycle.adopt(now, std::move(torrent));
+  TRY(impl_->payments.restore(now, state));
   impl_->settle(now);
   return ok;
 }
@@ -89,13 +90,20 @@ void Node::on_block_written(Instant now, Ticket ticket, const Status& status) {
   impl_->settle(now);
 }
 
-void Node::on_signed(Instant now, Ticket, const Signature&) { impl_->settle(now); }
+void Node::on_signed(Instant now, Ticket ticket, const Signature& signature) {
+  impl_->payments.on_signed(now, ticket, signature);
+  impl_->settle(now);
+}
 
-void Node::on_verified(Instant now, Ticket, bool) { impl_->settle(now); }
+void Node::on_verified(Instant now, Ticket ticket, bool valid) {
+  impl_->payments.on_verified(now, ticket, valid);
+  impl_->settle(now);
+}
 
 void Node::on_durable(Instant now, uint64_t sequence) {
   impl_->persistence.on_durable(sequence);
   impl_->downloads.on_durable();
+  impl_->payments.on_durable(now);
   impl_->settle(now);
 }
 
@@ -106,7 +114,11 @@ void Node::on_commit_failed(Instant now, uint64_t sequence, const Error& reason)
 
 void Node::on_http_done(Instant now, WallTime wall, Ticket ticket, const Result<HttpReply>& reply) {
   impl_->core.wall = wall;
-  impl_->announcing.on_http_done(now, ticket, reply);
+  if (Core::kind_of(ticket) == TicketKind::payments) {
+    impl_->payments.on_http_done(now, ticket, reply);
+  } else {
+    impl_->announcing.on_http_done(now, ticket, reply);
+  }
   impl_->settle(now);
 }
 
@@ -169,11 +181,13 @@ const NodeConfig& Node::config() const { return impl_->core.config; }
 
 // ---- listings ----
 
-std::vector<TorrentStatus> Node::torrents(Instant now) const { return list_torrents(impl_->core, now); }
-std::vector<PeerStatus> Node::peers(Instant now, const std::optional<InfoHash>& torrent) const { return list_peers(impl_->core, now, torrent); }
-std::vector<AuctionRound> Node::auctions() const { return {}; }
-std::vector<OwnBid> Node::own_bids() const { return {}; }
-std::vector<ChannelStatus> Node::channels() const { return {}; }
-NodeStats Node::stats(Instant now) const { return node_stats(impl_->core, impl_->persistence, now); }
+std::vector<TorrentStatus> Node::torrents(Instant now) const { return list_torrents(impl_->core, impl_->payments, now); }
+std::vector<PeerStatus> Node::peers(Instant now, const std::optional<InfoHash>& torrent) const {
+  return list_peers(impl_->core, impl_->payments, now, torrent);
+}
+std::vector<AuctionRound> Node::auctions() const { return impl_->payments.auctions(); }
+std::vector<OwnBid> Node::own_bids() const { return impl_->payments.own_bids(); }
+std::vector<ChannelStatus> Node::channels() const { return impl_->payments.channels(); }
+NodeStats Node::stats(Instant now) const { return node_stats(impl_->core, impl_->persistence, impl_->payments, now); }
 
 }  // namespace millet

@@ -45,6 +45,8 @@ struct Peer {
   bool suspect = false;               // gave blocks of a bad piece, together with others
   uint8_t bad_pieces = 0;             // that it had a part in, since its last good one
 
+  bool speaks_speed = false;          // both extension handshakes name btt_speed: payments.h knows it
+
   // choking
   SlotKind slot = SlotKind::none;
   Instant waiting_since;

@@ -65,14 +65,15 @@ struct PeerStatus {
 
 // One auction round that this node held, explained (speed.md decision 4).
 struct AuctionBid {
+  InfoHash info_hash;
   PublicKey payer;
   Endpoint remote;
   Rate rate;
   bool backed = false;
   bool won = false;
+  std::string outcome;             // "won", or why not, in snake_case
 };
 struct AuctionRound {
-  InfoHash info_hash;
   uint64_t round = 0;
   int64_t wall_ms = 0;
   uint32_t slots = 0;

@@ -35,22 +35,24 @@ Status Uploads::on_cancel(Instant now, Peer& peer, const wire::BlockRange& range
   return ok;
 }
 
-void Uploads::choke(Peer& peer) {
+void Uploads::choke(Core& core, Peer& peer) {
   if (peer.session->choked_by_us()) return;
   peer.session->send_choke(true);
   for (uint32_t i = 0; i < peer.requests.size(); ++i) peer.session->send_reject(peer.requests.at(i));
   peer.requests.clear();
-  core_.upload_gate.leave(peer.handle);
-  core_.pull(peer);
+  core.upload_gate.leave(peer.handle);
+  core.pull(peer);
 }
 
-void Uploads::unchoke(Peer& peer) {
+void Uploads::unchoke(Core& core, Peer& peer) {
   peer.session->send_choke(false);
-  if (peer.session->has_output()) core_.pull(peer);
+  if (peer.session->has_output()) core.pull(peer);
 }
 
 bool Uploads::may_send(Instant now, Peer& peer) {
-  return !peer.requests.empty() && core_.upload_gate.take(now, peer.handle, peer.requests.front().length);
+  if (peer.requests.empty()) return false;
+  const wire::BlockRange& next = peer.requests.front();
+  return payments_.may_send(now, peer, next) && core_.upload_gate.take(now, peer.handle, next.length);
 }
 
 bool Uploads::next_send(Instant now, Peer& peer, SendItem& item) {
@@ -68,7 +70,8 @@ bool Uploads::next_send(Instant now, Peer& peer, SendItem& item) {
       for (RateMeter* meter : {&peer.up, &torrent.up, &core_.up}) meter->add(now, range.length);
       peer.uploaded += range.length;
       torrent.counters.uploaded += range.length;
-      torrent.counters.free_up += range.length;
+      bool sold = payments_.on_block_sent(now, peer, range);
+      (sold ? torrent.counters.paid_up : torrent.counters.free_up) += range.length;
     }
   }
   item.bytes = bytes_;

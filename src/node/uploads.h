@@ -3,6 +3,7 @@
 #pragma once
 
 #include "node/core.h"
+#include "node/payments.h"
 
 namespace millet {
 
@@ -12,14 +13,14 @@ class Uploads {
   static constexpr uint32_t k_request_length_max = k_block_size;
   static constexpr uint32_t k_request_length_absurd = 128 * 1024;
 
-  explicit Uploads(Core& core) : core_(core) {}
+  Uploads(Core& core, Payments& payments) : core_(core), payments_(payments) {}
 
   // Errors: protocol for what only an attacker sends, or too much of what is refused.
   Status on_request(Instant now, Peer& peer, const wire::BlockRange& range);
   Status on_cancel(Instant now, Peer& peer, const wire::BlockRange& range);
   // Chokes the peer: its requests are gone, and rejected one by one where it understands that (BEP 6).
-  void choke(Peer& peer);
-  void unchoke(Peer& peer);
+  static void choke(Core& core, Peer& peer);
+  static void unchoke(Core& core, Peer& peer);
   void on_gone(Peer& peer) { core_.upload_gate.leave(peer.handle); }
 
   bool next_send(Instant now, Peer& peer, SendItem& item);
@@ -30,6 +31,7 @@ class Uploads {
   bool may_send(Instant now, Peer& peer);
 
   Core& core_;
+  Payments& payments_;
   std::vector<uint8_t> bytes_;  // of the last item
 };
 

@@ -130,7 +130,12 @@ class Payee {
   void on_timer(Instant now);
 
   std::vector<ChannelView> channels() const;
-  Amount counted_total() const { return counted_total_; }  // since the start
+  // Since the start: in all, and for the torrents of the payers' connections.
+  Amount counted_total() const { return counted_total_; }
+  Amount counted_for(const InfoHash& torrent) const {
+    auto found = counted_by_torrent_.find(torrent);
+    return found == counted_by_torrent_.end() ? Amount() : found->second;
+  }
 
  private:
   struct Voucher {
@@ -322,6 +327,7 @@ class Payee {
   std::optional<Instant> dirty_since_;
   bool commit_running_ = false;
   Amount counted_total_;
+  std::map<InfoHash, Amount> counted_by_torrent_;  // bounded by the torrents of the node
   bool shutting_down_ = false;
   bool probing_ = false;                   // a question to the ledger whose only purpose is its answer
   Backoff probe_retry_;

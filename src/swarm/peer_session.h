@@ -112,6 +112,8 @@ class PeerSession {
   const wire::ExtensionHandshake& remote() const { return remote_; }
   // The id under which the other side gets messages of btt_speed; 0: it has none.
   uint8_t speed_id() const { return remote_.btt_speed.value_or(0); }
+  // Our extension handshake named btt_speed.
+  bool offers_speed() const { return offered_speed_; }
   const Bitfield& pieces() const { return pieces_; }
   bool choking_us() const { return choking_us_; }
   bool choked_by_us() const { return choked_by_us_; }
