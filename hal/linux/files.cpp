@@ -190,6 +190,9 @@ Status LinuxFiles::sync_folder(const std::string& root, const std::string& relat
   if (!fd.is_open()) return failed_at(root, relative, "can't open");
   // Some file systems have no such thing for folders; theirs are durable otherwise or not at all.
   if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != EROFS) return failed_at(root, relative, "can't sync");
+  if (!relative.empty()) return ok;
+  Fd above(::openat(fd.get(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (above.is_open() && ::fsync(above.get()) != 0 && errno != EINVAL && errno != EROFS) return failed_at(root, "..", "can't sync");
   return ok;
 }
 

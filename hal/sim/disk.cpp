@@ -10,7 +10,7 @@ uint64_t pages_of(uint64_t size) { return (size + Disk::k_page_size - 1) / Disk:
 }  // namespace
 
 void Disk::install(const std::string& path, Bytes bytes, int64_t modified_ns) {
-  add_folders(path);
+  add_folders(path, true);
   if (auto old = names_.find(path); old != names_.end()) {
     inode(old->second).linked = false;
     release(old->second);
@@ -23,9 +23,9 @@ void Disk::install(const std::string& path, Bytes bytes, int64_t modified_ns) {
   file.allocated.assign(pages_of(bytes.size()), true);
   file.modified_ns = file.synced_modified_ns = modified_ns;
   file.synced_size = bytes.size();
-  file.entry_durable = true;
   used_pages_ += pages_of(bytes.size());
   names_[path] = id;
+  new_names_.erase(path);
 }
 
 const std::vector<uint8_t>* Disk::content(const std::string& path) const {
@@ -54,7 +54,7 @@ void Disk::power_cut(uint32_t kept_percent) {
   std::vector<InodeId> lost;
   for (auto& [id, file] : inodes_) {
     file.opened = 0;
-    if (!file.linked || !file.entry_durable) {
+    if (!file.linked || !name_durable(file.path)) {
       lost.push_back(id);
       continue;
     }
@@ -82,6 +82,8 @@ void Disk::power_cut(uint32_t kept_percent) {
     inode(id).linked = false;
     release(id);
   }
+  std::erase_if(folders_, [&](const std::string& folder) { return !name_durable(folder); });
+  new_names_.clear();
   busy_until_ = Instant();
 }
 
@@ -97,10 +99,27 @@ Status Disk::writable(const std::string& path) const {
   return ok;
 }
 
-void Disk::add_folders(const std::string& path) {
+void Disk::add_folders(const std::string& path, bool durable) {
   for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-    folders_.insert(path.substr(0, slash));
+    bool is_new = folders_.insert(path.substr(0, slash)).second;
+    if (is_new && !durable) new_names_.insert(path.substr(0, slash));
+    if (durable) new_names_.erase(path.substr(0, slash));
   }
+}
+
+// Whether this name and those of the folders above it survive a power cut.
+bool Disk::name_durable(const std::string& path) const {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    if (new_names_.contains(path.substr(0, slash))) return false;
+  }
+  return !new_names_.contains(path);
+}
+
+Status Disk::sync_folder(const std::string& path) {
+  TRY(usable(path));
+  if (!folders_.contains(path)) return error(Errc::not_found, path + ": no such folder");
+  std::erase_if(new_names_, [&](const std::string& name) { return name.substr(0, name.rfind('/')) == path; });
+  return ok;
 }
 
 Result<InodeId> Disk::open(const std::string& path, bool write, bool create, int64_t now_ns) {
@@ -113,7 +132,8 @@ Result<InodeId> Disk::open(const std::string& path, bool write, bool create, int
     for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
       if (names_.contains(path.substr(0, slash))) return error(Errc::conflict, path + ": a part of it is a file");
     }
-    add_folders(path);
+    add_folders(path, false);
+    new_names_.insert(path);
     InodeId id = next_inode_++;
     inodes_[id].path = path;
     inodes_[id].modified_ns = now_ns;
@@ -234,7 +254,6 @@ Status Disk::sync(InodeId id) {
   file.old_pages.clear();
   file.synced_size = file.data.size();
   file.synced_modified_ns = file.modified_ns;
-  file.entry_durable = true;
   return ok;
 }
 
@@ -261,12 +280,14 @@ Status Disk::remove(const std::string& path) {
     TRY_ASSIGN(std::vector<std::string> inside, list(path));
     if (!inside.empty()) return error(Errc::io, path + ": the folder is not empty");
     folders_.erase(path);
+    new_names_.erase(path);
     return ok;
   }
   auto found = names_.find(path);
   if (found == names_.end()) return error(Errc::not_found, path + ": no such file");
   InodeId id = found->second;
   names_.erase(found);
+  new_names_.erase(path);
   inode(id).linked = false;
   release(id);
   return ok;

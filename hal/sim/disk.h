@@ -35,6 +35,8 @@ class Disk {
   // ---- what tests arrange ----
   // A file that was there before: durable, cold (nothing cached).
   void install(const std::string& path, Bytes bytes, int64_t modified_ns);
+  // A folder that was there before.
+  void install_folder(const std::string& path) { add_folders(path + "/", true); }
   // The content as a program sees it; nothing if there is no such file.
   const std::vector<uint8_t>* content(const std::string& path) const;
   bool exists(const std::string& path) const { return names_.contains(path) || folders_.contains(path); }
@@ -66,6 +68,11 @@ class Disk {
   Status write(InodeId id, uint64_t offset, Bytes bytes, int64_t now_ns);
   Status resize(InodeId id, uint64_t size, int64_t now_ns);
   Status sync(InodeId id);
+  // Makes the names in a folder durable: until then a power cut takes a new file or folder away with what is in it, synced or not (POSIX;
+  // some file systems are kinder).
+  Status sync_folder(const std::string& path);
+  // Only this one name.
+  void sync_name(const std::string& path) { new_names_.erase(path); }
   uint64_t dirty_bytes(InodeId id) const;
   struct Info {
     uint64_t size = 0;
@@ -90,7 +97,6 @@ class Disk {
     std::map<uint64_t, std::vector<uint8_t>> old_pages;
     uint64_t synced_size = 0;
     int64_t synced_modified_ns = 0;
-    bool entry_durable = false;
     bool linked = true;
     uint32_t opened = 0;
   };
@@ -102,13 +108,15 @@ class Disk {
   void grow(Inode& file, uint64_t size);
   void save_page(Inode& file, uint64_t page);
   void release(InodeId id);
-  void add_folders(const std::string& path);
+  void add_folders(const std::string& path, bool durable);
+  bool name_durable(const std::string& path) const;
 
   DiskOptions options_;
   Random random_;
   std::map<InodeId, Inode> inodes_;
   std::map<std::string, InodeId> names_;
   std::set<std::string> folders_;
+  std::set<std::string> new_names_;  // of files and folders: not durable yet
   std::set<std::string> read_errors_;
   std::set<std::string> denied_;
   InodeId next_inode_ = 1;

@@ -119,6 +119,14 @@ Status SimFiles::remove(const std::string& root, const std::string& relative) {
   return machine_.disk().remove(path);
 }
 
+Status SimFiles::sync_folder(const std::string& root, const std::string& relative) {
+  spend_sync(0);
+  TRY_ASSIGN(std::string path, clean_path(root, relative));
+  TRY(machine_.disk().sync_folder(path));
+  if (relative.empty()) machine_.disk().sync_name(path);
+  return ok;
+}
+
 Result<std::vector<uint8_t>> SimFiles::read_file(const std::string& path, uint64_t size_max) {
   TRY_ASSIGN(std::unique_ptr<hal::File> file, open(path, "", hal::OpenMode::read));
   TRY_ASSIGN(hal::FileInfo info, file->info());

@@ -16,6 +16,7 @@ class SimFiles final : public hal::Files {
   Result<std::unique_ptr<hal::File>> open(const std::string& root, const std::string& relative, hal::OpenMode mode) override;
   Result<hal::FileInfo> info(const std::string& root, const std::string& relative) override;
   Status remove(const std::string& root, const std::string& relative) override;
+  Status sync_folder(const std::string& root, const std::string& relative) override;
   Result<std::vector<uint8_t>> read_file(const std::string& path, uint64_t size_max) override;
   Result<std::vector<std::string>> list(const std::string& path) override;
 

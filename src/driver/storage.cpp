@@ -75,7 +75,11 @@ class HashJob final : public StorageJob {
  public:
   HashJob(Storage& storage, Storage::Torrent& torrent, const HashPiece& request) : StorageJob(storage, torrent), request_(request) {
     ExtentWalk walk = torrent.layout.extents(request.piece, 0, torrent.layout.piece_size(request.piece));
-    for (FileExtent extent; walk.next(extent);) expect(extent.file, false);
+    for (FileExtent extent; walk.next(extent);) {
+      expect(extent.file, false);
+      // What it reads may be in the page cache only, written by a process that was killed: the next sync takes it along.
+      torrent.dirty[extent.file] = true;
+    }
   }
   void run() override { digest_ = hash(); }
 
@@ -270,7 +274,9 @@ void Storage::write(WriteBlock request) {
 }
 
 void Storage::hash(const HashPiece& request) {
-  executor_.submit(hal::Queue::hash, std::make_unique<HashJob>(*this, find(request.torrent), request));
+  Torrent& torrent = find(request.torrent);
+  torrent.dirty.resize(torrent.files.size());
+  executor_.submit(hal::Queue::hash, std::make_unique<HashJob>(*this, torrent, request));
 }
 
 void Storage::check(const CheckFiles& request) {

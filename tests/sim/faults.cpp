@@ -25,7 +25,8 @@ const char* fault_name(FaultKind kind) {
   return "unknown";
 }
 
-FaultPlan::FaultPlan(sim::World& world, MoneyChecker& checker, Report& report) : world_(world), checker_(checker), report_(report) {
+FaultPlan::FaultPlan(sim::World& world, MoneyChecker& checker, Report& report, WorldLog& log)
+    : world_(world), checker_(checker), report_(report), log_(log) {
   world_.add_target(*this);
 }
 
@@ -55,18 +56,22 @@ void FaultPlan::draw(Random& random, std::span<const FaultKind> kinds, std::span
 
 Duration FaultPlan::healed_at() const {
   Duration last;
-  for (const Fault& fault : faults_) last = std::max(last, fault.at + std::max(fault.lasts, Duration()));
+  for (const Fault& fault : faults_) {
+    bool at_once = fault.kind == FaultKind::drop_cache || fault.kind == FaultKind::step_wall;
+    last = std::max(last, at_once ? fault.at : fault.at + fault.lasts);
+  }
   return last;
 }
 
 void FaultPlan::on_event(uint32_t kind, uint64_t a, uint64_t) {
   if (kind == k_heal) return heal(faults_.at(a));
   begin(faults_.at(a));
-  world_.schedule(std::max(faults_.at(a).lasts, Duration()), *this, k_heal, a);
+  if (faults_.at(a).kind != FaultKind::step_wall) world_.schedule(faults_.at(a).lasts, *this, k_heal, a);
 }
 
 void FaultPlan::begin(const Fault& fault) {
   sim::Machine& machine = world_.machine(fault.machine);
+  log_.write(machine.name(), LogLevel::info, std::string("--- fault ") + fault_name(fault.kind));
   switch (fault.kind) {
     case FaultKind::kill:
     case FaultKind::power_cut:
@@ -89,6 +94,7 @@ void FaultPlan::begin(const Fault& fault) {
 
 void FaultPlan::heal(const Fault& fault) {
   sim::Machine& machine = world_.machine(fault.machine);
+  log_.write(machine.name(), LogLevel::info, std::string("--- healed ") + fault_name(fault.kind));
   switch (fault.kind) {
     case FaultKind::kill:
     case FaultKind::power_cut:

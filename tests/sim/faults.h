@@ -5,6 +5,7 @@
 
 #include "hal/sim/machine.h"
 #include "hal/sim/world.h"
+#include "sim/log.h"
 #include "sim/money.h"
 #include "sim/report.h"
 
@@ -31,7 +32,7 @@ struct Fault {
 
 class FaultPlan final : public sim::EventTarget {
  public:
-  FaultPlan(sim::World& world, MoneyChecker& checker, Report& report);
+  FaultPlan(sim::World& world, MoneyChecker& checker, Report& report, WorldLog& log);
   void add(const Fault& fault);
   // Draws faults of these kinds for these machines, all healed before `end`.
   void draw(Random& random, std::span<const FaultKind> kinds, std::span<const uint32_t> machines, Duration end, uint32_t count);
@@ -49,6 +50,7 @@ class FaultPlan final : public sim::EventTarget {
   sim::World& world_;
   MoneyChecker& checker_;
   Report& report_;
+  WorldLog& log_;
   std::vector<Fault> faults_;
 };
 

@@ -103,9 +103,10 @@ void power_cut_keeps_what_was_synced(void**) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     TestWorld test(seed);
     Disk& disk = test.world.machine(0).disk();
+    disk.install_folder("/data");
     auto file = open_file(test, "a", hal::OpenMode::create);
     assert_true(file->write_at(0, bytes_of(2 * k_page, 1)).has_value());
-    assert_true(file->sync().has_value());
+    assert_true(file->sync().has_value() && test.system(0).files.sync_folder("/data", "").has_value());
     assert_true(file->write_at(k_page, bytes_of(2 * k_page, 2)).has_value());
     assert_true(open_file(test, "never_synced", hal::OpenMode::create)->write_at(0, bytes_of(10, 3)).has_value());
     file.reset();
@@ -124,11 +125,31 @@ void power_cut_keeps_what_was_synced(void**) {
   assert_true(old_content > 5 && new_content > 5);
 }
 
+void power_cut_takes_names_that_were_not_synced(void**) {
+  TestWorld test(1);
+  Disk& disk = test.world.machine(0).disk();
+  disk.install_folder("/data");
+  hal::Files& files = test.system(0).files;
+  const char* paths[] = {"x/y/a", "x/b", "c"};
+  for (const char* path : paths) {
+    auto file = open_file(test, path, hal::OpenMode::create);
+    assert_true(file->write_at(0, bytes_of(10, 1)).has_value() && file->sync().has_value());
+  }
+  // The name of x/y/a is durable in its folder, but the name of that folder is not.
+  assert_true(files.sync_folder("/data", "x/y").has_value() && files.sync_folder("/data", "").has_value());
+  disk.power_cut(0);
+  assert_false(disk.exists("/data/x/y/a") || disk.exists("/data/x/y") || disk.exists("/data/x/b"));
+  assert_true(disk.exists("/data/x") && disk.exists("/data/c"));
+  assert_int_equal(disk.used(), k_page);
+}
+
 void power_cut_undoes_a_truncation(void**) {
   TestWorld test(1);
   Disk& disk = test.world.machine(0).disk();
+  disk.install_folder("/data");
   auto file = open_file(test, "a", hal::OpenMode::create);
   assert_true(file->write_at(0, bytes_of(3 * k_page, 1)).has_value() && file->sync().has_value());
+  assert_true(test.system(0).files.sync_folder("/data", "").has_value());
   assert_true(file->resize(100).has_value());
   disk.power_cut(0);
   assert_true(*disk.content("/data/a") == bytes_of(3 * k_page, 1));
@@ -228,6 +249,7 @@ int main() {
       cmocka_unit_test(slow_disk_does_one_thing_at_a_time),
       cmocka_unit_test(kill_keeps_what_was_written),
       cmocka_unit_test(power_cut_keeps_what_was_synced),
+      cmocka_unit_test(power_cut_takes_names_that_were_not_synced),
       cmocka_unit_test(power_cut_undoes_a_truncation),
       cmocka_unit_test(times_of_change_come_from_the_wall_clock),
       cmocka_unit_test(full_disk),

@@ -55,8 +55,8 @@ class Files {
   virtual Result<FileInfo> info(const std::string& root, const std::string& relative) = 0;
   // Removes a file, or a folder that is empty. Errors: not_found, denied, io.
   virtual Status remove(const std::string& root, const std::string& relative) = 0;
-  // Makes the names in a folder durable: those of files and folders that open(create) made there. An empty `relative` is root itself.
-  // Errors: as open; io.
+  // Makes the names in a folder durable: those of files and folders that open(create) made there. An empty `relative` is root itself, and
+  // then root's own name, which open(create) may have made too, as far as the folder above it can be opened. Errors: as open; io.
   virtual Status sync_folder(const std::string& root, const std::string& relative) {
     static_cast<void>(root);
     static_cast<void>(relative);

@@ -1,0 +1,149 @@
+#include "sim/swarm.h"
+
+#include "hal/sim/network.h"
+
+namespace millet::simtest {
+namespace {
+
+const IpAddress k_tracker_address = IpAddress::v4({10, 0, 0, 1});
+constexpr Duration k_look_interval = Duration::seconds(1);
+
+PayloadOptions with_tracker(PayloadOptions options) {
+  if (options.tracker_url.empty()) options.tracker_url = "http://tracker.test:6969/announce";
+  return options;
+}
+
+SigningKey make_key(const sim::World& world, uint32_t index) {
+  Random random = world.random("node key", index);
+  std::array<uint8_t, SigningKey::k_seed_size> seed;
+  for (uint8_t& byte : seed) byte = static_cast<uint8_t>(random.next() >> 56);
+  return SigningKey::from_seed(seed);
+}
+
+}  // namespace
+
+Swarm::Swarm(uint64_t seed, const PayloadOptions& payload, bool print_log)
+    : world_(seed),
+      random_(world_.random("scenario")),
+      log_(world_, print_log),
+      report_(world_),
+      money_(world_, report_),
+      wiretap_(world_, money_),
+      faults_(world_, money_, report_, log_),
+      payload_options_(with_tracker(payload)),
+      payload_(make_payload(payload_options_, world_.random("payload"))) {
+  world_.add_target(*this);
+  world_.add_observer(*this);
+  world_.network().add_name("tracker.test", {k_tracker_address});
+  money_.add_torrent(payload_.info_hash, payload_.piece_size);
+  world_.schedule(k_look_interval, *this, k_look);
+}
+
+Swarm::~Swarm() = default;
+
+uint32_t Swarm::add_machine(const std::string& name, const IpAddress& address, const NodeSpec& spec) {
+  sim::MachineOptions options;
+  options.name = name;
+  options.addresses = {address};
+  options.link = spec.link;
+  options.disk = spec.disk;
+  return world_.add_machine(options).index();
+}
+
+uint32_t Swarm::add_tracker(const sim::LinkOptions& link) {
+  NodeSpec spec;
+  spec.link = link;
+  uint32_t machine = add_machine("tracker", k_tracker_address, spec);
+  tracker_ = std::make_unique<TrackerFactory>(TrackerOptions{});
+  world_.machine(machine).set_factory(*tracker_);
+  world_.schedule(Duration(), *this, k_join, machine);
+  return machine;
+}
+
+uint32_t Swarm::add_node(NodeSpec spec) {
+  IpAddress address = IpAddress::v4({10, 0, static_cast<uint8_t>(next_host_), 1});
+  ++next_host_;
+  uint32_t machine = add_machine(spec.name, address, spec);
+  Duration joins = spec.joins;
+  if (spec.has_folder) world_.machine(machine).disk().install_folder(k_data_root);
+  if (spec.seeds) payload_.install(world_.machine(machine).disk(), k_data_root);
+  money_.set_reserve(machine, spec.config.reserve);
+  nodes_[machine] = std::make_unique<NodeFactory>(std::move(spec), payload_, make_key(world_, machine), log_);
+  world_.machine(machine).set_factory(*nodes_[machine]);
+  world_.schedule(joins, *this, k_join, machine);
+  return machine;
+}
+
+std::vector<uint32_t> Swarm::node_machines() const {
+  std::vector<uint32_t> out;
+  for (const auto& [machine, factory] : nodes_) out.push_back(machine);
+  return out;
+}
+
+Node* Swarm::running_node(uint32_t machine) {
+  sim::Program* program = world_.machine(machine).program();
+  return program == nullptr ? nullptr : &static_cast<NodeProgram*>(program)->node();
+}
+
+void Swarm::on_event(uint32_t kind, uint64_t a, uint64_t) {
+  if (kind == k_look) {
+    complete_ = waiting_for_completion_ && complete();
+    world_.schedule(k_look_interval, *this, k_look);
+    return;
+  }
+  sim::Machine& machine = world_.machine(static_cast<uint32_t>(a));
+  if (!machine.running() && !machine.start()) report_.breach(machine.name() + " did not start");
+}
+
+// What holds for every node after every event.
+void Swarm::after_event(Instant) {
+  for (const auto& [machine, factory] : nodes_) {
+    if (world_.machine(machine).blocking_calls() != 0) report_.breach(factory->spec().name + " waits for a disk on its loop");
+  }
+}
+
+bool Swarm::node_seeds(uint32_t machine) {
+  Node* node = running_node(machine);
+  if (node == nullptr) return false;
+  for (const TorrentStatus& torrent : node->torrents(world_.machine(machine).monotonic())) {
+    if (torrent.info_hash == payload_.info_hash) return torrent.state == TorrentState::seeding;
+  }
+  return false;
+}
+
+bool Swarm::complete() {
+  for (const auto& [machine, factory] : nodes_) {
+    if (!node_seeds(machine)) return false;
+  }
+  for (const auto& [machine, factory] : nodes_) {
+    std::string difference = payload_.difference(world_.machine(machine).disk(), k_data_root);
+    if (!difference.empty()) report_.breach(factory->spec().name + " seeds, but " + difference);
+  }
+  return true;
+}
+
+void Swarm::run_until(Instant deadline) {
+  if (world_.run_until(deadline) == sim::StopReason::livelock) report_.breach("endless events in one instant");
+}
+
+void Swarm::run_until_complete(Duration limit) {
+  complete_ = false;
+  waiting_for_completion_ = true;
+  run_until(Instant() + limit);
+  waiting_for_completion_ = false;
+  if (complete_ || !report_.clean()) return;
+  for (const auto& [machine, factory] : nodes_) {
+    if (node_seeds(machine)) continue;
+    Node* node = running_node(machine);
+    std::string state = "does not run";
+    if (node != nullptr) {
+      for (const TorrentStatus& torrent : node->torrents(world_.machine(machine).monotonic())) {
+        state = std::string(torrent_state_name(torrent.state)) + " with " + std::to_string(torrent.pieces_done) + " of " +
+                std::to_string(torrent.pieces) + " pieces " + torrent.error;
+      }
+    }
+    report_.breach(factory->spec().name + " is not complete: " + state);
+  }
+}
+
+}  // namespace millet::simtest
