@@ -118,12 +118,17 @@ Error LedgerSession::refusal(LedgerCode code) {
 Result<LedgerSession> LedgerSession::open(const Options& options, SigningKey key, SecureRandom& random) {
   TRY_ASSIGN(Url url, Url::parse(options.url));
   LedgerSession session(std::move(url), options, std::move(key), random);
-  session.client_.query_params(k_call);
-  TRY_ASSIGN(Reply reply, session.turn());
+  TRY(session.refresh());
+  return session;
+}
+
+Status LedgerSession::refresh() {
+  client_.query_params(k_call);
+  TRY_ASSIGN(Reply reply, turn());
   const LedgerParams* params = reply.queries.size() == 1 ? std::get_if<LedgerParams>(&reply.queries[0].body) : nullptr;
   if (params == nullptr) return error(Errc::denied, "the ledger does not say its rules");
-  session.params_ = *params;
-  return session;
+  params_ = *params;
+  return ok;
 }
 
 Result<Reply> LedgerSession::ask_for_reply(const Query& query) {

@@ -22,6 +22,9 @@ class LedgerSession {
   // Asks the ledger who it is. Errors: bad_input (url), unavailable, denied (another key than the pinned one).
   static Result<LedgerSession> open(const Options& options, SigningKey key, SecureRandom& random);
 
+  // Asks for the rules and the time again, after a while. Errors: as open.
+  Status refresh();
+
   const LedgerId& ledger() const { return *client_.ledger(); }
   LedgerTime time() const { return time_; }  // of the last reply
   const LedgerParams& params() const { return params_; }

@@ -16,7 +16,7 @@
 namespace millet {
 namespace {
 
-constexpr uint64_t k_transfer_valid_s = 500;  // the ledger takes at most 600 ahead of its time
+constexpr uint64_t k_operation_valid_s = 500;  // the ledger takes at most 600 ahead of its time
 
 struct Wallet {
   const CommandContext& context;
@@ -125,7 +125,7 @@ Status send(Wallet& wallet) {
   transfer.statement.to = to;
   transfer.statement.amount = amount;
   wallet.random.fill(transfer.statement.nonce);
-  transfer.statement.valid_until = session.time().plus_seconds(k_transfer_valid_s);
+  transfer.statement.valid_until = session.time().plus_seconds(k_operation_valid_s);
   transfer.signature = session.key().sign(preimage(transfer.statement));
   TRY_ASSIGN(OperationResult result, session.submit(transfer));
   return show_operation(wallet, "sent", result);
@@ -146,13 +146,14 @@ Status claim(Wallet& wallet) {
   TRY_ASSIGN(LedgerSession session, open_session(wallet));
   TRY_ASSIGN(FaucetChallenge challenge, session.ask<FaucetChallenge>(ChallengeQuery{}));
   TRY_ASSIGN(FaucetSolution solution, solve(challenge));
+  TRY(session.refresh());  // the work took minutes
   FaucetOperation faucet;
   faucet.statement.ledger = session.ledger();
   faucet.statement.key = session.key().public_key();
   faucet.statement.epoch = challenge.epoch;
   faucet.statement.memory_nonce = solution.memory_nonce;
   faucet.statement.hashcash_nonce = solution.hashcash_nonce;
-  faucet.statement.valid_until = challenge.valid_until;
+  faucet.statement.valid_until = session.time().plus_seconds(k_operation_valid_s);
   faucet.signature = session.key().sign(preimage(faucet.statement));
   TRY_ASSIGN(OperationResult result, session.submit(faucet));
   return show_operation(wallet, "received", result);

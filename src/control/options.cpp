@@ -74,6 +74,16 @@ const Option k_ledgerd_options[] = {
      "Address and port for nodes and wallets; port 0 picks a free one."},
     {"ledgerd.store", StoreName{AT(std::string, ledgerd.store)}, "lmdb:", 0, 0, "", When::start,
      "Where accounts and channels are kept: lmdb: in the state folder, or lmdb:FOLDER."},
+    {"ledgerd.faucet_grant", Money{AT(Amount, ledgerd.faucet_grant)}, "10", 0, k_supply_micro, "BTT", When::start,
+     "Initial balance of an account for a proof of work; 0 gives none."},
+    {"ledgerd.faucet_budget", Money{AT(Amount, ledgerd.faucet_budget)}, "1000000", 0, k_supply_micro, "BTT", When::start,
+     "Most that initial balances may cost in a day."},
+    {"ledgerd.faucet_hashcash_bits", Number32{AT(uint32_t, ledgerd.faucet_hashcash_bits)}, "18", 0, 32, "bits", When::start,
+     "Work of the hashcash stage: 2^bits hashes; every bit doubles it."},
+    {"ledgerd.faucet_memory_bits", Number32{AT(uint32_t, ledgerd.faucet_memory_bits)}, "4", 0, 32, "bits", When::start,
+     "Work of the memory stage: 2^bits evaluations of Argon2id."},
+    {"ledgerd.faucet_memory", Number32{AT(uint32_t, ledgerd.faucet_memory_kib)}, "16384", 8, 65536, "KiB", When::start,
+     "Memory of one evaluation, for the account's owner and for the ledger."},
 };
 #undef AT
 
@@ -306,7 +316,12 @@ Status set_from_argument(Settings& settings, Program program, std::string_view a
 }
 
 Status check_settings(const Settings& settings, Program program) {
-  if (program == Program::ledgerd) return ok;
+  if (program == Program::ledgerd) {
+    const LedgerdConfig& ledgerd = settings.ledgerd;
+    if (ledgerd.faucet_grant <= ledgerd.faucet_budget) return ok;
+    return error(Errc::bad_input, "option ledgerd.faucet_budget: " + ledgerd.faucet_budget.to_btt() + " BTT a day pay for no grant of " +
+                                      ledgerd.faucet_grant.to_btt() + " BTT; allowed: at least ledgerd.faucet_grant");
+  }
   const NodeConfig& node = settings.node;
   if (node.speed_enabled && node.free_slots >= node.upload_slots) {
     return error(Errc::bad_input, "option speed.free_slots: " + std::to_string(node.free_slots) + " of node.upload_slots " + std::to_string(node.upload_slots) +

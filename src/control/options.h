@@ -20,6 +20,12 @@ inline constexpr const char* k_control_socket_name = "control.socket";
 struct LedgerdConfig {
   Endpoint listen;
   std::string store;  // "lmdb:" in the state folder, or "lmdb:FOLDER"
+  // Initial balances for proof of work; a grant of zero: none.
+  Amount faucet_grant;
+  Amount faucet_budget;  // per day
+  uint32_t faucet_hashcash_bits = 0;
+  uint32_t faucet_memory_bits = 0;
+  uint32_t faucet_memory_kib = 0;
 };
 
 // The values of all options.

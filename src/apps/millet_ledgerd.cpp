@@ -1,0 +1,75 @@
+// The private ledger's program: arguments, state, then the driver until a signal ends it.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "apps/daemon.h"
+#include "driver/key_file.h"
+#include "driver/ledgerd_driver.h"
+#include "hal/linux/system.h"
+#include "store/lmdb/lmdb_store.h"
+
+namespace millet {
+namespace {
+
+constexpr const char* k_ledger_key_file_name = "ledger.key";  // in the state folder
+constexpr std::string_view k_lmdb = "lmdb:";
+
+int refuse(int exit_code, const Error& reason) {
+  say_error(Program::ledgerd, reason);
+  return exit_code;
+}
+
+LedgerRules rules_of(const LedgerdConfig& config) {
+  LedgerRules rules;
+  rules.faucet_grant = config.faucet_grant;
+  rules.faucet_daily_budget = config.faucet_budget;
+  rules.faucet_work.hashcash_bits = static_cast<uint8_t>(config.faucet_hashcash_bits);
+  rules.faucet_work.memory_bits = static_cast<uint8_t>(config.faucet_memory_bits);
+  rules.faucet_work.memory_kib = config.faucet_memory_kib;
+  return rules;
+}
+
+int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
+  hal::System& system = machine.system();
+  mkdir(start.state.c_str(), 0700);  // what is wrong with it shows when the store or the key is opened
+  std::string named = start.settings.ledgerd.store.substr(k_lmdb.size());
+  Result<std::unique_ptr<LmdbStore>> store = LmdbStore::open(named.empty() ? start.state : absolute_path(named));
+  if (!store) return refuse(k_exit_bad_state, store.error());
+  Result<SigningKey> key = load_or_create_key(start.state + "/" + k_ledger_key_file_name, system.random);
+  if (!key) return refuse(k_exit_bad_state, key.error());
+  int64_t wall_s = system.clock.wall().in_seconds();
+  LedgerTime wall = LedgerTime::from_seconds(wall_s > 0 ? static_cast<uint64_t>(wall_s) : 0);
+  Result<std::unique_ptr<LedgerState>> state = LedgerState::open(**store, *key, rules_of(start.settings.ledgerd), wall);
+  if (!state) return refuse(k_exit_bad_state, std::move(state).error().in(start.state));
+
+  LedgerdDriver driver(system, **state, *key, log);
+  Result<Endpoint> listening = driver.start(start.settings.ledgerd.listen);
+  if (!listening) return refuse(k_exit_bad_settings, std::move(listening).error().in("ledgerd.listen"));
+  LogLine(log, LogLevel::info, "ready")
+      .add("listen", listening->to_string())
+      .add("ledger_id", (*state)->ledger().hex())
+      .add("key", key->public_key().hex())
+      .add("version", MILLET_VERSION);
+  machine.run();
+  if (!driver.ended_well()) return k_exit_failed;
+  LogLine(log, LogLevel::info, "stopped");
+  return k_exit_ok;
+}
+
+int run(int argc, char** argv) {
+  int exit_code = k_exit_ok;
+  std::optional<DaemonStart> start = begin_daemon(Program::ledgerd, argc, argv, MILLET_VERSION, exit_code);
+  if (!start) return exit_code;
+  Status crypto = crypto_init();
+  if (!crypto) return refuse(k_exit_failed, crypto.error());
+  StderrLog log;
+  hal::LinuxSystem machine(log);
+  exit_code = serve(*start, log, machine);
+  if (machine.has_stuck_job()) ::_exit(exit_code);
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace millet
+
+int main(int argc, char** argv) { return millet::run(argc, argv); }

@@ -1,0 +1,85 @@
+// HTTP connections of a server, one request at a time on each: bounds on how many, how large and how slow. What a request means is the
+// owner's matter. A client that sends the next request early is read no further until it has its reply.
+//
+// All calls and events on the loop's thread.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/endpoint.h"
+#include "base/time.h"
+#include "codec/http.h"
+#include "hal/streams.h"
+
+namespace millet {
+
+class HttpServerEvents {
+ public:
+  virtual ~HttpServerEvents() = default;
+  // Answered by reply(), now or later. The views hold during the call only.
+  virtual void on_http_request(hal::StreamId stream, std::string_view method, std::string_view target, Bytes body) = 0;
+  // A request whose body or head is too large; it was not read. Answered by reply(); the connection ends then.
+  virtual void on_http_oversized(hal::StreamId stream) = 0;
+};
+
+class HttpServer {
+ public:
+  static constexpr size_t k_connections_max = 1024;
+  static constexpr size_t k_connections_per_address_max = 64;      // a household behind one address, not the whole server
+  static constexpr Duration k_request_max = Duration::seconds(10);  // from its first byte to its last: slow senders hold a place no longer
+  static constexpr Duration k_idle_max = Duration::seconds(60);     // between requests
+  static constexpr Duration k_reply_max = Duration::seconds(20);    // until the client has taken its reply
+
+  // Requires: both outlive it.
+  HttpServer(hal::Streams& streams, HttpServerEvents& events, size_t body_size_max)
+      : streams_(streams), events_(events), body_size_max_(body_size_max) {}
+  HttpServer(const HttpServer&) = delete;
+
+  // The connection is closed at once if there are too many.
+  void on_accepted(Instant now, hal::StreamId stream, const Endpoint& remote);
+  void on_received(Instant now, hal::StreamId stream, Bytes bytes);
+  void on_writable(Instant now, hal::StreamId stream);
+  void on_closed(hal::StreamId stream);
+
+  // The answer to the connection's request; nothing happens if the connection is gone.
+  void reply(Instant now, hal::StreamId stream, int status, Bytes body);
+  // Ends the connection without an answer.
+  void drop(hal::StreamId stream);
+  // Takes no more connections and requests; what has been asked is answered.
+  void stop();
+  size_t connections() const { return connections_.size(); }
+  // Connections that were closed because there were too many.
+  uint64_t refused() const { return refused_; }
+
+  Instant next_deadline() const;
+  void on_timer(Instant now);
+
+ private:
+  enum class State : uint8_t { reading, answering, writing };
+  struct Connection {
+    explicit Connection(size_t body_size_max) : reader(http::Reader::Role::requests, body_size_max) {}
+    http::Reader reader;
+    IpAddress address;
+    State state = State::reading;
+    bool close_after = false;
+    std::vector<uint8_t> early;  // bytes that came after the request
+    std::vector<uint8_t> out;
+    size_t sent = 0;
+    Instant deadline;
+  };
+  void feed(Instant now, hal::StreamId stream, Connection& connection, Bytes bytes);
+  void refuse(Instant now, hal::StreamId stream, Connection& connection, const Error& reason);
+  void flush(Instant now, hal::StreamId stream, Connection& connection);
+
+  hal::Streams& streams_;
+  HttpServerEvents& events_;
+  const size_t body_size_max_;
+  std::map<hal::StreamId, Connection> connections_;
+  std::map<IpAddress, size_t> per_address_;
+  uint64_t refused_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace millet

@@ -1,0 +1,67 @@
+// The pump between the ledger's service and a machine: HTTP connections in, checks and signatures to the compute workers, batches to the
+// store's thread. It decides nothing but order and bounds.
+#pragma once
+
+#include <map>
+
+#include "driver/http_server.h"
+#include "hal/system.h"
+#include "ledger/server/service.h"
+
+namespace millet {
+
+class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents, private HttpServerEvents {
+ public:
+  // When a shutdown takes longer, the program ends without it: what was answered is durable.
+  static constexpr Duration k_shutdown_max = Duration::seconds(10);
+
+  // Requires: all outlive it; it is destroyed when no job runs any more. From start() on nobody else uses `state`.
+  LedgerdDriver(hal::System& system, LedgerState& state, const SigningKey& key, LogSink& log);
+  ~LedgerdDriver() override;
+  LedgerdDriver(const LedgerdDriver&) = delete;
+
+  // Listens and begins to serve. The address that it got. Errors: as Streams::listen.
+  Result<Endpoint> start(const Endpoint& listen);
+  // As the signal does: ends with Loop::stop(), at the latest after k_shutdown_max.
+  void shut_down();
+  // The shutdown ended with everything durable.
+  bool ended_well() const { return ended_well_; }
+
+ private:
+  class CheckJob;
+  class BatchJob;
+  class SealJob;
+  static constexpr hal::ListenerId k_listener = 1;
+
+  void on_accepted(hal::ListenerId listener, hal::StreamId stream, const Endpoint& remote) override;
+  void on_connected(hal::StreamId stream) override;
+  void on_received(hal::StreamId stream, Bytes bytes) override;
+  void on_writable(hal::StreamId stream) override;
+  void on_closed(hal::StreamId stream, const Error& reason) override;
+  void on_timer() override;
+  void on_shutdown() override;
+  void on_http_request(hal::StreamId stream, std::string_view method, std::string_view target, Bytes body) override;
+  void on_http_oversized(hal::StreamId stream) override;
+
+  void expect_reply(hal::StreamId stream, std::optional<uint64_t> request);
+  // Does what the service wants, and re-arms the timer.
+  void settle();
+  void act(CheckWork& work);
+  void act(LedgerBatch& batch);
+  void act(SealWork& work);
+  void act(LedgerReply& reply);
+  void end(bool well);
+
+  hal::System& system_;
+  LedgerState& state_;
+  const SigningKey& key_;
+  LedgerService service_;
+  HttpServer http_;
+  std::map<uint64_t, hal::StreamId> asked_by_;  // request to connection
+  Instant shutdown_deadline_ = Instant::never();
+  bool settling_ = false;
+  bool ended_ = false;
+  bool ended_well_ = false;
+};
+
+}  // namespace millet

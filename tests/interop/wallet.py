@@ -1,0 +1,238 @@
+"""`millet wallet` and millet-ledgerd as processes: money arrives once, whatever is killed, full, or lies in between."""
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from harness.node import Ledgerd, Milletd, Refused
+from harness.world import expect, main, wait_until
+
+EASY = {"ledgerd__faucet_hashcash_bits": 8, "ledgerd__faucet_memory_bits": 1, "ledgerd__faucet_memory": 64}
+GRANT = 10_000_000
+
+
+class Wallet:
+    def __init__(self, world, ledger, name):
+        self.node = Milletd(world, 2, name=name)  # never started: only its state folder and `millet`
+        self.ledger = ledger
+        self.address = self.node.call("wallet", "create")["address"]
+
+    def call(self, *arguments, key=None, **options):
+        return self.node.call("wallet", *arguments, "--ledger", self.ledger.url, "--ledger-key", key or self.ledger.key, **options)
+
+    def available(self):
+        return self.call("balance")["available_micro"]
+
+
+def _start(world, **options):
+    return Ledgerd(world, 1, **{**EASY, **options}).start()
+
+
+def _refused(call, code, *words):
+    try:
+        call()
+    except Refused as refused:
+        expect(refused.code == code, f"refused with {refused}")
+        for word in words:
+            expect(word in refused.message, f"the refusal does not say {word!r}: {refused.message}")
+        return
+    expect(False, "was not refused")
+
+
+def money_is_claimed_and_sent(world):
+    ledger = _start(world)
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+    expect(one.available() == 0, "an account begins with money")
+    expect(one.call("claim")["amount_micro"] == GRANT, "the grant is another amount")
+    _refused(lambda: one.call("claim"), "denied", "has had its initial balance")
+    one.call("send", two.address, "2.5")
+    expect((one.available(), two.available()) == (7_500_000, 2_500_000), "the amounts are wrong after sending")
+    _refused(lambda: one.call("send", two.address, "7.500001"), "denied", "less than that")
+    slip = two.address[:10] + ("0" if two.address[10] != "0" else "1") + two.address[11:]
+    _refused(lambda: one.call("send", slip, "1"), "bad_input", "not an address")
+    expect(one.call("address")["address"] == one.address, "another address")
+    key_file = one.node.state / "wallet.key"
+    expect(key_file.stat().st_mode & 0o777 == 0o600, "others may read the key")
+    ledger.stop()
+    ledger.start()
+    expect((one.available(), two.available()) == (7_500_000, 2_500_000), "the amounts are others after a restart")
+    os.chmod(key_file, 0o644)
+    _refused(one.available, "denied", str(key_file))
+    ledger.stop()
+
+
+def wrong_ledger_key_is_named(world):
+    ledger = _start(world)
+    wallet = Wallet(world, ledger, "one")
+    other = "00" * 31 + "01"
+    _refused(lambda: wallet.call("balance", key=other), "denied", ledger.key, other, "ledger.key")
+    ledger.stop()
+    _refused(wallet.available, "unavailable", ledger.url.split("//")[1])
+
+
+def ledger_killed_while_sending(world):
+    """SIGKILL at any moment: every payment that was answered is there, none is there twice, and no money is made or lost."""
+    ledger = _start(world)
+    wallets = [Wallet(world, ledger, f"w{number}") for number in range(4)]
+    for wallet in wallets:
+        wallet.call("claim")
+    sent, received, failures = [0] * 4, [0] * 4, []
+    stop = threading.Event()
+
+    def send(number):
+        pick = random.Random(number)
+        while not stop.is_set():
+            to, amount = (number + pick.randrange(1, 4)) % 4, pick.randrange(1, 1000)
+            try:
+                wallets[number].call("send", wallets[to].address, f"0.{amount:06d}", timeout=90)
+            except Refused as refused:
+                # Out of reach before it was submitted: nothing has happened. After that it is tried until it has an answer.
+                if "may or may not" in refused.message or refused.code != "unavailable":
+                    failures.append((number, to, amount, str(refused)))
+                continue
+            sent[number] += amount
+            received[to] += amount
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    pick = random.Random(9)
+    for _ in range(12):
+        time.sleep(pick.uniform(0.1, 0.9))
+        ledger.kill()
+        ledger.start()
+    time.sleep(1)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    expect(not failures, f"payments had no answer: {failures}")
+    expect(sum(sent) > 0, "nothing was sent")
+    balances = [wallet.available() for wallet in wallets]
+    expected = [GRANT - sent[number] + received[number] for number in range(4)]
+    expect(balances == expected, f"balances are {balances}, the answers say {expected}")
+    ledger.stop()
+
+
+def ledger_state_full(world):
+    """A full disk: operations are refused by name, balances are still told, and all goes on when there is room."""
+    ledger = Ledgerd(world, 1, **EASY)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", ledger.state], check=True)
+    ledger.start()
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+    one.call("claim")
+    with open(ledger.state / "filler", "wb", buffering=0) as filler:
+        try:
+            while filler.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    # The file has some room left in it: pay until it is used up.
+    refusal = None
+    for _ in range(200):
+        try:
+            one.call("send", two.address, "0.001", timeout=90)
+        except Refused as refused:
+            refusal = refused
+            break
+    expect(refusal and refusal.code == "unavailable" and "disk may be full" in refusal.message, f"refused with {refusal}")
+    expect(one.available() + two.available() == GRANT, "money was lost on a full disk")
+    expect("ledger_store_failed" in world.log(ledger.name), "the log says nothing about the full disk")
+    before = two.available()
+    os.unlink(ledger.state / "filler")
+    one.call("send", two.address, "0.001")
+    expect(two.available() == before + 1000, "the payment did not arrive when there was room")
+    ledger.stop()
+
+
+def strangers_do_not_stop_the_ledger(world):
+    """Garbage, endless and silent requests, and more connections than there is room for: honest clients are served all the time."""
+    ledger = _start(world)
+    wallet = Wallet(world, ledger, "one")
+    host, port = re.fullmatch(r"http://(.*):(\d+)", ledger.url).groups()
+
+    def connect(source="10.0.0.9"):
+        return socket.create_connection((host, int(port)), timeout=10, source_address=(source, 0))
+
+    def answer(data):
+        with connect() as stream:
+            try:
+                stream.sendall(data)
+                stream.shutdown(socket.SHUT_WR)
+                reply = b""
+                while part := stream.recv(65536):
+                    reply += part
+            except ConnectionError:
+                pass
+            return reply
+
+    expect(b" 400 " in answer(b"\x00\xff garbage\r\n\r\n").split(b"\r\n")[0] + b" ", "garbage is not refused")
+    expect(b" 404 " in answer(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").split(b"\r\n")[0], "an unknown path is not refused")
+    expect(b" 413 " in answer(b"POST /v1/op HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n").split(b"\r\n")[0], "a huge body is not refused")
+    expect(b" 400 " in answer(b"POST /v1/op HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc").split(b"\r\n")[0], "junk is not refused")
+    # Two requests at once are answered in order.
+    both = answer(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    expect(both.count(b"HTTP/1.1 404") == 2, f"two requests in one packet: {both.count(b'HTTP/1.1')} answers")
+    silent = []
+    for number in range(400):  # 40 from each of ten addresses, then more from one
+        silent.append(connect(f"10.0.0.{10 + number % 10}"))
+        silent[-1].sendall(b"POST /v1/op HTTP/1.1\r\n")
+    crowd = [connect("10.0.0.9") for _ in range(200)]
+    time.sleep(0.3)
+    closed = 0
+    for stream in crowd:
+        stream.settimeout(0.01)
+        try:
+            closed += stream.recv(1) == b""
+        except ConnectionError:
+            closed += 1
+        except TimeoutError:
+            pass
+    expect(closed == 200 - 64, f"{closed} of 200 connections from one address were closed")
+    expect(wallet.call("claim")["amount_micro"] == GRANT, "an honest client is not served")
+
+    def all_closed():
+        for stream in silent[:20]:
+            stream.settimeout(0.01)
+            try:
+                if stream.recv(1) != b"":
+                    return False
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                pass
+        return True
+
+    wait_until(all_closed, 20, "slow requests to be ended")
+    for stream in silent + crowd:
+        stream.close()
+    expect(wallet.available() == GRANT, "an honest client is not served")
+    ledger.stop()
+
+
+def stops_while_clients_wait(world):
+    """SIGTERM with idle and half-sent requests open: it ends at once, with everything durable."""
+    ledger = _start(world)
+    wallet = Wallet(world, ledger, "one")
+    wallet.call("claim")
+    host, port = re.fullmatch(r"http://(.*):(\d+)", ledger.url).groups()
+    streams = [socket.create_connection((host, int(port))) for _ in range(10)]
+    for stream in streams[:5]:
+        stream.sendall(b"POST /v1/op HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n")
+    begin = time.monotonic()
+    ledger.stop()
+    expect(time.monotonic() - begin < 5, "it waited for clients that say nothing")
+    ledger.start()
+    expect(wallet.available() == GRANT, "the grant is gone")
+    ledger.stop()
+
+
+CASES = {case.__name__: case for case in (
+    money_is_claimed_and_sent, wrong_ledger_key_is_named, ledger_killed_while_sending, ledger_state_full, strangers_do_not_stop_the_ledger,
+    stops_while_clients_wait)}
+
+if __name__ == "__main__":
+    sys.exit(main(CASES))
