@@ -217,9 +217,9 @@ void run_sequences(bool lmdb, uint64_t count) {
 }
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t k_sequences = 400, k_disk_sequences = 50;  // ten times slower
+constexpr uint64_t k_sequences = 200, k_disk_sequences = 100;  // ten times slower
 #else
-constexpr uint64_t k_sequences = 3000, k_disk_sequences = 100;
+constexpr uint64_t k_sequences = 2000, k_disk_sequences = 1000;
 #endif
 
 void random_operations_agree_with_the_model_in_memory(void**) { run_sequences(false, k_sequences); }

@@ -28,7 +28,7 @@ class World {
   explicit World(bool lmdb = false) : World(lmdb, easy_rules()) {}
   World(bool lmdb, const LedgerRules& rules) : key_(numbered_key(0)), lmdb_(lmdb), rules_(rules) {
     if (lmdb_) {
-      folder_ = std::make_unique<TempFolder>();
+      folder_ = std::make_unique<TempFolder>(TempFolder::memory_base());
       open_disk();
     }
     CHECK(open_state().has_value());
