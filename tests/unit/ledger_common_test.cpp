@@ -1,4 +1,7 @@
 // ledger/common: golden vectors, round trips, and that no other bytes pass.
+#include <fstream>
+#include <iterator>
+
 #include "base/random.h"
 #include "unit/ledger_vectors.h"
 #include "unit/test.h"
@@ -230,6 +233,43 @@ void codes_have_names_and_reasons(void**) {
   assert_non_null(ledger_code_reason(static_cast<LedgerCode>(9999)));
 }
 
+// The text that others implement says the same as the code: every code, tag and vector.
+void the_protocol_text_agrees(void**) {
+  std::ifstream file(MILLET_SOURCE_DIR "/src/ledger/PROTOCOL.md");
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  assert_true(text.size() > 1000);
+  size_t known = 0;
+  for (uint16_t number = 0; number < 1000; ++number) {
+    std::string name = ledger_code_name(static_cast<LedgerCode>(number));
+    if (name == "unknown_code") continue;
+    ++known;
+    std::string row = "\n| " + std::to_string(number) + " | " + name + " | ";
+    assert_true(text.find(row) != std::string::npos);
+  }
+  assert_int_equal(known, 25);
+  for (const std::string& value : {vectors::channel().hex(), vectors::open().signature.hex(), vectors::pay_signature().hex(), vectors::close().signature.hex(),
+                                   vectors::claim().signature.hex(), vectors::transfer().signature.hex(), vectors::faucet().signature.hex(),
+                                   vectors::query().signature.hex()}) {
+    assert_true(text.find(value) != std::string::npos);
+  }
+  auto has_row = [&](std::string_view tag, size_t size) {
+    size_t at = text.find("\n| `" + std::string(tag) + "` | ");
+    size_t end = at == std::string::npos ? at : text.find('\n', at + 1);
+    return end != std::string::npos && text.substr(at, end - at).find(" | " + std::to_string(size) + " | ") != std::string::npos;
+  };
+  assert_true(has_row("BTT1OPEN", 8 + k_fields_size<ChannelTerms>));
+  assert_true(has_row("BTT1PAY\\0", 8 + k_fields_size<PayStatement>));
+  assert_true(has_row("BTT1CLOS", 8 + k_fields_size<CloseStatement>));
+  assert_true(has_row("BTT1CLAM", 8 + k_fields_size<ClaimStatement>));
+  assert_true(has_row("BTT1XFER", 8 + k_fields_size<TransferStatement>));
+  assert_true(has_row("BTT1FAUC", 8 + k_fields_size<FaucetStatement>));
+  assert_true(has_row("BTT1RCPT", 8 + k_fields_size<ReceiptStatement>));
+  assert_true(has_row("BTT1FUND", 8 + k_fields_size<FundStatement>));
+  assert_true(has_row("BTT1GENE", 8 + k_fields_size<GenesisOperation>));
+  assert_true(has_row("BTT1EXPR", 8 + k_fields_size<ExpireOperation>));
+  assert_true(has_row("BTT1EXTD", 8 + k_fields_size<ExtendOperation>));
+}
+
 }  // namespace
 
 int main() {
@@ -248,6 +288,7 @@ int main() {
       cmocka_unit_test(the_solver_finds_what_the_ledger_accepts),
       cmocka_unit_test(unreasonable_work_is_refused),
       cmocka_unit_test(codes_have_names_and_reasons),
+      cmocka_unit_test(the_protocol_text_agrees),
   };
   return RUN_TESTS(tests);
 }
