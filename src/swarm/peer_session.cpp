@@ -79,6 +79,7 @@ Result<bool> PeerSession::next(Instant now, PeerEvent& event) {
     return true;
   }
   CHECK(is_accepted());
+  if (late_.size() > 0 && next_late_have(event)) return true;
   for (;;) {
     wire::Message message;
     TRY_ASSIGN(bool got, reader_.next(message));
@@ -93,7 +94,7 @@ Result<bool> PeerSession::on_message(Instant now, const wire::Message& message, 
   if (auto* slice = std::get_if<wire::PieceSlice>(&message)) return on_slice(*slice, event);
   if (auto* request = std::get_if<wire::Request>(&message)) return on_range(request->range, Kind::request, event);
   if (auto* have = std::get_if<wire::Have>(&message)) return on_have(now, have->piece, event);
-  if (auto* bits = std::get_if<wire::BitfieldBits>(&message)) return on_pieces(Bitfield::from_wire(bits->bits, layout_->piece_count()), event);
+  if (auto* bits = std::get_if<wire::BitfieldBits>(&message)) return on_pieces(now, Bitfield::from_wire(bits->bits, layout_->piece_count()), event);
   if (auto* extended = std::get_if<wire::Extended>(&message)) return on_extended(now, *extended, event);
   if (std::get_if<wire::Choke>(&message)) return on_flag(now, choking_us_, true, Kind::choked, event);
   if (std::get_if<wire::Unchoke>(&message)) return on_flag(now, choking_us_, false, Kind::unchoked, event);
@@ -108,7 +109,7 @@ Result<bool> PeerSession::on_message(Instant now, const wire::Message& message, 
     TRY(need_fast("have_all or have_none"));
     Bitfield pieces(layout_->piece_count());
     if (std::get_if<wire::HaveAll>(&message)) pieces.set_all();
-    return on_pieces(std::move(pieces), event);
+    return on_pieces(now, std::move(pieces), event);
   }
   if (std::get_if<wire::Suggest>(&message) || std::get_if<wire::AllowedFast>(&message)) TRY(need_fast("suggest or allowed_fast"));
   if (std::get_if<wire::Unknown>(&message)) TRY(meter_.glitch(now, "a message of an unknown kind"));
@@ -123,14 +124,35 @@ Status PeerSession::need_fast(const char* name) const {
   return ok;
 }
 
-Result<bool> PeerSession::on_pieces(Result<Bitfield> pieces, PeerEvent& event) {
+Result<bool> PeerSession::on_pieces(Instant now, Result<Bitfield> pieces, PeerEvent& event) {
   if (!pieces) return std::move(pieces).error();
-  // BEP 3, BEP 6: once, before anything about pieces.
-  if (pieces_known_) return error(Errc::protocol, "bitfield, have_all or have_none that is not the first message about pieces");
-  pieces_known_ = true;
-  pieces_ = std::move(*pieces);
-  event.kind = PeerEvent::Kind::pieces;
-  return true;
+  if (!pieces_known_) {
+    pieces_known_ = true;
+    pieces_ = std::move(*pieces);
+    event.kind = PeerEvent::Kind::pieces;
+    return true;
+  }
+  // BEP 3 wants it first or not at all, but aria2 sends one in place of many haves.
+  TRY(meter_.chatter(now, "bitfield"));
+  for (uint32_t piece = 0; piece < pieces_.size(); ++piece) {
+    if (pieces_.test(piece) && !pieces->test(piece)) return error(Errc::protocol, "takes back pieces that it had");
+  }
+  late_ = std::move(*pieces);
+  late_at_ = 0;
+  return next_late_have(event);
+}
+
+bool PeerSession::next_late_have(PeerEvent& event) {
+  while (late_at_ < late_.size()) {
+    uint32_t piece = late_at_++;
+    if (!late_.test(piece) || pieces_.test(piece)) continue;
+    pieces_.set(piece);
+    event.kind = PeerEvent::Kind::have;
+    event.range.piece = piece;
+    return true;
+  }
+  late_ = {};
+  return false;
 }
 
 Result<bool> PeerSession::on_have(Instant now, uint32_t piece, PeerEvent& event) {

@@ -114,6 +114,7 @@ class PeerSession {
   uint8_t speed_id() const { return remote_.btt_speed.value_or(0); }
   // Our extension handshake named btt_speed.
   bool offers_speed() const { return offered_speed_; }
+  // What the other side has; never shrinks.
   const Bitfield& pieces() const { return pieces_; }
   bool choking_us() const { return choking_us_; }
   bool choked_by_us() const { return choked_by_us_; }
@@ -126,7 +127,8 @@ class PeerSession {
 
  private:
   Result<bool> on_message(Instant now, const wire::Message& message, PeerEvent& event);
-  Result<bool> on_pieces(Result<Bitfield> pieces, PeerEvent& event);
+  Result<bool> on_pieces(Instant now, Result<Bitfield> pieces, PeerEvent& event);
+  bool next_late_have(PeerEvent& event);
   Result<bool> on_have(Instant now, uint32_t piece, PeerEvent& event);
   Result<bool> on_flag(Instant now, bool& flag, bool value, PeerEvent::Kind kind, PeerEvent& event);
   Result<bool> on_range(const wire::BlockRange& range, PeerEvent::Kind kind, PeerEvent& event);
@@ -143,13 +145,15 @@ class PeerSession {
   FloodMeter meter_;
   std::vector<uint8_t> output_;
   std::vector<uint8_t> block_;         // that is on its way
+  Bitfield late_;                      // pieces of a bitfield that came late, to be told one by one
+  uint32_t late_at_ = 0;
   Instant started_;
   Instant last_received_;
   Instant last_sent_;
   bool outgoing_ = false;
   bool shaken_ = false;                // their handshake is here
   bool greeted_ = false;
-  bool pieces_known_ = false;          // a bitfield or its like came, or it is too late for one
+  bool pieces_known_ = false;          // a bitfield or its like came, or a have
   bool offered_speed_ = false;
   bool choking_us_ = true;
   bool choked_by_us_ = true;

@@ -157,22 +157,23 @@ static void state_changes_come_once(void**) {
   assert_int_equal(output_of(f.session).size(), 5);
 }
 
-static void a_second_bitfield_or_a_late_one_ends_the_connection(void**) {
+static void a_late_bitfield_stands_for_haves_and_takes_nothing_back(void**) {
   Bitfield bits(k_pieces);
   bits.set(0);
-  {
-    Fixture f;
-    assert_true(f.get(wire::BitfieldBits{bits.wire()}));
-    assert_false(f.get(wire::BitfieldBits{bits.wire()}));
-  }
-  {
-    Fixture f;
-    assert_true(f.get(wire::HaveAll{}) && f.session.pieces().all());
-    assert_false(f.get(wire::HaveNone{}));
-  }
   Fixture f;
-  assert_true(f.get(wire::Have{1}));
+  assert_true(f.get(wire::BitfieldBits{bits.wire()}) && f.got(Kind::pieces));
+  bits.set(5);
+  bits.set(6);
+  assert_true(f.get(wire::BitfieldBits{bits.wire()}));
+  assert_true(f.kinds == std::vector<Kind>({Kind::have, Kind::have}));
+  assert_true(f.session.pieces().count() == 3 && f.last.range.piece == 6);
+  bits.clear(5);
   assert_false(f.get(wire::BitfieldBits{bits.wire()}));
+  Fixture g;
+  assert_true(g.get(wire::Have{1}) && g.got(Kind::have));
+  assert_true(g.get(wire::HaveAll{}));
+  assert_true(g.kinds.size() == k_pieces - 1 && g.session.pieces().all());
+  assert_false(g.get(wire::HaveNone{}));
 }
 
 static void what_lies_outside_the_torrent_ends_the_connection(void**) {
@@ -328,7 +329,7 @@ int main() {
       cmocka_unit_test(two_sessions_shake_hands_and_tell_what_they_have),
       cmocka_unit_test(any_split_of_the_stream_gives_the_same_events),
       cmocka_unit_test(state_changes_come_once),
-      cmocka_unit_test(a_second_bitfield_or_a_late_one_ends_the_connection),
+      cmocka_unit_test(a_late_bitfield_stands_for_haves_and_takes_nothing_back),
       cmocka_unit_test(what_lies_outside_the_torrent_ends_the_connection),
       cmocka_unit_test(oversized_messages_end_the_connection),
       cmocka_unit_test(fast_messages_need_the_fast_extension),
