@@ -244,11 +244,11 @@ Status Connections::on_event(Instant now, Peer& peer, PeerEvent& event) {
     case Kind::handshake: return ok;
     case Kind::pieces:
       if (greeted) downloads_.on_pieces(peer);
-      check_useless(torrent, peer);
+      check_useless(now, torrent, peer);
       break;
     case Kind::have:
       if (greeted) downloads_.on_have(peer, event.range.piece);
-      check_useless(torrent, peer);
+      check_useless(now, torrent, peer);
       if (greeted && torrent.is_downloading()) downloads_.fill(now, peer);
       break;
     case Kind::choked:
@@ -282,7 +282,7 @@ Status Connections::on_event(Instant now, Peer& peer, PeerEvent& event) {
         torrent.peer_list.add(now, *peer.listed, PeerSource::incoming);
         torrent.peer_list.on_connected(*peer.listed);
       }
-      check_useless(torrent, peer);
+      check_useless(now, torrent, peer);
       core_.slots_changed = true;
       if (greeted && !peer.doom) payments_.on_extensions(now, peer);
       break;
@@ -294,16 +294,36 @@ Status Connections::on_event(Instant now, Peer& peer, PeerEvent& event) {
   return ok;
 }
 
-void Connections::check_useless(Torrent& torrent, Peer& peer) {
-  if (torrent.phase == TorrentPhase::active && torrent.is_complete() && peer.session->is_upload_only()) {
-    core_.doom(peer, error(Errc::conflict, "both sides are complete"));
+void Connections::check_useless(Instant now, Torrent& torrent, Peer& peer) {
+  bool useless = torrent.phase == TorrentPhase::active && torrent.is_complete() && peer.session->is_upload_only();
+  if (!useless) {
+    peer.leave_by = Instant::never();
+    core_.leaving.erase(peer.handle);
+  } else if (peer.leave_by.is_never()) {
+    peer.leave_by = now + k_leave_time;
+    core_.leaving.insert(peer.handle);
+    core_.peer_deadlines.arm(peer.handle, peer.leave_by);
   }
 }
 
-void Connections::drop_seeds(Torrent& torrent) {
+void Connections::drop_leaving(Instant now) {
+  for (auto at = core_.leaving.begin(); at != core_.leaving.end();) {
+    Peer* peer = core_.peers.find(*at);
+    if (peer == nullptr || peer->doom) {
+      at = core_.leaving.erase(at);
+      continue;
+    }
+    // Who has sold waits for the payer, who knows when it has said everything; the payer's words must be on their way.
+    bool talks = peer->sold || payments_.is_busy(*peer) || (peer->speaks_speed && (peer->session->has_output() || peer->pulling));
+    if (!talks || now >= peer->leave_by) core_.doom(*peer, error(Errc::conflict, "both sides are complete"));
+    ++at;
+  }
+}
+
+void Connections::drop_seeds(Instant now, Torrent& torrent) {
   for (PeerHandle handle : torrent.peers) {
     Peer* peer = core_.peers.find(handle);
-    if (peer != nullptr && !peer->doom) check_useless(torrent, *peer);
+    if (peer != nullptr && !peer->doom) check_useless(now, torrent, *peer);
   }
 }
 
@@ -387,6 +407,7 @@ void Connections::on_timer(Instant now, Peer& peer) {
   if (peer.is_open() && peer.asked.overdue_at() <= now) downloads_.on_overdue(now, peer);
   core_.peer_deadlines.arm(peer.handle, peer.session->next_deadline());
   core_.peer_deadlines.arm(peer.handle, peer.asked.overdue_at());
+  core_.peer_deadlines.arm(peer.handle, peer.leave_by);
 }
 
 }  // namespace millet

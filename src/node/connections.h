@@ -19,6 +19,8 @@ class Connections {
   // Several peers can share an address, so one that breaks the protocol is only banned when it comes back to do it again.
   static constexpr Duration k_protocol_ban = Duration::minutes(10);
   static constexpr uint32_t k_offences_max = 3;
+  // A payer sends its last payment within a round trip of verifying, and the ledger may have to open a channel first.
+  static constexpr Duration k_leave_time = Duration::seconds(60);
   static constexpr size_t k_bans_max = 1024;
   static constexpr size_t k_gone_max = 256;
   static constexpr size_t k_own_addresses_max = 16;
@@ -48,7 +50,9 @@ class Connections {
   // Closes what was marked. True if there was anything.
   bool close_doomed(Instant now);
   // The torrent is complete: connections to other seeds have no use.
-  void drop_seeds(Torrent& torrent);
+  void drop_seeds(Instant now, Torrent& torrent);
+  // Closes connections without use whose payments are done.
+  void drop_leaving(Instant now);
 
  private:
   struct Ban {
@@ -73,7 +77,7 @@ class Connections {
   void greet(Torrent& torrent, Peer& peer);
   void on_offence(Instant now, const IpAddress& address, const std::string& reason);
   Instant first_retry() const;
-  void check_useless(Torrent& torrent, Peer& peer);
+  void check_useless(Instant now, Torrent& torrent, Peer& peer);
   SessionHello hello_for(const Torrent& torrent, const Peer& peer) const;
 
   Core& core_;

@@ -72,6 +72,7 @@ struct Core {
   std::vector<Blame> blamed;
   std::set<InfoHash> money_changed;     // budget, bytes left, or whether it downloads
   std::set<PeerHandle> interest_changed;    // what we want from it
+  std::set<PeerHandle> leaving;             // Peer::leave_by is set
   std::set<PeerHandle> extensions_changed;  // an extension handshake was sent
   bool greet_again = false;          // what the extension handshake says about btt_speed has changed
   bool slots_changed = false;        // somebody became interested, or a slot became free

@@ -33,6 +33,7 @@ bool Node::Impl::settle_marks(Instant now) {
     connections.send_hello_again();
     any = true;
   }
+  connections.drop_leaving(now);
   if (connections.close_doomed(now)) any = true;
   for (TorrentHandle handle : std::exchange(core.hungry, {})) {
     Torrent* torrent = core.torrents.find(handle);

@@ -255,7 +255,7 @@ void Lifecycle::on_complete(Instant now, Torrent& torrent) {
     peer->session->send_interested(false);
     core_.pull(*peer);
   }
-  parts_.connections.drop_seeds(torrent);
+  parts_.connections.drop_seeds(now, torrent);
   core_.slots_changed = true;
   LogLine(core_.log, LogLevel::info, "complete").add("torrent", torrent.info_hash.hex()).add("name", torrent.name);
 }

@@ -66,6 +66,9 @@ class Payments {
   // culprit: the only source of the piece, if there was only one and it is still here.
   void on_piece_failed(Instant now, const Torrent& torrent, uint32_t piece, const Peer* culprit);
 
+  // Payments to this peer, or words about them, are still to come: the connection must stay.
+  bool is_busy(const Peer& peer) const { return peer.speaks_speed && speed_->payer().is_busy(peer.handle); }
+
   // ---- work ----
   void on_signed(Instant now, Ticket ticket, const Signature& signature);
   void on_verified(Instant now, Ticket ticket, bool valid);

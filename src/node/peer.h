@@ -24,6 +24,9 @@ struct Peer {
   std::unique_ptr<PeerSession> session;  // while it is up
   std::optional<Endpoint> listed;     // as the torrent's list of peers knows it
 
+  // Both sides are complete: it goes when the payments between us are done, at the latest then. Never: it is of use.
+  Instant leave_by = Instant::never();
+
   // Why it is to be closed; done when the input that caused it is over (connections.h).
   std::optional<Error> doom;
   Duration ban;                       // of its address, from then on; zero: none
@@ -46,6 +49,7 @@ struct Peer {
   uint8_t bad_pieces = 0;             // that it had a part in, since its last good one
 
   bool speaks_speed = false;          // both extension handshakes name btt_speed: payments.h knows it
+  bool sold = false;                  // it has had blocks for money
 
   // choking
   SlotKind slot = SlotKind::none;

@@ -71,6 +71,7 @@ bool Uploads::next_send(Instant now, Peer& peer, SendItem& item) {
       peer.uploaded += range.length;
       torrent.counters.uploaded += range.length;
       bool sold = payments_.on_block_sent(now, peer, range);
+      peer.sold = peer.sold || sold;
       (sold ? torrent.counters.paid_up : torrent.counters.free_up) += range.length;
     }
   }
