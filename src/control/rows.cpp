@@ -1,5 +1,7 @@
 #include "control/rows.h"
 
+#include "ledger/common/address.h"
+
 namespace millet {
 namespace {
 
@@ -76,7 +78,7 @@ Json row_of(const ChannelStatus& channel) {
 
 Json row_of(const NodeStats& stats) {
   Json row = Json::object();
-  row.set("address", stats.address.hex()).set("uptime_s", stats.uptime_s).set("torrents", stats.torrents).set("peers", stats.peers);
+  row.set("address", address_of(stats.address)).set("public_key", stats.address.hex()).set("uptime_s", stats.uptime_s).set("torrents", stats.torrents).set("peers", stats.peers);
   set_traffic(row, stats);
   row.set("earned", stats.earned).set("spent", stats.spent).set("commits", stats.commits).set("ledger", stats.ledger);
   return row;

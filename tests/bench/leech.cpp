@@ -225,10 +225,8 @@ class Leech {
     if (connect(peer->fd.get(), to.raw(), to.size) != 0 && errno != EINPROGRESS) stop("can't connect");
     wire::Handshake hello;
     hello.info_hash = InfoHash::from_bytes(Sha1::of(metainfo_.info).bytes());
-    hello.fast = true;
     random_.fill(hello.peer_id.raw);
     wire::encode(hello, peer->out);
-    wire::encode(wire::HaveNone{}, peer->out);
     wire::encode(wire::Interested{}, peer->out);
     peer->reader.set_piece_count(layout_.piece_count());
     peer->piece = static_cast<uint32_t>(uint64_t{layout_.piece_count()} * i / options_.connections);

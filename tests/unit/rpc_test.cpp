@@ -2,6 +2,7 @@
 #include "control/rpc.h"
 
 #include "control/base64.h"
+#include "ledger/common/address.h"
 #include "store/memory_store.h"
 #include "unit/test.h"
 
@@ -121,7 +122,8 @@ void every_listing_is_there_and_empty_at_first(void**) {
   Json stats = f.ask("stats");
   assert_int_equal(json_number(stats.raw(), "torrents", 99), 0);
   assert_true(json_text(stats.raw(), "earned_btt") == "0");
-  assert_int_equal(json_text(stats.raw(), "address").size(), 64);
+  assert_int_equal(json_text(stats.raw(), "public_key").size(), 64);
+  assert_true(json_text(stats.raw(), "address") == address_of(PublicKey{}));
 }
 
 void set_changes_live_options_all_or_none(void**) {

@@ -15,7 +15,8 @@ import traceback
 from pathlib import Path
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
-ADDRESSES = 20  # 10.0.0.1 ... on the loopback device of the namespace
+ADDRESSES = 20  # NETWORK + "1" ... are usable
+NETWORK = "10.0.0."  # on the loopback device of the namespace
 
 
 class Failure(Exception):
@@ -34,7 +35,13 @@ def expect(condition, text):
 def address(number):
     """An address for one process of the test: limits per address then see different peers, and transmission dials it (never 127/8)."""
     expect(1 <= number <= ADDRESSES, f"address {number} is not set up")
-    return f"10.0.0.{number}"
+    return f"{NETWORK}{number}"
+
+
+def use_loopback(network):
+    """For programs that need no namespace (demo, bench): addresses of 127/8, which every system has, as in "127.77.0."."""
+    global NETWORK
+    NETWORK = network
 
 
 def need(program):
@@ -57,10 +64,13 @@ def wait_until(condition, timeout, what):
 
 
 class World:
-    def __init__(self, bin_dir, folder):
+    """`bound`: processes are killed when this one ends, however it ends; in a process namespace they are anyway."""
+
+    def __init__(self, bin_dir, folder, bound=False):
         self.bin = Path(bin_dir)
         self.folder = Path(folder)
         self.processes = []
+        self.wrapper = [need("setpriv"), "--pdeathsig", "KILL"] if bound else []
 
     def path(self, *parts):
         return self.folder.joinpath(*parts)
@@ -73,7 +83,7 @@ class World:
     def start(self, name, command, **options):
         """Starts a process; its output goes to NAME.log in the world's folder."""
         log = open(self.path(f"{name}.log"), "ab")
-        process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options)
+        process = subprocess.Popen([str(word) for word in self.wrapper + list(command)], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options)
         log.close()
         process.name = name
         self.processes.append(process)
