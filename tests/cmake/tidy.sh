@@ -31,7 +31,9 @@ top=$(printf '%s\n' "${present[@]}" | cut -d/ -f1 | sort -u | grep -v '^\.' |
   grep -vxE 'CMakeLists\.txt|CMakePresets\.json|README\.md|LICENSE|toolchains|src|hal|config|tests|rootfs' || true)
 report "not part of the tracked top level" "$top"
 
-report "a file of more than 600 lines is two" "$(wc -l -- "${text[@]}" | awk '$2 != "total" && $1 > 600 {print $2 ": " $1 " lines"}')"
+# Tests are lists of cases: they may be longer.
+report "a file of more than 600 lines (of tests 800) is two" "$(wc -l -- "${text[@]}" |
+  awk '$2 != "total" && $1 > ($2 ~ /^tests\// ? 800 : 600) {print $2 ": " $1 " lines"}')"
 
 # grep_code REGEX, grep_all REGEX: matching lines as file:line:text, without comments in code.
 grep_code() { grep -nE -- "$1" "${code[@]}" | grep -vE '^[^:]*:[0-9]+: *//' || true; }
