@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "driver/source_address.h"
+
 namespace millet {
 namespace {
 
@@ -41,7 +43,8 @@ class HttpClient::ResolveJob final : public hal::Job {
   Result<std::vector<IpAddress>> addresses_ = std::vector<IpAddress>();
 };
 
-HttpClient::HttpClient(hal::System& system, HttpEvents& events) : system_(system), events_(events) {}
+HttpClient::HttpClient(hal::System& system, const IpAddress& listen, HttpEvents& events)
+    : system_(system), listen_(listen), events_(events) {}
 HttpClient::~HttpClient() = default;
 
 void HttpClient::start(Instant now, HttpExchange request) {
@@ -108,7 +111,7 @@ void HttpClient::connect_next(Instant now, Exchange& exchange) {
   CHECK(!exchange.addresses.empty());
   IpAddress address = exchange.addresses.back();
   exchange.addresses.pop_back();
-  exchange.stream = system_.streams.connect({address, exchange.url.port}, std::nullopt);
+  exchange.stream = system_.streams.connect({address, exchange.url.port}, source_address(listen_, address));
   streams_[exchange.stream] = exchange.request.ticket;
   exchange.connect_deadline = exchange.addresses.empty() ? Instant::never() : now + k_connect_timeout;
 }

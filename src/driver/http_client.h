@@ -29,8 +29,8 @@ class HttpClient {
   static constexpr size_t k_exchanges_max = 64;
   static constexpr size_t k_exchanges_per_host_max = 4;
 
-  // Requires: all outlive it.
-  HttpClient(hal::System& system, HttpEvents& events);
+  // `listen`: where our connections come from (source_address.h). Requires: system and events outlive it.
+  HttpClient(hal::System& system, const IpAddress& listen, HttpEvents& events);
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
 
@@ -66,6 +66,7 @@ class HttpClient {
   Exchange* find(hal::StreamId stream);
 
   hal::System& system_;
+  const IpAddress listen_;
   HttpEvents& events_;
   struct Refused {
     Ticket ticket;

@@ -16,9 +16,9 @@ NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, 
       listen_(options.config.listen),
       node_(options.config, NodeIdentity{key.public_key(), options.peer_id}, system.random, log),
       storage_(system.files, system.executor, system.cpu, *this, options.open_files_max),
-      peers_(node_, storage_, system.streams),
+      peers_(node_, storage_, system.streams, options.config.listen.address),
       commits_(store, system.executor, system.clock, *this),
-      http_(system, *this) {}
+      http_(system, options.config.listen.address, *this) {}
 
 NodeDriver::~NodeDriver() {
   system_.streams.set_events(nullptr);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "driver/source_address.h"
+
 namespace millet {
 namespace {
 
@@ -26,8 +28,8 @@ struct PeerLinks::Link {
   std::vector<uint8_t> heads;
 };
 
-PeerLinks::PeerLinks(Node& node, Storage& storage, hal::Streams& streams)
-    : node_(node), storage_(storage), streams_(streams), staging_(new uint8_t[k_staging_size]) {
+PeerLinks::PeerLinks(Node& node, Storage& storage, hal::Streams& streams, const IpAddress& listen)
+    : node_(node), storage_(storage), streams_(streams), listen_(listen), staging_(new uint8_t[k_staging_size]) {
   items_.reserve(k_items_max);
 }
 
@@ -98,7 +100,9 @@ bool PeerLinks::on_closed(Instant now, hal::StreamId stream, const Error& reason
   return true;
 }
 
-void PeerLinks::connect(const ConnectPeer& action) { add(action.peer, streams_.connect(action.remote, std::nullopt)); }
+void PeerLinks::connect(const ConnectPeer& action) {
+  add(action.peer, streams_.connect(action.remote, source_address(listen_, action.remote.address)));
+}
 
 void PeerLinks::close(PeerHandle peer) {
   Link* link = find_peer(peer);

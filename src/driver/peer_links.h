@@ -25,8 +25,8 @@ class PeerLinks {
   static constexpr size_t k_items_max = 32;             // gathered at once: small messages, or 15 blocks
   static constexpr size_t k_cold_reads_max = 32;        // buffers of cold blocks, of all peers together
 
-  // Requires: all outlive it.
-  PeerLinks(Node& node, Storage& storage, hal::Streams& streams);
+  // `listen`: where our connections come from (source_address.h). Requires: the others outlive it.
+  PeerLinks(Node& node, Storage& storage, hal::Streams& streams, const IpAddress& listen);
   ~PeerLinks();
   PeerLinks(const PeerLinks&) = delete;
 
@@ -84,6 +84,7 @@ class PeerLinks {
   Node& node_;
   Storage& storage_;
   hal::Streams& streams_;
+  const IpAddress listen_;
   std::unordered_map<hal::StreamId, PeerHandle> by_stream_;
   std::unordered_map<PeerHandle, std::unique_ptr<Link>> by_peer_;
   std::deque<PeerHandle> ready_;

@@ -118,6 +118,20 @@ class CheckJob final : public StorageJob {
   Result<FileStates> states_ = FileStates();
 };
 
+// Makes the empty files of a torrent. What goes wrong is told by the sync that comes later.
+class MakeEmptyFilesJob final : public StorageJob {
+ public:
+  MakeEmptyFilesJob(Storage& storage, Storage::Torrent& torrent) : StorageJob(storage, torrent) {}
+  void run() override {
+    for (uint32_t i = 0; i < torrent_.files.size(); ++i) {
+      if (torrent_.layout.file_size(i) == 0) static_cast<void>(file(i, hal::OpenMode::create).has_value());
+    }
+  }
+
+ private:
+  void finish() override {}
+};
+
 // The folder of a path, and every folder above it up to the root ("").
 std::string folder_of(const std::string& path) {
   size_t slash = path.rfind('/');
@@ -269,7 +283,11 @@ void Storage::read(PeerHandle peer, const BlockRef& block, std::vector<uint8_t> 
 
 void Storage::write(WriteBlock request) {
   Torrent& torrent = find(request.block.torrent);
-  torrent.dirty.resize(torrent.files.size());
+  if (torrent.dirty.empty()) {
+    torrent.dirty.resize(torrent.files.size());
+    // Before the first block, so that a torrent that is complete has all its files.
+    executor_.submit(hal::Queue::disk_write, std::make_unique<MakeEmptyFilesJob>(*this, torrent));
+  }
   executor_.submit(hal::Queue::disk_write, std::make_unique<WriteJob>(*this, torrent, std::move(request)));
 }
 

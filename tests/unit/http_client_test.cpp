@@ -63,7 +63,7 @@ struct World final : HttpEvents, hal::StreamEvents, hal::TimerEvents {
   NullLog log;
   hal::LinuxSystem machine{log};
   hal::System& system = machine.system();
-  HttpClient client{system, *this};
+  HttpClient client{system, IpAddress(), *this};
   Endpoint listening;
   std::map<hal::StreamId, std::string> requests;
   std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
