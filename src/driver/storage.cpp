@@ -163,7 +163,7 @@ class SyncJob final : public StorageJob {
       if (!is_named) unnamed_.push_back(i);
       if (!is_empty) torrent.dirty[i] = false;
     }
-    for (uint32_t index : dirty_) expect(index, true);
+    for (uint32_t index : dirty_) expect(index, false);
   }
   void run() override {
     synced_ = sync();
@@ -177,7 +177,8 @@ class SyncJob final : public StorageJob {
       if (!files().info(torrent_.root, path(index))) TRY(file(index, hal::OpenMode::create));
     }
     for (uint32_t index : dirty_) {
-      Result<hal::File*> to = file(index, hal::OpenMode::read_write);
+      // Open for reading is enough, and all that there is for a payload that is not ours to change.
+      Result<hal::File*> to = file(index, hal::OpenMode::read);
       // A file that is not there is missing in the states.
       if (!to && to.error().code == Errc::not_found) continue;
       if (!to) return std::move(to).error();
@@ -188,7 +189,8 @@ class SyncJob final : public StorageJob {
     sort_unique(folders);
     for (const std::string& folder : folders) {
       Status status = files().sync_folder(torrent_.root, folder);
-      if (!status && status.error().code != Errc::not_found) return status;
+      // A folder that we may not read is not one in which we made names.
+      if (!status && status.error().code != Errc::not_found && status.error().code != Errc::denied) return status;
     }
     return ok;
   }
@@ -283,8 +285,9 @@ void Storage::read(PeerHandle peer, const BlockRef& block, std::vector<uint8_t> 
 
 void Storage::write(WriteBlock request) {
   Torrent& torrent = find(request.block.torrent);
-  if (torrent.dirty.empty()) {
-    torrent.dirty.resize(torrent.files.size());
+  torrent.dirty.resize(torrent.files.size());
+  if (!torrent.made_empty) {
+    torrent.made_empty = true;
     // Before the first block, so that a torrent that is complete has all its files.
     executor_.submit(hal::Queue::disk_write, std::make_unique<MakeEmptyFilesJob>(*this, torrent));
   }

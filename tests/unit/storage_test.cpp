@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -259,6 +260,39 @@ void a_failed_write_says_why(void**) {
   assert_false(world.states[0].has_value());
 }
 
+// As an owner seeds who lets the node only read: verified files are synced without being opened for writing.
+void a_payload_that_may_only_be_read_is_synced(void**) {
+  World world;
+  world.open({{"t/one", k_block_size}, {"t/none", 0}});
+  assert_true(world.write_all());
+  assert_int_equal(chmod((world.folder / "data/t/one").c_str(), 0444), 0);
+  assert_int_equal(chmod((world.folder / "data/t").c_str(), 0555), 0);
+  chmod(world.folder.path().c_str(), 0755);
+  pid_t child = fork();
+  if (child == 0) {
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
+    world.storage.check({1, k_torrent});  // forgets what is open for writing
+    world.storage.hash({2, k_torrent, 0});
+    world.storage.sync({3, k_torrent});
+    _exit(world.finish() ? 0 : 1);
+  }
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  chmod((world.folder / "data/t").c_str(), 0755);
+}
+
+// A torrent whose pieces were hashed first gets its empty files with the first write all the same.
+void empty_files_come_with_the_first_write_after_hashing(void**) {
+  World world;
+  world.open({{"one", k_block_size}, {"none", 0}});
+  world.storage.hash({1, k_torrent, 0});
+  assert_false(world.finish());
+  assert_int_not_equal(access((world.folder / "data/none").c_str(), F_OK), 0);
+  assert_true(world.write_all());
+  assert_int_equal(access((world.folder / "data/none").c_str(), F_OK), 0);
+}
+
 }  // namespace
 
 int main() {
@@ -273,6 +307,8 @@ int main() {
       cmocka_unit_test(removing_deletes_the_torrents_files_and_nothing_else),
       cmocka_unit_test(jobs_outlive_their_torrent),
       cmocka_unit_test(a_failed_write_says_why),
+      cmocka_unit_test(a_payload_that_may_only_be_read_is_synced),
+      cmocka_unit_test(empty_files_come_with_the_first_write_after_hashing),
   };
   return RUN_TESTS(tests);
 }
