@@ -1,13 +1,17 @@
-"""How much a seeder costs, beside rtorrent and transmission-daemon in the same run: CPU seconds per GiB and MB/s over TCP to 1, 10 and 50
-leechers, memory with 1 and 1000 torrents, and how long a start with 1000 torrents takes until all are seeded.
+"""What a seeder costs, beside rtorrent and transmission-daemon in the same run: CPU seconds per GiB and MB/s over TCP, memory with 1 and with
+1000 torrents, and the start with 1000 torrents from saved state.
 
-The load is tests/bench/leech: every leecher has an address of its own and stores nothing. Payload is in the page cache. Figures are of one
-machine in one run, with whatever else it does: compare columns of a row, not rows of different runs.
+The load is tests/bench/leech: every leecher has an address of its own and stores nothing. README.md says how each figure is taken.
 """
 import argparse
+import fcntl
 import json
 import os
+import shutil
 import signal
+import socket
+import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,141 +20,271 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "interop"))
 from harness import world as worlds
-from harness.torrents import make_payload, make_torrent
+from harness.torrents import Torrent, make_payload, make_torrent
 from harness.world import Failure, Skip, World, address
-from seeders import SEEDERS
+from seeders import SEEDERS, TICKS
+from table import Figures
 
 PIECE = 1 << 20
+PARTS = ("tcp", "memory", "start")
+NAMESPACE = "MILLET_BENCH_NAMESPACE"
+SMALL_SIZE, SMALL_PIECE = 1 << 20, 1 << 14  # of each of the many torrents
+PROBED = 16  # torrents whose handshake ends the start
+CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+SIOCSIFFLAGS, SIOCGIFMTU, SIOCSIFMTU, IFF_UP = 0x8914, 0x8921, 0x8922, 1  # netdevice(7)
 
 
-def seed_payload(world, size):
-    folder = world.make_folder("payload")
-    files = make_payload(folder, "payload.bin", [("", size)])
-    # A tracker that nobody runs: rtorrent refuses a torrent without one.
-    return make_torrent(world.path("payload.torrent"), folder, "payload.bin", [("payload.bin", size)], PIECE, [f"http://{address(1)}:9/announce"], single=True), folder
+def tracker():
+    """That of all torrents. Nobody listens there: rtorrent refuses a torrent without one."""
+    return f"http://{address(1)}:9/announce"
 
 
-def load(world, leech, seeder, torrent, folder, connections, seconds):
-    """One measurement; None if nothing was served."""
-    command = [leech, "--to", seeder.endpoint, "--torrent", torrent.path, "--check", folder / "payload.bin", "--connections", connections, "--seconds", seconds,
-               "--seeder", seeder.pid]
-    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds + 60, check=False)
+def busy_seconds():
+    """CPU seconds that the whole machine has spent, but for idle and waiting."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        user, nice, system, _, _, irq, softirq, steal = (int(field) for field in stat.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
+# ---- serving ----
+def load(world, arguments, seeder, torrent, folder, leechers):
+    """One measurement: what leech says, and `other_cores`, the cores that other work took meanwhile. Raises Failure."""
+    command = [world.bin / "tests" / "bench" / "leech", "--to", seeder.endpoint, "--torrent", torrent.path, "--check", folder / torrent.name, "--connections", leechers,
+               "--bytes", arguments.size, "--seconds", arguments.seconds, "--wait", 30, "--seeder", seeder.process.pid]
+    before, began = busy_seconds() - seeder.cpu_seconds() - os.times().children_user - os.times().children_system, time.monotonic()
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=arguments.seconds + 60, check=False)
+    after, ended = busy_seconds() - seeder.cpu_seconds() - os.times().children_user - os.times().children_system, time.monotonic()
     if done.returncode != 0:
-        print(f"  {seeder.name}: {done.stderr.decode().strip()}", file=sys.stderr)
-        return None
-    return json.loads(done.stdout)
+        raise Failure(f"{seeder.name} did not serve {leechers} leechers: {(done.stderr + done.stdout).decode(errors='replace').strip()}")
+    found = json.loads(done.stdout)
+    found["other_cores"] = (after - before) / (ended - began)
+    return found
 
 
-def memory_mib(pid):
-    """(resident, anonymous) of a process, MiB."""
-    values = {}
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        for line in status:
-            key, _, rest = line.partition(":")
-            if key in ("VmRSS", "RssAnon"):
-                values[key] = int(rest.split()[0]) / 1024
-    return values["VmRSS"], values["RssAnon"]
-
-
-def measure_load(world, arguments, names, rows):
-    torrent, folder = seed_payload(world, arguments.size << 20)
-    leech = arguments.bin / "tests" / "bench" / "leech"
-    for name in names:
-        seeder = SEEDERS[name](world)
+def measure_tcp(world, arguments, figures):
+    folder = world.make_folder("payload")
+    make_payload(folder, "payload", [("", arguments.size)])
+    torrent = make_torrent(world.path("payload.torrent"), folder, "payload", [("payload", arguments.size)], PIECE, [tracker()], single=True)
+    seeders = [SEEDERS[name](world, "tcp") for name in arguments.seeders]
+    for seeder in seeders:
+        say(f"{seeder.name} takes the payload in")
         seeder.start([torrent], folder)
-        try:
-            for connections in (1, 10, 50):
-                found = load(world, leech, seeder, torrent, folder, connections, arguments.seconds)
-                if found:
-                    rows.setdefault(f"CPU seconds per GiB, {connections} leechers", {})[name] = found["seeder_cpu_s_per_gib"]
-                    rows.setdefault(f"MB/s, {connections} leechers", {})[name] = found["mb_per_s"]
-                    if found["served"] < connections:
-                        print(f"  {name} served {found['served']} of {connections} leechers", file=sys.stderr)
-        finally:
+    # Round by round, so that other work on the machine meets all of them alike.
+    for run in range(arguments.runs):
+        for leechers in arguments.leechers:
+            for seeder in seeders:
+                say(f"serving, run {run + 1} of {arguments.runs}: {seeder.name} to {leechers}")
+                try:
+                    found = load(world, arguments, seeder, torrent, folder, leechers)
+                except Failure as failure:
+                    figures.fail(seeder.name, str(failure))
+                    continue
+                many = f"{leechers} leecher" + ("s" if leechers > 1 else "")
+                figures.add(f"CPU s/GiB to {many}", seeder.name, found["seeder_cpu_s_per_gib"])
+                figures.add(f"MB/s to {many}", seeder.name, found["mb_per_s"], more_is_better=True)
+                figures.other_cores.append(found["other_cores"])
+                if found["served"] < leechers:
+                    figures.note(f"{seeder.name} served {found['served']} of {leechers} leechers")
+    for seeder in seeders:
+        seeder.stop()
+
+
+# ---- memory and start ----
+def make_small(world, count):
+    """`count` torrents of the same bytes under different names."""
+    folder = world.make_folder("small")
+    make_payload(folder, "0000", [("", SMALL_SIZE)])
+    first = make_torrent(world.path("0000.torrent"), folder, "0000", [("0000", SMALL_SIZE)], SMALL_PIECE, [tracker()], single=True)
+    torrents = [first]
+    for number in range(1, count):
+        name = f"{number:04d}"
+        os.link(folder / "0000", folder / name)
+        torrents.append(Torrent(world.path(f"{name}.torrent"), {**first.info, "name": name}, [tracker()]))
+    return torrents, folder
+
+
+def answers_handshake(seeder, torrent):
+    hello = b"\x13BitTorrent protocol" + bytes(8) + torrent.info_hash + b"-BN0000-" + os.urandom(12)
+    try:
+        with socket.create_connection((seeder.address, seeder.port), timeout=5) as peer:
+            peer.sendall(hello)
+            reply = b""
+            while len(reply) < 48:
+                data = peer.recv(4096)
+                if not data:
+                    return False
+                reply += data
+    except OSError:
+        return False
+    return reply[28:48] == torrent.info_hash
+
+
+def launch_and_wait(seeder, torrents, timeout=120):
+    """(seconds, CPU seconds) from launch to the answer of every probed torrent: the first, the last, and some between."""
+    began = time.monotonic()
+    seeder.launch()
+    step = max(1, (len(torrents) - 1) // PROBED)
+    for torrent in [*torrents[::step], torrents[-1]]:
+        while not answers_handshake(seeder, torrent):
+            if seeder.process.poll() is not None:
+                raise Failure(f"{seeder.name} ended with {seeder.process.returncode} when it was started from saved state")
+            if time.monotonic() - began > timeout:
+                raise Failure(f"{seeder.name} did not answer a handshake for {torrent.name} within {timeout} s of its start")
+            time.sleep(0.005)
+    return time.monotonic() - began, seeder.cpu_seconds()
+
+
+def measure_small(world, arguments, figures):
+    everything, folder = make_small(world, arguments.torrents)
+    for torrents in ([everything[:1]] if "memory" in arguments.only else []) + [everything]:
+        count = len(torrents)
+        many = f"{count} torrent" + ("s" if count > 1 else "")
+        for name in arguments.seeders:
+            seeder = SEEDERS[name](world, f"{count}")
+            say(f"{name} takes {many} in")
+            seeder.start(torrents, folder, timeout=300)
             seeder.stop()
-
-
-def measure_memory(world, arguments, names, rows):
-    folder = world.make_folder("many")
-    torrents = []
-    for number in range(arguments.torrents):
-        name = f"torrent {number:04d}"
-        make_payload(folder, name, [("", 65536)], seed=number)
-        torrents.append(make_torrent(world.path(f"{number:04d}.torrent"), folder, name, [(name, 65536)], 16384, [f"http://{address(1)}:9/announce"], single=True))
-    for name in names:
-        for some in ([torrents[0]], torrents):
-            seeder = SEEDERS[name](world)
-            seeder.start(some, folder, timeout=300)
-            time.sleep(arguments.settle)
-            resident, anonymous = memory_mib(seeder.pid)
-            rows.setdefault(f"resident MiB, {len(some)} torrents", {})[name] = resident
-            rows.setdefault(f"anonymous MiB, {len(some)} torrents", {})[name] = anonymous
-            if len(some) > 1:
+            for run in range(arguments.runs):
+                say(f"start and memory, run {run + 1} of {arguments.runs}: {name} with {many}")
+                seconds, cpu = launch_and_wait(seeder, torrents)
+                if "start" in arguments.only and count == len(everything):
+                    figures.add(f"start with {many}, s", name, seconds)
+                    figures.add(f"start with {many}, CPU s", name, cpu)
+                if "memory" in arguments.only:
+                    time.sleep(arguments.settle)
+                    resident, anonymous = seeder.memory_mib()
+                    figures.add(f"resident MiB with {many}", name, resident)
+                    figures.add(f"anonymous MiB with {many}", name, anonymous)
                 seeder.stop()
-                rows.setdefault(f"seconds to seeding, start with {len(some)} torrents", {})[name] = seeder.restart(some)
-            seeder.stop()
 
 
-def show(rows, names):
-    """The table: each row's values, and milletd's ratio to the better of the others (below 1 is better, for MB/s above)."""
-    heading = ["what", *names, "milletd / best other"]
-    lines = [heading]
-    worse = []
-    for what, values in rows.items():
-        others = [values[name] for name in names if name != "milletd" and name in values]
-        ratio = ""
-        if "milletd" in values and others:
-            more_is_better = what.startswith("MB/s")
-            best = max(others) if more_is_better else min(others)
-            factor = values["milletd"] / best if best > 0 else 0
-            ratio = f"{factor:.2f}"
-            if (factor < 1) == more_is_better and factor != 1:
-                worse.append(f"{what}: {ratio}")
-        lines.append([what] + [f"{values[name]:.2f}" if name in values else "-" for name in names] + [ratio])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heading))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))))
-    if "milletd" not in names or len(names) == 1:
-        return
-    print("milletd is behind the better peer at:\n  " + "\n  ".join(worse) if worse else "milletd is ahead of the better peer at every point")
+# ---- the program ----
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def main():
+def size(text):
+    for suffix, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)):
+        if text.endswith(suffix):
+            value = int(text[: len(text) - len(suffix)]) * factor
+            if value < PIECE:
+                raise argparse.ArgumentTypeError("at least 1MiB")
+            return value
+    raise ValueError
+
+
+def numbers(text):
+    values = [int(word) for word in text.split(",")]
+    if not all(1 <= value <= 150 for value in values):
+        raise argparse.ArgumentTypeError("1 to 150 leechers")
+    return values
+
+
+def some_of(known):
+    def parse(text):
+        words = text.split(",")
+        for word in words:
+            if word not in known:
+                raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}")
+        return [word for word in known if word in words]
+
+    return parse
+
+
+def parse_arguments():
     parser = argparse.ArgumentParser(prog="./toolchains/dev bench", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--bin", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--size", type=int, default=1024, help="MiB of payload (default 1024)")
-    parser.add_argument("--seconds", type=int, default=8, help="of load per measurement (default 8)")
-    parser.add_argument("--torrents", type=int, default=1000, help="number of torrents for memory and start (default 1000; 0 leaves that part out)")
-    parser.add_argument("--settle", type=int, default=5, help="seconds between the start and the measurement of memory")
-    parser.add_argument("--only", choices=sorted(SEEDERS), action="append", help="measure only this seeder (may be repeated)")
-    parser.add_argument("--json", help="write the figures to this file as well")
+    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, memory, start (default: all)")
+    parser.add_argument("--seeders", type=some_of(SEEDERS), default=list(SEEDERS), metavar="NAME,...", help=f"whom to measure: {', '.join(SEEDERS)} (default: all)")
+    parser.add_argument("--size", type=size, default=1 << 30, metavar="SIZE", help="payload, and bytes served in one measurement, as in 256MiB (default 1GiB)")
+    parser.add_argument("--leechers", type=numbers, default=[1, 10, 50], metavar="N,...", help="leechers at once (default 1,10,50)")
+    parser.add_argument("--runs", type=int, default=3, help="of each measurement; the table shows the median (default 3)")
+    parser.add_argument("--seconds", type=int, default=6, help="most that one measurement serves (default 6)")
+    parser.add_argument("--torrents", type=int, default=1000, help="how many the many torrents are (default 1000)")
+    parser.add_argument("--settle", type=int, default=3, help="seconds between a start and the measurement of memory (default 3)")
+    parser.add_argument("--json", metavar="FILE", help="write all figures to this file as well")
     arguments = parser.parse_args()
-    names = [name for name in SEEDERS if not arguments.only or name in arguments.only]
-    worlds.use_loopback("127.78.0.")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    rows = {}
+    if arguments.runs < 1 or arguments.torrents < 2 or arguments.seconds < 1:
+        parser.error("--runs and --seconds are at least 1, --torrents at least 2")
+    return arguments
+
+
+def enter_namespace():
+    """Starts this program again in a network namespace, if the system lets us, so that the machine's own settings play no part."""
+    if NAMESPACE in os.environ:
+        return
+    unshare = ["unshare", "--net"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
+    if shutil.which("unshare") and subprocess.run(unshare + ["true"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0:
+        os.execvpe("unshare", unshare + [sys.executable, "-B", *sys.argv], {**os.environ, NAMESPACE: "1"})
+
+
+def set_network_up():
+    """TCP as on a plain Debian behind Ethernet, in the namespace; says what it is."""
+    if NAMESPACE in os.environ:
+        with socket.socket() as any_socket:
+            fcntl.ioctl(any_socket, SIOCSIFMTU, struct.pack("16si12x", b"lo", 1500))
+            fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+        for wanted in ("cubic", "reno"):
+            try:
+                CONGESTION_CONTROL.write_text(wanted, encoding="ascii")
+                break
+            except OSError:
+                pass  # a namespace may use only what the machine allows; what holds is printed
+    where = "own network namespace" if NAMESPACE in os.environ else "the machine's own loopback"
+    with socket.socket() as any_socket:
+        mtu = struct.unpack("16si12x", fcntl.ioctl(any_socket, SIOCGIFMTU, struct.pack("16s16x", b"lo")))[1]
+    return f"{where}, TCP {CONGESTION_CONTROL.read_text(encoding='ascii').strip()}, MTU {mtu}"
+
+
+def machine():
+    model = "unknown CPU"
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        for line in info:
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return f"{os.cpu_count()} cores of {model}, {gib:.0f} GiB, Linux {os.uname().release}, load {os.getloadavg()[0]:.1f} before the start"
+
+
+def measure(arguments, figures):
     with tempfile.TemporaryDirectory(prefix="millet-bench-") as folder:
         world = World(arguments.bin, folder, bound=True)
         try:
-            print(f"{arguments.size} MiB, {arguments.seconds} s per measurement, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start", flush=True)
-            measure_load(world, arguments, names, rows)
-            if arguments.torrents:
-                measure_memory(world, arguments, names, rows)
-        except Skip as reason:
-            print(f"bench: {reason}: ./toolchains/dev bench installs it", file=sys.stderr)
-            return 1
-        except Failure as failure:
-            print(f"bench: {failure}", file=sys.stderr)
+            if "tcp" in arguments.only:
+                measure_tcp(world, arguments, figures)
+            if "memory" in arguments.only or "start" in arguments.only:
+                measure_small(world, arguments, figures)
+        except Failure:
             world.show_logs()
-            return 1
-        except KeyboardInterrupt:
-            return 130
+            raise
         finally:
             world.end()
-    show(rows, names)
+
+
+def main():
+    arguments = parse_arguments()
+    enter_namespace()
+    worlds.use_loopback("127.78.0.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    figures = Figures(arguments.seeders, "milletd")
+    about = [machine(), set_network_up()]
+    try:
+        measure(arguments, figures)
+    except Skip as reason:
+        say(f"{reason}; way out: ./toolchains/dev bench installs it, or leave it out with --seeders")
+        return 1
+    except Failure as failure:
+        say(str(failure))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if figures.other_cores:
+        about.append(f"other work took {statistics.median(figures.other_cores):.1f} cores (median; at most {max(figures.other_cores):.1f}) while leechers were served")
+    print("\n".join(about + [f"{arguments.size / (1 << 20):.0f} MiB or {arguments.seconds} s a measurement, median of {arguments.runs}", ""]))
+    figures.show()
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    return 0
+        Path(arguments.json).write_text(json.dumps({"about": about, "rows": figures.rows, "notes": figures.notes}, indent=2) + "\n", encoding="utf-8")
+    return 1 if figures.failed("milletd") else 0
 
 
 if __name__ == "__main__":

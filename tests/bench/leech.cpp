@@ -1,11 +1,12 @@
 // Loads a seeder over TCP: requests blocks as fast as they come, over a number of connections with a source address of its own each, and
 // says what the seeder needed for it. It stores nothing.
 //
-//   leech --to HOST:PORT --torrent FILE [--connections 1] [--pipeline 250] [--seconds 5 | --bytes N] [--source 127.1.0.1]
+//   leech --to HOST:PORT --torrent FILE [--connections 1] [--pipeline 250] [--seconds 5] [--bytes N] [--source 127.1.0.1]
 //         [--check FILE] [--seeder PID] [--wait 20]
 //
-// One line of JSON goes to standard output. Time and the seeder's CPU are counted from the first block. --check compares every 64th block
-// with the payload of a single-file torrent. Exit 1: nothing was served, or a block was wrong.
+// It ends after so many seconds or bytes, whichever comes first. One line of JSON goes to standard output. Time and the seeder's CPU are
+// counted from the first block. --check compares every 64th block with the payload of a single-file torrent. Exit 1: nothing was served, or
+// a block was wrong.
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -170,7 +171,8 @@ class Leech {
     for (;;) {
       Instant now = clock_.now();
       if (bytes_ == 0 && now > waiting_ends) break;
-      if (bytes_ != 0 && options_.bytes != 0 ? bytes_ >= options_.bytes : bytes_ != 0 && now - first_ >= Duration::seconds(options_.seconds)) break;
+      if (bytes_ != 0 && now - first_ >= Duration::seconds(options_.seconds)) break;
+      if (options_.bytes != 0 && bytes_ >= options_.bytes) break;
       epoll_event events[256];
       int count = epoll_wait(epoll_.get(), events, 256, 100);
       for (int i = 0; i < count; ++i) handle(events[i]);

@@ -1,81 +1,97 @@
 """The seeders that the bench compares, each with limits raised so that every leecher is served, and without what the others lack (DHT, PEX,
-LSD, uTP). start() returns when all torrents are seeded; restart() starts again with the state kept, and returns the seconds that it took."""
+LSD, uTP, encryption). All announce to the tracker of the .torrent, which nobody runs.
+
+start() adds torrents and returns when all are seeded; stop() ends the program in the way that saves its state; launch() starts it again
+from that state and returns at once.
+"""
 import json
-import re
+import os
 import socket
-import time
 import urllib.error
 import urllib.request
 import xmlrpc.client
 
+from harness.torrents import bencode
 from harness.world import address, expect, need, wait_until
 
-SLOTS = 200
+SLOTS = 200  # more than leechers
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_port(host):
+    with socket.socket() as listener:
+        listener.bind((host, 0))
+        return listener.getsockname()[1]
 
 
 class Seeder:
-    def __init__(self, world, number):
+    def __init__(self, world, number, label):
         self.world = world
         self.address = address(number)
+        self.port = free_port(self.address)
+        self.label = f"{self.name}.{label}"  # of its log and its folders
+        self.state = world.make_folder(f"{self.label}.state")
         self.process = None
-        self.port = 6881
-        self.count = 0
 
     @property
     def endpoint(self):
         return f"{self.address}:{self.port}"
 
-    @property
-    def pid(self):
-        return self.process.pid
+    def launch(self):
+        self.process = self.world.start(self.label, self.command())
 
-    def _launch(self, command, timeout):
-        """Starts the process and waits until all torrents are seeded; the seconds that it took."""
-        started = time.monotonic()
-        self.process = self.world.start(self.name, command)
-
+    def wait_seeding(self, count, timeout):
         def seeding():
             expect(self.process.poll() is None, f"{self.name} ended with {self.process.returncode}")
-            return self.seeding() == self.count
+            return self.seeding() == count
 
-        wait_until(seeding, timeout, lambda: f"{self.name} to seed {self.count} torrents; it seeds {self.seeding()}")
-        return time.monotonic() - started
+        wait_until(seeding, timeout, lambda: f"{self.name} to seed {count} torrents; it seeds {self.seeding()}")
 
     def stop(self):
-        if self.process.poll() is None:
-            self.world.stop(self.process, timeout=60)
+        if self.process and self.process.poll() is None:
+            self.world.stop(self.process, timeout=120)
+
+    def cpu_seconds(self):
+        """User and system time of all its threads, since it was started."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory_mib(self):
+        """(resident, anonymous) MiB."""
+        values = {}
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:
+            for line in status:
+                key, _, rest = line.partition(":")
+                if key in ("VmRSS", "RssAnon"):
+                    values[key] = int(rest.split()[0]) / 1024
+        return values["VmRSS"], values["RssAnon"]
+
+    def _folder_of(self, torrents):
+        """A folder of links to the .torrent files."""
+        folder = self.world.make_folder(f"{self.label}.torrents")
+        for torrent in torrents:
+            (folder / torrent.path.name).symlink_to(torrent.path)
+        return folder
 
 
 class Milletd(Seeder):
     name = "milletd"
-    instance = 0
 
-    def __init__(self, world):
-        super().__init__(world, 2)
-        Milletd.instance += 1
-        self.state = world.make_folder(f"milletd{self.instance}")
+    def __init__(self, world, label):
+        super().__init__(world, 2, label)
+        self.program = world.bin / "milletd"
+        expect(self.program.exists(), f"{self.program} is not there: ./toolchains/dev build makes it")
 
-    def _command(self):
-        options = {"node.listen": f"{self.address}:0", "node.upload_slots": SLOTS, "node.peers_max": 1000, "discovery.trackers": 0}
-        return [self.world.bin / "milletd", "--state", self.state] + [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
+    def command(self, *more):
+        options = {"node.listen": self.endpoint, "node.upload_slots": SLOTS, "node.peers_max": 1000}
+        return [self.program, "--state", self.state] + [word for key, value in options.items() for word in ("--set", f"{key}={value}")] + list(more)
 
     def start(self, torrents, folder, timeout=120):
-        self.count = len(torrents)
-        seeds = self.world.make_folder(f"milletd{self.instance}.torrents")
-        for torrent in torrents:
-            (seeds / torrent.path.name).symlink_to(torrent.path)
-        self.before = len(self.world.log(self.name))
-        self._launch(self._command() + ["--seed", seeds, "--data", folder], timeout)
-
-    def restart(self, torrents):
-        self.before = len(self.world.log(self.name))
-        return self._launch(self._command(), 60)
+        self.process = self.world.start(self.label, self.command("--seed", self._folder_of(torrents), "--data", folder))
+        self.wait_seeding(len(torrents), timeout)
 
     def seeding(self):
-        ready = re.search(r"event=ready .*?listen=\S+?:(\d+)(?=[\s\"])", self.world.log(self.name)[self.before :] + " ")
-        if not ready:
-            return -1
-        self.port = int(ready.group(1))
         try:
             with socket.socket(socket.AF_UNIX) as control:
                 control.settimeout(30)
@@ -84,38 +100,34 @@ class Milletd(Seeder):
                 line = control.makefile("rb").readline()
         except OSError:
             return -1
-        return sum(row["state"] == "seeding" for row in json.loads(line)["result"]["torrents"])
+        return sum(row["state"] == "seeding" for row in json.loads(line)["result"]["torrents"]) if line else -1
 
 
 class Rtorrent(Seeder):
     name = "rtorrent"
-    instance = 0
 
-    def __init__(self, world):
-        super().__init__(world, 3)
-        Rtorrent.instance += 1
+    def __init__(self, world, label):
+        super().__init__(world, 3, label)
         self.program = need("rtorrent")
-        self.session = world.make_folder(f"rtorrent{self.instance}")
-        self.scgi = self.session / "scgi.socket"
+        self.scgi = self.state / "scgi.socket"
 
-    def _command(self, *more):
-        options = ["system.daemon.set = true", f"session.path.set = {self.session}", f"network.scgi.open_local = {self.scgi}", f"network.bind_address.set = {self.address}",
+    def command(self, *more):
+        options = ["system.daemon.set = true", f"session.path.set = {self.state}", f"network.scgi.open_local = {self.scgi}", f"network.bind_address.set = {self.address}",
                    f"network.port_range.set = {self.port}-{self.port}", "network.port_random.set = no", "dht.mode.set = disable", "protocol.pex.set = no", "trackers.use_udp.set = no",
                    f"throttle.max_uploads.set = {SLOTS}", f"throttle.max_uploads.global.set = {SLOTS}", "throttle.max_peers.seed.set = 500", "throttle.min_peers.seed.set = 500",
                    "protocol.encryption.set = none", *more]
-        settings = self.session / "rtorrent.rc"
+        settings = self.state / "rtorrent.rc"
         settings.write_text("".join(option + "\n" for option in options))
         return [self.program, "-n", "-o", f"import={settings}"]
 
     def start(self, torrents, folder, timeout=120):
-        self.count = len(torrents)
-        load = self.world.make_folder(f"rtorrent{self.instance}.torrents")
-        for torrent in torrents:
-            (load / torrent.path.name).symlink_to(torrent.path)
-        self._launch(self._command(f"directory.default.set = {folder}", f'schedule2 = load, 0, 0, "load.start={load}/*.torrent"'), timeout)
+        self.process = self.world.start(self.label, self.command(f"directory.default.set = {folder}", f'schedule2 = load, 0, 0, "load.start={self._folder_of(torrents)}/*.torrent"'))
+        self.wait_seeding(len(torrents), timeout)
 
-    def restart(self, torrents):
-        return self._launch(self._command(), 120)
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self._call("session.save")
+        super().stop()
 
     def seeding(self):
         try:
@@ -137,35 +149,35 @@ class Rtorrent(Seeder):
 
 class Transmission(Seeder):
     name = "transmission"
-    instance = 0
 
-    def __init__(self, world):
-        super().__init__(world, 4)
-        Transmission.instance += 1
+    def __init__(self, world, label):
+        super().__init__(world, 4, label)
         self.program = need("transmission-daemon")
-        self.config = world.make_folder(f"transmission{self.instance}")
+        self.rpc_port = free_port(self.address)
         self.session = ""
 
-    def _command(self):
-        return [self.program, "--foreground", "--config-dir", self.config]
+    def command(self):
+        return [self.program, "--foreground", "--config-dir", self.state]
 
     def start(self, torrents, folder, timeout=120):
-        self.count = len(torrents)
         settings = {
-            "bind-address-ipv4": self.address, "peer-port": self.port, "rpc-bind-address": self.address, "rpc-port": 9091, "rpc-authentication-required": False,
+            "bind-address-ipv4": self.address, "peer-port": self.port, "rpc-bind-address": self.address, "rpc-port": self.rpc_port, "rpc-authentication-required": False,
             "rpc-whitelist-enabled": False, "download-dir": str(folder), "incomplete-dir-enabled": False, "dht-enabled": False, "pex-enabled": False, "lpd-enabled": False,
             "utp-enabled": False, "port-forwarding-enabled": False, "peer-limit-global": 1000, "peer-limit-per-torrent": 500, "upload-slots-per-torrent": SLOTS,
+            "encryption": 0,
         }
-        (self.config / "settings.json").write_text(json.dumps(settings))
-        # As if they had been added before: a folder of .torrent files is loaded at start, without the delay of adding one by one.
-        loaded = self.config / "torrents"
-        loaded.mkdir()
+        (self.state / "settings.json").write_text(json.dumps(settings))
+        # As if it had verified them earlier: it rests for 100 ms at each torrent that it verifies, so a thousand would take two minutes.
+        for name in ("torrents", "resume"):
+            (self.state / name).mkdir()
         for torrent in torrents:
-            (loaded / torrent.path.name).write_bytes(torrent.path.read_bytes())
-        self._launch(self._command(), timeout)
-
-    def restart(self, torrents):
-        return self._launch(self._command(), 120)
+            stem = f"{torrent.name}.{torrent.hex[:16]}"
+            (self.state / "torrents" / f"{stem}.torrent").write_bytes(torrent.path.read_bytes())
+            modified = int((folder / torrent.name).stat().st_mtime)
+            progress = {"blocks": "all", "time-checked": [modified + 1]}
+            (self.state / "resume" / f"{stem}.resume").write_bytes(bencode({"destination": str(folder), "paused": 0, "progress": progress}))
+        self.launch()
+        self.wait_seeding(len(torrents), timeout)
 
     def seeding(self):
         rows = self._call("torrent-get", fields=["status", "leftUntilDone"])
@@ -174,7 +186,7 @@ class Transmission(Seeder):
     def _call(self, method, **arguments):
         body = json.dumps({"method": method, "arguments": arguments}).encode()
         for _ in range(2):
-            request = urllib.request.Request(f"http://{self.address}:9091/transmission/rpc", body, {"X-Transmission-Session-Id": self.session})
+            request = urllib.request.Request(f"http://{self.address}:{self.rpc_port}/transmission/rpc", body, {"X-Transmission-Session-Id": self.session})
             try:
                 with urllib.request.urlopen(request, timeout=30) as reply:
                     return json.load(reply)["arguments"]
