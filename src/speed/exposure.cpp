@@ -35,8 +35,7 @@ DebtState Debt::state() const {
 
 Status Debt::on_sent(Rate rate, uint32_t bytes) {
   TRY(total_.add(rate, bytes));
-  if (sealed_ || runs_.empty() || runs_.back().bytes + bytes > k_run_bytes) runs_.push_back({0, Meter()});
-  sealed_ = false;
+  if (runs_.empty() || runs_.back().bytes + bytes > k_run_bytes) runs_.push_back({0, Meter()});
   Status added = runs_.back().cost.add(rate, bytes);
   CHECK(added.has_value());
   runs_.back().bytes += bytes;
@@ -71,12 +70,11 @@ Result<uint64_t> Debt::on_paid(Amount amount) {
   return bytes;
 }
 
-Amount Debt::owed() const { return total_.due().minus_or_zero(paid_); }
-
-uint64_t Debt::write_off_to(uint64_t mark) {
-  uint64_t bytes = 0;
-  while (!runs_.empty() && settled_bytes_ + runs_.front().bytes <= mark) {
-    bytes += runs_.front().bytes;
+Debt::WrittenOff Debt::write_off(uint64_t bytes) {
+  WrittenOff out;
+  Amount before = due();
+  while (!runs_.empty() && out.bytes < bytes) {
+    out.bytes += runs_.front().bytes;
     settled_bytes_ += runs_.front().bytes;
     runs_.erase(runs_.begin());
   }
@@ -85,8 +83,9 @@ uint64_t Debt::write_off_to(uint64_t mark) {
     Status added = total_.add(run.cost);
     CHECK(added.has_value());
   }
-  settle();  // what came after the debt may be covered already
-  return bytes;
+  out.amount = before.minus_or_zero(due());
+  settle();  // what came after may be covered already
+  return out;
 }
 
 // ---- UnknownBucket ----

@@ -37,18 +37,17 @@ class Debt {
 
   // Sent and neither covered nor written off: what the window bounds.
   uint64_t unpaid_bytes() const { return sent_ - settled_bytes_; }
-  // What is due and not paid, rounded up.
-  Amount owed() const;
+  // Everything due so far, rounded up, and what of it is not paid.
+  Amount due() const { return total_.due(); }
+  Amount owed() const { return due().minus_or_zero(paid_); }
   Amount paid() const { return paid_; }
 
-  // A place in the stream of blocks: everything sent so far. Blocks after it are not merged with blocks before it.
-  uint64_t mark() {
-    sealed_ = true;
-    return sent_;
-  }
-  bool covered_to(uint64_t mark) const { return settled_bytes_ >= mark; }
-  // Takes everything that is open off the books. The number of bytes.
-  uint64_t write_off_to(uint64_t mark);
+  // Takes the oldest open blocks off the books, at least `bytes` of them if there are so many. What was taken.
+  struct WrittenOff {
+    uint64_t bytes = 0;
+    Amount amount;
+  };
+  WrittenOff write_off(uint64_t bytes);
 
  private:
   // Neighbours of the same kind share a run until it has this size: a peer that asks for single bytes costs no memory.
@@ -65,7 +64,6 @@ class Debt {
   Amount paid_;
   uint64_t sent_ = 0;           // bytes, since the start of this object
   uint64_t settled_bytes_ = 0;  // of them, covered or written off
-  bool sealed_ = true;
 };
 
 // One bucket of bytes for all payers that have not paid for 16 pieces yet, so that new identities without end get no more than it holds.

@@ -200,6 +200,16 @@ struct HoldMessage {
   bool operator==(const HoldMessage&) const = default;
 };
 
+// requester -> provider: the offer of the RATE with this epoch stands. The provider unchokes then, so that no request from before the price
+// is served at the price, or out of order.
+struct AcceptMessage {
+  static constexpr uint8_t k_type = 13;
+  static constexpr const char* k_name = "accept";
+  uint32_t epoch = 0;
+  static constexpr auto k_fields = std::make_tuple(field("epoch", &AcceptMessage::epoch));
+  bool operator==(const AcceptMessage&) const = default;
+};
+
 // What PROVE signs: both keys, both nonces and the connection that they meet on, so that a proof is worth nothing anywhere else.
 struct ProofStatement {
   static constexpr std::string_view k_tag = "BTT1HELO";
@@ -222,7 +232,7 @@ struct ProofStatement {
 
 // std::monostate stands for a subtype that this version does not know: ignored.
 using Message = std::variant<std::monostate, BidMessage, RateMessage, ChannelMessage, PayMessage, AckMessage, ResumeMessage, CloseMessage,
-                             StopMessage, HelloMessage, ProveMessage, FundsMessage, HoldMessage>;
+                             StopMessage, HelloMessage, ProveMessage, FundsMessage, HoldMessage, AcceptMessage>;
 
 // Errors: protocol if the payload is empty, above k_payload_size_max, of the wrong size for its subtype, or has an amount, a rate or an
 // enumeration out of range.

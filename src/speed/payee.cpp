@@ -53,7 +53,7 @@ void Payee::forget_accounts(Instant now) {
       continue;
     }
     // Gone for good, as far as anybody can tell: what it owes is lost, and the bucket recovers with time.
-    if (account.charged > 0) write_off(now, account, account.debt.mark());
+    if (account.charged > 0) write_off(now, account, account.debt.unpaid_bytes());
     if (with_channel.contains(account.key)) {
       ++it;
       continue;
@@ -75,7 +75,6 @@ void Payee::on_peer_gone(Instant now, PeerHandle handle) {
   if (Account* account = account_of(*peer)) {
     account->peer.reset();
     account->offline_since = now;
-    account->old_debt.reset();
     release_charge(*account);
     if (account->charged > 0) arm(now + k_idle_close);
     if (account->stored) touch(now, *account);
@@ -110,7 +109,7 @@ void Payee::on_proven(Instant now, PeerHandle handle) {
   }
   account->peer = handle;
   account->piece_size = peer->session->info().piece_size;
-  if (account->debt.unpaid_bytes() > 0) account->old_debt = account->debt.mark();
+  account->old_owed = account->debt.owed();
   IpAddress network = peer->session->info().address.network();
   if (account->charged > 0 && account->network != network) {
     bucket_.give_back(account->network, account->charged);
@@ -131,6 +130,7 @@ Status Payee::on_message(Instant now, PeerHandle handle, const Message& message)
   if (const auto* channel = std::get_if<ChannelMessage>(&message)) return on_channel(now, *peer, *channel);
   if (const auto* pay = std::get_if<PayMessage>(&message)) return on_pay(now, *peer, *pay);
   if (const auto* close = std::get_if<CloseMessage>(&message)) return on_close(now, *peer, *close);
+  if (const auto* accept = std::get_if<AcceptMessage>(&message)) on_accept(*peer, *accept);
   if (const auto* hold = std::get_if<HoldMessage>(&message)) on_hold(now, *peer, *hold);
   return ok;
 }
@@ -197,7 +197,7 @@ void Payee::complete_piece(Instant now, Peer& peer) {
   Account* account = account_of(peer);
   CHECK(account != nullptr);
   if (account->debt.unpaid_bytes() > 0) {
-    peer.marks.push_back({peer.piece, account->debt.mark(), now + k_pay_timeout});
+    peer.marks.push_back({peer.piece, peer.piece_sent, account->debt.due(), now + k_pay_timeout});
     arm(now + k_pay_timeout / 2);
   }
   if (peer.slot == Slot::finishing) end_slot(now, peer, true);
@@ -246,7 +246,7 @@ bool Payee::may_strike(Instant now, const Account& account) const {
 void Payee::check_pieces(Instant now, Peer& peer) {
   Account* account = account_of(peer);
   if (account == nullptr || peer.marks.empty()) return;
-  std::erase_if(peer.marks, [&](const PieceMark& mark) { return account->debt.covered_to(mark.mark); });
+  std::erase_if(peer.marks, [&](const PieceMark& mark) { return is_paid_to(*account, mark.due); });
   if (peer.marks.empty()) return;
   PieceMark& first = peer.marks.front();
   bool waits_for_us = pauses(now);
@@ -271,21 +271,22 @@ void Payee::check_pieces(Instant now, Peer& peer) {
 
 void Payee::on_unpaid(Instant now, Peer& peer) {
   Account* account = account_of(peer);
-  peer.overdue = peer.marks.back().mark;
+  peer.overdue = peer.marks.back().due;
   peer.marks.clear();
   if (may_strike(now, *account)) strike(now, peer, "unpaid");
   ctx_.send(peer.session->peer(), StopMessage{static_cast<uint8_t>(StopReason::unpaid), k_retry_after_s});
   if (is_paid(peer)) end_slot(now, peer, true);
 }
 
-// Debt of an earlier connection that keeps the window shut: perhaps blocks that were lost with it. Nobody can tell, so it costs a strike.
+// What is unpaid beyond the pieces of this connection, and keeps the window shut: perhaps blocks that were lost with an earlier connection.
+// Nobody can tell, so it costs a strike.
 void Payee::check_old_debt(Instant now, Peer& peer) {
   Account* account = account_of(peer);
-  if (account == nullptr || !account->old_debt || !peer.blocked_since) return;
-  if (account->debt.covered_to(*account->old_debt)) {
-    account->old_debt.reset();
-    return;
-  }
+  if (account == nullptr || !peer.blocked_since) return;
+  uint64_t current = peer.piece_open ? peer.piece_sent : 0;
+  for (const PieceMark& mark : peer.marks) current += mark.bytes;
+  uint64_t unpaid = account->debt.unpaid_bytes();
+  if (unpaid <= current) return;
   if (now - *peer.blocked_since < k_old_debt) return arm(*peer.blocked_since + k_old_debt);
   if (!ctx_.clock.reached_within(now, k_pay_timeout)) probe(now);
   if (pauses(now) || !may_strike(now, *account)) {
@@ -293,20 +294,28 @@ void Payee::check_old_debt(Instant now, Peer& peer) {
   }
   strike(now, peer, "old_debt");
   peer.blocked_since.reset();
-  uint64_t mark = *account->old_debt;
-  account->old_debt.reset();
-  write_off(now, *account, mark);
+  write_off(now, *account, unpaid - current);
   wake(peer);
 }
 
-void Payee::write_off(Instant now, Account& account, uint64_t mark) {
-  uint64_t bytes = account.debt.write_off_to(mark);
+// Paid for everything up to a moment of this connection: what is left from earlier ones is another matter. One micro-BTT is rounding.
+bool Payee::is_paid_to(const Account& account, Amount due) {
+  return account.debt.paid().plus(account.old_owed).value_or(Amount::supply()).in_micro() + 1 >= due.in_micro();
+}
+
+void Payee::write_off(Instant now, Account& account, uint64_t old) {
+  auto [bytes, amount] = account.debt.write_off(old);
+  account.old_owed = Amount();
   LogLine(ctx_.log, LogLevel::info, "speed_written_off").add("payer", account.key.hex()).add("bytes", bytes);
   uint64_t lost = std::min(bytes, account.charged);
   account.charged -= lost;
   bucket_.lose(now, account.network, lost);
   if (account.stored) touch(now, account);
   Peer* peer = account.peer ? find(*account.peer) : nullptr;
+  if (peer != nullptr) {
+    for (PieceMark& mark : peer->marks) mark.due = mark.due.minus_or_zero(amount);
+    if (peer->overdue) peer->overdue = peer->overdue->minus_or_zero(amount);
+  }
   if (peer == nullptr || !is_paid(*peer)) return release_charge(account);
   uint32_t window = grant_window(now, *peer);
   if (window != peer->window) {

@@ -62,7 +62,7 @@ class Payee {
   static constexpr uint64_t k_margin_min_s = 600;
   static constexpr uint64_t k_backing_pieces = 64;
   static constexpr uint64_t k_known_pieces = 16;      // paid for: no longer unknown
-  static constexpr uint64_t k_forgive_pieces = 8;     // paid for: one strike less
+  static constexpr uint64_t k_forgive_pieces = 4;     // paid for: one strike less
   static constexpr uint64_t k_covering_pieces = 16;   // room of a channel that stands for an empty bucket
   static constexpr size_t k_accounts_max = 4096;      // payers remembered
   static constexpr uint32_t k_retry_after_s = 60;
@@ -178,7 +178,7 @@ class Payee {
     uint64_t clean_pieces = 0;           // in 256ths, since the last strike was taken back
     std::optional<PeerHandle> peer;      // the paying connection
     Instant offline_since;
-    std::optional<uint64_t> old_debt;    // mark: what came before this connection
+    Amount old_owed;                     // from earlier connections, perhaps for blocks that were lost with them
     uint64_t charged = 0;                // bytes taken from the bucket; at least the unpaid ones while the payer is unknown
     bool bucketless = false;             // a channel stands for the debt, or the payer is known
     IpAddress network;
@@ -186,10 +186,11 @@ class Payee {
     bool dirty = false;
     bool stored = false;
   };
-  enum class Slot : uint8_t { none, free, paid, finishing };
+  enum class Slot : uint8_t { none, free, offered, paid, finishing };
   struct PieceMark {
     uint32_t piece;
-    uint64_t mark;                       // of the debt
+    uint64_t bytes;
+    Amount due;                          // by the payer in all, when it was complete
     Instant deadline;
     bool held = false;
   };
@@ -223,7 +224,7 @@ class Payee {
     FundsMessage funds;
     enum class Funds : uint8_t { none, held, verifying, good } funds_state = Funds::none;
     bool superseded = false;
-    std::optional<uint64_t> overdue;     // mark of the unpaid piece that cost it the slot
+    std::optional<Amount> overdue;       // due with the unpaid piece that cost it the slot
     // slot
     Slot slot = Slot::none;
     Instant waiting_since;
@@ -254,7 +255,7 @@ class Payee {
   Account* account_of(const Peer& peer);
   Account* make_account(Instant now, const PublicKey& key);
   Peer* find(PeerHandle peer);
-  static bool is_paid(const Peer& peer) { return peer.slot == Slot::paid || peer.slot == Slot::finishing; }
+  static bool is_paid(const Peer& peer) { return peer.slot == Slot::offered || peer.slot == Slot::paid || peer.slot == Slot::finishing; }
   void forget_accounts(Instant now);
   bool pauses(Instant now) const;
   bool channels_expired(const Account& account, Instant now) const;
@@ -267,7 +268,8 @@ class Payee {
   void strike(Instant now, Peer& peer, const char* why);
   void disconnect(Peer& peer, const std::string& reason);
   void release_charge(Account& account);
-  void write_off(Instant now, Account& account, uint64_t mark);
+  void write_off(Instant now, Account& account, uint64_t bytes);
+  static bool is_paid_to(const Account& account, Amount due);
   void wake(Peer& peer);
   void arm(Instant at) { deadline_ = earlier(deadline_, at); }
 
@@ -278,6 +280,7 @@ class Payee {
   bool pursue_bid(Instant now, Peer& peer);
   bool eligible(Instant now, const Peer& peer) const;
   bool is_backed(Instant now, const Peer& peer) const;
+  void on_accept(Peer& peer, const AcceptMessage& accept);
   void grant(Instant now, Peer& peer, bool unchoked, const AuctionResult& result);
   uint32_t grant_window(Instant now, Peer& peer);
   void send_rate(Instant now, Peer& peer, Rate rate, RateKind kind);

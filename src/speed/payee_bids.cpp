@@ -129,24 +129,28 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
 void Payee::grant(Instant now, Peer& peer, bool unchoked, const AuctionResult& result) {
   RateKind kind = result.price_setter >= 0 ? RateKind::auction : RateKind::reserve;
   if (is_paid(peer)) {
-    peer.slot = Slot::paid;  // one that was to be choked after its piece stays
+    if (peer.slot == Slot::finishing) peer.slot = Slot::paid;  // one that was to be choked after its piece stays
     bool news = price_is_news(peer.rate, result.price, now - peer.risen) || peer.rate > peer.bid;
     if (!news && peer.rate_seq == peer.bid_seq) return;
     send_rate(now, peer, news ? result.price : peer.rate, kind);
     return;
   }
   if (unchoked || peer.slot == Slot::free) ctx_.out.push_back(ChokePeer{peer.session->peer()});
-  peer.slot = Slot::paid;
+  peer.slot = Slot::offered;
   peer.rate = result.price;
   peer.risen = now;
   peer.blocked_since.reset();
   peer.window = grant_window(now, peer);
   send_rate(now, peer, result.price, kind);
+  peer.channel_by = now + k_channel_timeout;
+  arm(peer.channel_by);
+}
+
+// Whatever the requester asked for before it knew the price has been refused by now: only then is it unchoked.
+void Payee::on_accept(Peer& peer, const AcceptMessage& accept) {
+  if (peer.slot != Slot::offered || accept.epoch != peer.epoch) return;
+  peer.slot = Slot::paid;
   ctx_.out.push_back(UnchokePeer{peer.session->peer()});
-  if (!peer.rate.is_zero() && room(peer.session->other_key(), now).is_zero()) {
-    peer.channel_by = now + k_channel_timeout;
-    arm(peer.channel_by);
-  }
 }
 
 // The window of one piece, and who answers for it: the payer itself once it is known, else the bucket, else a channel that is large enough.
@@ -191,7 +195,7 @@ void Payee::send_rate(Instant now, Peer& peer, Rate rate, RateKind kind) {
 
 // A loser finishes the piece that it has begun.
 void Payee::lose_slot(Instant now, Peer& peer) {
-  if (!peer.piece_open || peer.rate.is_zero()) return end_slot(now, peer, true);
+  if (!peer.piece_open || peer.rate.is_zero() || peer.slot == Slot::offered) return end_slot(now, peer, true);
   if (peer.slot == Slot::finishing) return;
   peer.slot = Slot::finishing;
   peer.finish_by = now + k_finish_max;
@@ -211,7 +215,8 @@ void Payee::end_slot(Instant now, Peer& peer, bool choke) {
 }
 
 void Payee::revoke_without_channel(Instant now, Peer& peer) {
-  if (!room(peer.session->other_key(), now).is_zero()) {
+  bool payable = peer.rate.is_zero() || !room(peer.session->other_key(), now).is_zero();
+  if (payable && peer.slot != Slot::offered) {
     peer.channel_by = Instant::never();
     return;
   }
@@ -223,7 +228,7 @@ void Payee::revoke_without_channel(Instant now, Peer& peer) {
   }
   bool fresh = ctx_.clock.reached_within(now, k_ledger_fresh);
   if (!fresh) probe(now);
-  if (checking || !fresh || pauses(now)) {
+  if (peer.slot != Slot::offered && (checking || !fresh || pauses(now))) {
     peer.channel_by = now + Duration::seconds(1);
     return arm(peer.channel_by);
   }
@@ -250,7 +255,8 @@ void Payee::on_free_unchoke(Instant now, PeerHandle handle) {
   Peer* peer = find(handle);
   if (peer == nullptr || is_paid(*peer)) return;
   peer->slot = Slot::free;
-  if (peer->has_bid && peer->session->matches()) send_rate(now, *peer, Rate(), RateKind::free);
+  bool told = peer->has_bid || peer->epoch > 0;
+  if (told && peer->session->matches()) send_rate(now, *peer, Rate(), RateKind::free);
 }
 
 void Payee::on_free_choke(Instant now, PeerHandle handle) {

@@ -148,7 +148,6 @@ void Payee::activate(Instant now, Channel& channel, const LedgerReply& reply) {
   auto account = accounts_.find(channel.terms.payer);
   Peer* peer = account != accounts_.end() && account->second.peer ? find(*account->second.peer) : nullptr;
   if (peer != nullptr && is_paid(*peer)) {
-    peer->channel_by = Instant::never();
     if (peer->window == 0) {
       peer->window = grant_window(now, *peer);
       if (peer->window != 0) {

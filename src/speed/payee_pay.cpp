@@ -207,8 +207,9 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
     ctx_.bans.forgive(ctx_.clock.floor(now), BanList::of(account->key));
     ctx_.bans.forgive(ctx_.clock.floor(now), BanList::of(peer->session->info().address));
   }
-  std::erase_if(peer->marks, [&](const PieceMark& mark) { return account->debt.covered_to(mark.mark); });
-  if (peer->overdue && account->debt.covered_to(*peer->overdue)) {
+  account->old_owed = std::min(account->old_owed, account->debt.owed());
+  std::erase_if(peer->marks, [&](const PieceMark& mark) { return is_paid_to(*account, mark.due); });
+  if (peer->overdue && is_paid_to(*account, *peer->overdue)) {
     peer->overdue.reset();
     advance_bid(now, *peer);
   }

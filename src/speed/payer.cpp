@@ -25,8 +25,12 @@ Amount Payer::spent(const InfoHash& hash) const {
   return it->second.spent.due().plus(it->second.unresolved).value_or(Amount::supply());
 }
 
-// Budget left = budget - spent - unresolved ceilings. What lies in channels is not spent.
-Amount Payer::budget_left(const Torrent& t) const { return t.budget.minus_or_zero(t.spent.due()).minus_or_zero(t.unresolved); }
+// Budget left = budget - spent - unresolved ceilings. What lies in channels is not spent. Each provider's sum is rounded up to a whole
+// micro-BTT once: that much is kept back.
+Amount Payer::budget_left(const Torrent& t) const {
+  Amount rounding = Amount::micro(k_rounding_micro + providers_.size());
+  return t.budget.minus_or_zero(t.spent.due()).minus_or_zero(t.unresolved).minus_or_zero(rounding);
+}
 
 void Payer::set_torrent(Instant now, const InfoHash& hash, const TorrentBudget& budget) {
   Torrent& t = torrent(hash);
@@ -249,6 +253,8 @@ Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
   peer.rate = rate.rate;
   peer.window = rate.window;
   check_honour(now, peer);
+  if (!peer.rated) return ok;
+  if (!peer.unchoked && rate.kind != static_cast<uint8_t>(RateKind::free)) ctx_.send(peer.session->peer(), AcceptMessage{rate.epoch});
   Provider* provider = provider_of(peer);
   if (provider == nullptr || rate.rate.is_zero()) return ok;
   provider->peer = peer.session->peer();

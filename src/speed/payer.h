@@ -54,6 +54,7 @@ class Payer {
   static constexpr uint64_t k_ban_refusal_s = 3600;
   static constexpr size_t k_pending_max = 1024;                    // unverified paid pieces of one provider
   static constexpr uint64_t k_seq_lease = 1024;
+  static constexpr uint64_t k_rounding_micro = 8;                  // for providers that are yet to come
 
   Payer(const PayerOptions& options, Context& context);
   Payer(const Payer&) = delete;

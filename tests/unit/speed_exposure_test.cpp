@@ -67,7 +67,7 @@ void rounding_never_leaves_a_block_open(void**) {
       } else if (event == 4) {
         // The payer crashes: it knows what it paid, nothing else; the provider writes the rest off.
         payer = Meter::restore(signed_total.in_micro(), 0);
-        debt.write_off_to(debt.mark());
+        debt.write_off(debt.unpaid_bytes());
         assert_int_equal(debt.unpaid_bytes(), 0);
       } else if (event == 5) {
         debt = Debt::restore(debt.state());
@@ -83,10 +83,12 @@ void debt_survives_a_restart_as_one_old_debt(void**) {
   Debt back = Debt::restore(debt.state());
   assert_int_equal(back.unpaid_bytes(), 2 * k_block);
   assert_true(back.owed() == debt.owed());
-  uint64_t old = back.mark();
+  uint64_t old = back.unpaid_bytes();
   send(back, 14'000, k_block);
   assert_int_equal(back.unpaid_bytes(), 3 * k_block);
-  assert_int_equal(back.write_off_to(old), 2 * k_block);
+  Debt::WrittenOff written_off = back.write_off(old);
+  assert_int_equal(written_off.bytes, 2 * k_block);
+  assert_int_equal(written_off.amount.in_micro(), 459);
   assert_int_equal(back.unpaid_bytes(), k_block);
 }
 

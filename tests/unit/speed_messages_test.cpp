@@ -138,6 +138,7 @@ void messages_match_the_vectors(void**) {
                 "0b00000000004c4b40000000006b49aaf02f80752daf5aa0b835c39bdb9037a5710c0ddc306cc26925978ef0a78f0e6a2d1f1caf"
                 "1927323949f4df0ffce99c5a750e39282db4acdd62f91e421ffcaa0e06");
   expect_vector(HoldMessage{17}, "0c00000011");
+  expect_vector(AcceptMessage{3}, "0d00000003");
 }
 
 // Fills a message at random, within the ranges of its fields.

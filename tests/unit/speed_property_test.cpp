@@ -1,7 +1,7 @@
 // Payers and payees over links that break, with power cuts, slow stores and a ledger that goes away: the invariants of PROTOCOL.md hold at
 // every event, and after everything heals everybody finishes, nobody is banned, every channel ends. Then bugs are planted, and must be found.
 //
-// speed_property_test [SEED]: one seed, with every message in the log.
+// speed_property_test SEED [FAULTS PIECES]: one seed, with every message in the log; at most so many faults and pieces.
 #include <algorithm>
 
 #include "unit/speed_world.h"
@@ -18,19 +18,23 @@ struct Outcome {
   uint64_t events = 0;
   uint64_t paid_bytes = 0;
   uint64_t crashes = 0;
+  uint64_t channels = 0;
+  uint64_t claims = 0;
 };
 
 struct Plan {
   Faults provider_faults;
   Faults requester_faults;
   bool verbose = false;
+  uint64_t faults_max = 16;
+  uint64_t pieces_max = 120;
 };
 
 std::unique_ptr<World> make_world(uint64_t seed, const Plan& plan, Random& random) {
   Settings settings;
   settings.verbose = plan.verbose;
   settings.piece_size = 32 * 1024u << random.below(3);
-  settings.pieces = static_cast<uint32_t>(10 + random.below(20));
+  settings.pieces = static_cast<uint32_t>(10 + random.below(plan.pieces_max));
   settings.auction_slots = static_cast<uint32_t>(1 + random.below(3));
   settings.free_slots = static_cast<uint32_t>(random.below(2));
   settings.pipeline = static_cast<uint32_t>(1 + random.below(20));
@@ -91,7 +95,7 @@ Outcome run_seed(uint64_t seed, const Plan& plan) {
   Random random(seed * 7919 + 1);
   std::unique_ptr<World> world = make_world(seed, plan, random);
   for (auto& node : world->nodes) world->start(*node);
-  uint64_t disturbances = random.below(8);
+  uint64_t disturbances = random.below(plan.faults_max);
   for (uint64_t i = 0; i < disturbances && world->violations.empty(); ++i) {
     world->run(world->now + Duration::ms(static_cast<int64_t>(200 + random.below(15'000))));
     if (world->violations.empty()) disturb(*world, random, outcome);
@@ -116,6 +120,8 @@ Outcome run_seed(uint64_t seed, const Plan& plan) {
   }
   outcome.violations = world->violations;
   outcome.events = world->events;
+  outcome.channels = world->ledger.channels.size();
+  outcome.claims = world->ledger.claims;
   for (const auto& [pair, transfer] : world->transfers) outcome.paid_bytes += transfer.bytes_paid;
   return outcome;
 }
@@ -123,7 +129,7 @@ Outcome run_seed(uint64_t seed, const Plan& plan) {
 constexpr uint64_t k_seeds = 250;
 
 void invariants_hold_over_random_faults(void**) {
-  uint64_t events = 0, paid = 0, crashes = 0;
+  uint64_t events = 0, paid = 0, crashes = 0, channels = 0, claims = 0;
   for (uint64_t seed = 1; seed <= k_seeds; ++seed) {
     Outcome outcome = run_seed(seed, {});
     for (const std::string& violation : outcome.violations) print_error("%s\n", violation.c_str());
@@ -131,11 +137,15 @@ void invariants_hold_over_random_faults(void**) {
     events += outcome.events;
     paid += outcome.paid_bytes;
     crashes += outcome.crashes;
+    channels += outcome.channels;
+    claims += outcome.claims;
   }
-  print_message("%llu seeds: %llu events, %llu crashes, %llu MiB paid for\n", static_cast<unsigned long long>(k_seeds),
-                static_cast<unsigned long long>(events), static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(paid >> 20));
-  assert_true(paid > (k_seeds << 18));  // the runs do buy: a quarter of a MiB each at least
-  assert_true(crashes > k_seeds / 4);
+  auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
+  print_message("%llu seeds: %llu events, %llu crashes, %llu channels, %llu claims, %llu MiB paid for\n", number(k_seeds), number(events),
+                number(crashes), number(channels), number(claims), number(paid >> 20));
+  // The runs do what they are for.
+  assert_true(paid > (k_seeds << 20));
+  assert_true(crashes > k_seeds / 2 && channels > 2 * k_seeds && claims > 0);
 }
 
 void expect_found(const Plan& plan, const char* what) {
@@ -180,6 +190,10 @@ int main(int argc, char** argv) {
   if (argc > 1) {
     Plan plan;
     plan.verbose = true;
+    if (argc > 3) {
+      plan.faults_max = strtoull(argv[2], nullptr, 10);
+      plan.pieces_max = strtoull(argv[3], nullptr, 10);
+    }
     Outcome outcome = run_seed(strtoull(argv[1], nullptr, 10), plan);
     for (const std::string& violation : outcome.violations) fprintf(stderr, "%s\n", violation.c_str());
     return outcome.violations.empty() ? 0 : 1;

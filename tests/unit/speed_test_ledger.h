@@ -60,6 +60,7 @@ class TestLedger {
   std::map<PublicKey, uint64_t> balance;
   std::map<ChannelId, Entry> channels;
   uint64_t supply = 0;
+  uint64_t claims = 0;
   std::vector<std::string> faults;
 
   void fund(const PublicKey& account, uint64_t micro) {
@@ -142,7 +143,9 @@ class TestLedger {
     describe(entry, reply);
   }
   void answer(LedgerTime, const PublicKey&, const ClaimChannel& r, LedgerReply& reply) {
-    if (pays(r, reply)) describe(channels.at(r.statement.channel), reply);
+    if (!pays(r, reply)) return;
+    ++claims;
+    describe(channels.at(r.statement.channel), reply);
   }
   void answer(LedgerTime, const PublicKey&, const QueryChannel& r, LedgerReply& reply) {
     auto it = channels.find(r.channel);

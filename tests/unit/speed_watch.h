@@ -63,6 +63,7 @@ struct Node {
   Instant timer = Instant::never();
   Instant rechoke_at;
   Amount budget;
+  Rate max_rate = Rate::pico_per_byte(Rate::k_max);
   // the torrent
   std::vector<bool> have;
   std::map<uint32_t, std::vector<bool>> partial;

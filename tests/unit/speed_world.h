@@ -70,7 +70,7 @@ class World : public Watch {
     if (!node.provider) {
       TorrentBudget budget;
       budget.budget = node.budget;
-      budget.bidding.max_rate = Rate::pico_per_byte(Rate::k_max);
+      budget.bidding.max_rate = node.max_rate;
       node.speed->payer().set_bytes_left(now, info_hash, bytes_left(node));
       if (!node.complete()) node.speed->payer().set_torrent(now, info_hash, budget);
     }
@@ -97,6 +97,11 @@ class World : public Watch {
     }
     link.reconnect_at = reconnect_at;
   }
+
+  // A message that the node's engine did not make.
+  void inject(Node& from, PeerHandle handle, const Message& message) { send(from, handle, {Wire::message, encode(message), 0, 0}); }
+  // The only connection of a node.
+  PeerHandle only_peer(const Node& node) const { return node.peers.size() == 1 ? node.peers.begin()->first : 0; }
 
   // Runs until `until`, or until `done` says so. False if it did not.
   bool run(Instant until, const std::function<bool()>& done = nullptr) {
