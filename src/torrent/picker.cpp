@@ -75,7 +75,13 @@ void Picker::pick(const Ask& ask, std::vector<BlockIndex>& out) {
   size_t out_max = out.size() + ask.blocks_max;
   for (Begun& begun : begun_) {
     if (out.size() == out_max) return;
-    if (begun.owner == ask.source && begun.free > 0) take_free(begun, ask, out_max, out);
+    if (begun.owner != ask.source || begun.free == 0) continue;
+    if (ask.mode == Mode::alone) {
+      // A piece that also waits for others would make whoever is paid by the piece wait for them, and they perhaps for it.
+      if (!asks_only(begun, ask.source)) continue;
+      begun.alone = true;
+    }
+    take_free(begun, ask, out_max, out);
   }
   // What others left behind comes before new pieces; a source under suspicion would only mix its blocks into it.
   for (Begun& begun : begun_) {
@@ -164,6 +170,29 @@ void Picker::release(SourceId source, BlockIndex index) {
   Begun* begun = find(index.piece);
   if (begun == nullptr || index.block >= begun->blocks.size()) return;
   release_block(*begun, begun->blocks[index.block], source);
+  // Nobody keeps a piece that it is not asked for: it may be choking us for a long time.
+  if (begun->owner == source && !is_asked(*begun, source)) {
+    begun->owner = 0;
+    begun->alone = false;
+    ++changes_;
+  }
+}
+
+bool Picker::is_asked(const Begun& begun, SourceId source) const {
+  for (const Block& block : begun.blocks) {
+    if (block.state != BlockState::requested) continue;
+    for (uint8_t i = 0; i < block.requesters; ++i) {
+      if (block.who[i] == source) return true;
+    }
+  }
+  return false;
+}
+
+bool Picker::asks_only(const Begun& begun, SourceId source) const {
+  for (const Block& block : begun.blocks) {
+    if (block.state == BlockState::requested && (block.requesters != 1 || block.who[0] != source)) return false;
+  }
+  return true;
 }
 
 void Picker::release_all(SourceId source) {

@@ -122,6 +122,9 @@ class Picker {
   void take_duplicates(const Ask& ask, size_t out_max, std::vector<BlockIndex>& out);
   void release_block(Begun& begun, Block& block, SourceId source);
   bool may_share(const Begun& begun, const Ask& ask) const;
+  // The source has an open request in the piece; nobody else has one.
+  bool is_asked(const Begun& begun, SourceId source) const;
+  bool asks_only(const Begun& begun, SourceId source) const;
   void plan(uint32_t piece, std::vector<uint32_t>& out);
   bool lease_is_full() const { return lease_bytes_ >= k_lease_max; }
   void update_endgame();

@@ -256,6 +256,41 @@ static void alone_shares_nothing_and_duplicates_nothing(void**) {
   assert_int_equal(pick(picker, 2, has, 100).size(), 4);
 }
 
+static void alone_takes_nothing_of_a_piece_that_waits_for_others(void**) {
+  Random random(5);
+  PieceLayout layout = layout_of(1);
+  Bitfield have(1);
+  Picker picker(layout, have, random);
+  Bitfield has = all_bits(1);
+  picker.availability().add_peer(has);
+  lease_all(picker);
+  std::vector<BlockIndex> own = pick(picker, 1, has, 2);
+  std::vector<BlockIndex> shared = pick(picker, 2, has, 1);
+  assert_int_equal(own.size(), 2);
+  assert_int_equal(shared.size(), 1);
+  // Source 1 is paid from now on: the piece hangs on source 2, so it gets nothing of it until that has answered.
+  for (BlockIndex block : own) deliver(picker, 1, block);
+  assert_int_equal(pick(picker, 1, has, 8, Picker::Mode::alone).size(), 0);
+  deliver(picker, 2, shared[0]);
+  assert_int_equal(pick(picker, 1, has, 8, Picker::Mode::alone).size(), 1);
+}
+
+static void a_lone_piece_whose_requests_are_rejected_is_free_for_others(void**) {
+  Random random(5);
+  PieceLayout layout = layout_of(1);
+  Bitfield have(1);
+  Picker picker(layout, have, random);
+  Bitfield has = all_bits(1);
+  picker.availability().add_peer(has);
+  lease_all(picker);
+  std::vector<BlockIndex> own = pick(picker, 1, has, 8, Picker::Mode::alone);
+  assert_int_equal(own.size(), 4);
+  assert_int_equal(pick(picker, 2, has, 8).size(), 0);
+  // Choked: every request is rejected (BEP 6), and the source may stay silent for a long time.
+  for (BlockIndex block : own) picker.release(1, block);
+  assert_int_equal(pick(picker, 2, has, 8, Picker::Mode::alone).size(), 4);
+}
+
 static void a_bad_piece_is_fetched_again_from_one_source(void**) {
   Random random(1);
   PieceLayout layout = layout_of(1);
@@ -368,6 +403,8 @@ int main() {
       cmocka_unit_test(pieces_left_behind_come_before_new_ones),
       cmocka_unit_test(endgame_asks_two_sources_and_names_whom_to_cancel),
       cmocka_unit_test(alone_shares_nothing_and_duplicates_nothing),
+      cmocka_unit_test(alone_takes_nothing_of_a_piece_that_waits_for_others),
+      cmocka_unit_test(a_lone_piece_whose_requests_are_rejected_is_free_for_others),
       cmocka_unit_test(a_bad_piece_is_fetched_again_from_one_source),
       cmocka_unit_test(a_failed_write_is_requested_again),
       cmocka_unit_test(random_sources_always_complete_the_torrent),
