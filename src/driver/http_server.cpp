@@ -19,12 +19,22 @@ void HttpServer::on_accepted(Instant now, hal::StreamId stream, const Endpoint& 
 void HttpServer::on_received(Instant now, hal::StreamId stream, Bytes bytes) {
   auto found = connections_.find(stream);
   if (found == connections_.end()) return;
-  Connection& connection = found->second;
-  if (connection.state != State::reading) {
-    ByteWriter(connection.early).bytes(bytes);  // was under way when reading stopped: one turn at most
-    return;
+  ByteWriter(found->second.early).bytes(bytes);  // one turn at most while nothing is read
+  pump(now, stream);
+}
+
+void HttpServer::pump(Instant now, hal::StreamId stream) {
+  // An owner that answers at once comes back here: the outermost call goes on.
+  auto found = connections_.find(stream);
+  if (found == connections_.end() || found->second.pumping) return;
+  for (; found != connections_.end(); found = connections_.find(stream)) {
+    Connection& connection = found->second;
+    connection.pumping = connection.state == State::reading && !connection.early.empty();
+    if (!connection.pumping) return;
+    std::vector<uint8_t> bytes = std::move(connection.early);
+    connection.early.clear();
+    feed(now, stream, connection, bytes);
   }
-  feed(now, stream, connection, bytes);
 }
 
 void HttpServer::feed(Instant now, hal::StreamId stream, Connection& connection, Bytes bytes) {
@@ -33,10 +43,11 @@ void HttpServer::feed(Instant now, hal::StreamId stream, Connection& connection,
   if (!taken) return refuse(now, stream, connection, taken.error());
   if (!connection.reader.is_complete()) return;
   Bytes rest = bytes.subspan(*taken);
-  connection.early.assign(rest.begin(), rest.end());
+  bool flood = rest.size() > body_size_max_ + http::k_head_size_max;
+  if (!flood) connection.early.assign(rest.begin(), rest.end());
   connection.state = State::answering;
   connection.deadline = Instant::never();
-  connection.close_after = !connection.reader.keeps_alive();
+  connection.close_after = flood || !connection.reader.keeps_alive();
   streams_.set_reading(stream, false);
   events_.on_http_request(stream, connection.reader.method(), connection.reader.target(), connection.reader.body());
 }
@@ -83,9 +94,7 @@ void HttpServer::flush(Instant now, hal::StreamId stream, Connection& connection
   connection.deadline = now + k_idle_max;
   connection.reader.start();
   streams_.set_reading(stream, true);
-  std::vector<uint8_t> early = std::move(connection.early);
-  connection.early.clear();
-  if (!early.empty()) feed(now, stream, connection, early);
+  pump(now, stream);
 }
 
 void HttpServer::on_writable(Instant now, hal::StreamId stream) {

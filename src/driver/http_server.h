@@ -1,5 +1,5 @@
 // HTTP connections of a server, one request at a time on each: bounds on how many, how large and how slow. What a request means is the
-// owner's matter. A client that sends the next request early is read no further until it has its reply.
+// owner's matter. A client that sends the next request early is read no further until it has its reply; one that sends many is answered once.
 //
 // All calls and events on the loop's thread.
 #pragma once
@@ -64,11 +64,13 @@ class HttpServer {
     IpAddress address;
     State state = State::reading;
     bool close_after = false;
-    std::vector<uint8_t> early;  // bytes that came after the request
+    bool pumping = false;
+    std::vector<uint8_t> early;  // bytes that no request has taken
     std::vector<uint8_t> out;
     size_t sent = 0;
     Instant deadline;
   };
+  void pump(Instant now, hal::StreamId stream);
   void feed(Instant now, hal::StreamId stream, Connection& connection, Bytes bytes);
   void refuse(Instant now, hal::StreamId stream, Connection& connection, const Error& reason);
   void flush(Instant now, hal::StreamId stream, Connection& connection);

@@ -1,0 +1,253 @@
+// HTTP connections of the ledger's server over streams that the test holds in its hand.
+#include "driver/http_server.h"
+
+#include <algorithm>
+
+#include "unit/test.h"
+
+using namespace millet;
+
+namespace {
+
+class FakeStreams final : public hal::Streams {
+ public:
+  void set_events(hal::StreamEvents*) override {}
+  Result<Endpoint> listen(hal::ListenerId, const Endpoint& local) override { return local; }
+  Status listen_local(hal::ListenerId, const std::string&) override { return ok; }
+  void set_accepting(hal::ListenerId, bool) override {}
+  hal::StreamId connect(const Endpoint&, const std::optional<IpAddress>&) override { return 0; }
+  size_t send(hal::StreamId stream, std::span<const Bytes> parts) override {
+    size_t taken = 0;
+    for (Bytes part : parts) {
+      size_t size = std::min(part.size(), room);
+      sent[stream] += as_text(part.first(size));
+      room -= size;
+      taken += size;
+    }
+    return taken;
+  }
+  void set_reading(hal::StreamId stream, bool on) override { reading[stream] = on; }
+  void close(hal::StreamId stream) override { closed.push_back(stream); }
+  Endpoint local_endpoint(hal::StreamId) override { return {}; }
+
+  bool is_closed(hal::StreamId stream) const { return std::count(closed.begin(), closed.end(), stream) != 0; }
+  std::map<hal::StreamId, std::string> sent;
+  std::map<hal::StreamId, bool> reading;
+  std::vector<hal::StreamId> closed;
+  size_t room = SIZE_MAX;
+};
+
+struct Asked {
+  hal::StreamId stream;
+  std::string method, target, body;
+};
+
+struct World final : HttpServerEvents {
+  World() : server(streams, *this, 1000) {}
+  void on_http_request(hal::StreamId stream, std::string_view method, std::string_view target, Bytes body) override {
+    asked.push_back({stream, std::string(method), std::string(target), std::string(as_text(body))});
+    if (answer_at_once) server.reply(now, stream, 200, as_bytes("yes"));
+  }
+  void on_http_oversized(hal::StreamId stream) override {
+    oversized.push_back(stream);
+    server.reply(now, stream, 413, as_bytes("too large"));
+  }
+  void accept(hal::StreamId stream, const char* from = "192.0.2.1:5") { server.on_accepted(now, stream, *Endpoint::parse(from)); }
+  void receive(hal::StreamId stream, std::string_view text) { server.on_received(now, stream, as_bytes(text)); }
+  void pass(Duration time) {
+    now = now + time;
+    if (server.next_deadline() <= now) server.on_timer(now);
+  }
+
+  Instant now = Instant::from_us(1);
+  FakeStreams streams;
+  HttpServer server;
+  std::vector<Asked> asked;
+  std::vector<hal::StreamId> oversized;
+  bool answer_at_once = false;
+};
+
+constexpr std::string_view k_post = "POST /v1/op HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
+constexpr std::string_view k_get = "GET /b HTTP/1.1\r\nHost: x\r\n\r\n";
+
+size_t count(const std::string& text, std::string_view what) {
+  size_t found = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+void a_request_is_asked_once_and_answered_on_a_kept_connection(void**) {
+  World world;
+  world.accept(1);
+  for (char c : k_post) world.receive(1, std::string_view(&c, 1));
+  assert_int_equal(world.asked.size(), 1);
+  assert_string_equal(world.asked[0].body.c_str(), "abc");
+  assert_string_equal(world.asked[0].target.c_str(), "/v1/op");
+  assert_false(world.streams.reading[1]);
+  world.server.reply(world.now, 1, 200, as_bytes("yes"));
+  assert_true(world.streams.sent[1].ends_with("\r\n\r\nyes"));
+  assert_true(world.streams.reading[1]);
+  assert_false(world.streams.is_closed(1));
+  world.receive(1, k_get);
+  assert_int_equal(world.asked.size(), 2);
+}
+
+void requests_that_come_early_wait_for_the_answer(void**) {
+  World world;
+  world.accept(1);
+  world.receive(1, std::string(k_post) + std::string(k_get) + std::string(k_get));
+  assert_int_equal(world.asked.size(), 1);
+  world.server.reply(world.now, 1, 200, as_bytes("1"));
+  assert_int_equal(world.asked.size(), 2);
+  world.server.reply(world.now, 1, 200, as_bytes("2"));
+  world.server.reply(world.now, 1, 200, as_bytes("3"));
+  assert_int_equal(world.asked.size(), 3);
+  assert_int_equal(count(world.streams.sent[1], "HTTP/1.1 200"), 3);
+  World at_once;
+  at_once.answer_at_once = true;
+  at_once.accept(1);
+  std::string many;
+  for (int i = 0; i < 300; ++i) many += k_get;
+  at_once.receive(1, many);
+  assert_int_equal(count(at_once.streams.sent[1], "HTTP/1.1 200"), 300);
+  at_once.accept(2);
+  at_once.receive(2, many + many + many);
+  assert_int_equal(count(at_once.streams.sent[2], "HTTP/1.1 200"), 1);
+  assert_true(at_once.streams.is_closed(2));
+}
+
+void a_reply_goes_out_as_the_socket_takes_it(void**) {
+  World world;
+  world.accept(1);
+  world.receive(1, k_get);
+  world.streams.room = 10;
+  world.server.reply(world.now, 1, 200, as_bytes("body"));
+  assert_int_equal(world.streams.sent[1].size(), 10);
+  world.streams.room = SIZE_MAX;
+  world.server.on_writable(world.now, 1);
+  assert_true(world.streams.sent[1].ends_with("\r\n\r\nbody"));
+}
+
+void a_client_that_does_not_take_its_reply_is_dropped(void**) {
+  World world;
+  world.accept(1);
+  world.receive(1, k_get);
+  world.streams.room = 10;
+  world.server.reply(world.now, 1, 200, as_bytes("body"));
+  world.pass(HttpServer::k_reply_max);
+  assert_true(world.streams.is_closed(1));
+}
+
+// Whoever sends a byte now and then holds its place no longer than one who is silent.
+void slow_and_silent_requests_end_in_time(void**) {
+  World world;
+  world.accept(1);
+  world.accept(2);
+  world.receive(2, "P");
+  for (int i = 0; i < 9; ++i) {
+    world.pass(Duration::seconds(1));
+    world.receive(2, "O");
+  }
+  assert_false(world.streams.is_closed(2));
+  world.pass(Duration::seconds(1));
+  assert_true(world.streams.is_closed(1));
+  assert_true(world.streams.is_closed(2));
+  assert_int_equal(world.server.connections(), 0);
+}
+
+void an_idle_connection_is_kept_for_a_while(void**) {
+  World world;
+  world.answer_at_once = true;
+  world.accept(1);
+  world.receive(1, k_get);
+  world.pass(HttpServer::k_idle_max - Duration::seconds(1));
+  world.receive(1, k_get);
+  assert_int_equal(world.asked.size(), 2);
+  world.pass(HttpServer::k_idle_max);
+  assert_true(world.streams.is_closed(1));
+}
+
+void a_request_that_is_being_answered_has_no_deadline(void**) {
+  World world;
+  world.accept(1);
+  world.receive(1, k_get);
+  world.pass(Duration::hours(1));
+  assert_false(world.streams.is_closed(1));
+}
+
+void connections_are_bounded_for_each_address_and_in_all(void**) {
+  World world;
+  hal::StreamId stream = 0;
+  for (size_t i = 0; i < HttpServer::k_connections_per_address_max + 3; ++i) world.accept(++stream);
+  assert_int_equal(world.server.connections(), HttpServer::k_connections_per_address_max);
+  assert_int_equal(world.server.refused(), 3);
+  world.server.on_closed(1);
+  world.accept(++stream);
+  assert_int_equal(world.server.connections(), HttpServer::k_connections_per_address_max);
+  for (int address = 2; address < 40; ++address) {
+    std::string from = "192.0.2." + std::to_string(address) + ":1";
+    for (int i = 0; i < 50; ++i) world.accept(++stream, from.c_str());
+  }
+  assert_int_equal(world.server.connections(), HttpServer::k_connections_max);
+}
+
+void garbage_and_oversized_requests_are_refused_and_the_connection_ends(void**) {
+  World world;
+  world.accept(1);
+  world.receive(1, "\x01\x02 nonsense\r\n\r\n");
+  assert_true(world.streams.sent[1].starts_with("HTTP/1.1 400"));
+  assert_true(world.streams.is_closed(1));
+  world.accept(2);
+  world.receive(2, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n");
+  assert_int_equal(world.oversized.size(), 1);
+  assert_true(world.streams.sent[2].starts_with("HTTP/1.1 413"));
+  assert_true(world.streams.is_closed(2));
+  world.accept(3);
+  world.receive(3, "GET /" + std::string(20'000, 'a'));
+  assert_true(world.streams.is_closed(3));
+  assert_int_equal(world.asked.size(), 0);
+}
+
+void a_reply_to_a_connection_that_is_gone_is_forgotten(void**) {
+  World world;
+  world.accept(1);
+  world.receive(1, k_get);
+  world.server.on_closed(1);
+  world.server.reply(world.now, 1, 200, as_bytes("yes"));
+  assert_true(world.streams.sent[1].empty());
+}
+
+void stopping_ends_idle_connections_and_answers_the_others(void**) {
+  World world;
+  world.accept(1);
+  world.accept(2);
+  world.receive(2, k_get);
+  world.server.stop();
+  assert_true(world.streams.is_closed(1));
+  assert_false(world.streams.is_closed(2));
+  world.accept(3);
+  assert_true(world.streams.is_closed(3));
+  world.server.reply(world.now, 2, 200, as_bytes("last"));
+  assert_true(world.streams.sent[2].ends_with("last"));
+  assert_true(world.streams.is_closed(2));
+  assert_int_equal(world.server.connections(), 0);
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(a_request_is_asked_once_and_answered_on_a_kept_connection),
+      cmocka_unit_test(requests_that_come_early_wait_for_the_answer),
+      cmocka_unit_test(a_reply_goes_out_as_the_socket_takes_it),
+      cmocka_unit_test(a_client_that_does_not_take_its_reply_is_dropped),
+      cmocka_unit_test(slow_and_silent_requests_end_in_time),
+      cmocka_unit_test(an_idle_connection_is_kept_for_a_while),
+      cmocka_unit_test(a_request_that_is_being_answered_has_no_deadline),
+      cmocka_unit_test(connections_are_bounded_for_each_address_and_in_all),
+      cmocka_unit_test(garbage_and_oversized_requests_are_refused_and_the_connection_ends),
+      cmocka_unit_test(a_reply_to_a_connection_that_is_gone_is_forgotten),
+      cmocka_unit_test(stopping_ends_idle_connections_and_answers_the_others),
+  };
+  return RUN_TESTS(tests);
+}
