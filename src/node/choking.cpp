@@ -15,7 +15,7 @@ void Choking::on_timer(Instant now) {
   if (now >= next_round_) decide(now, true);
 }
 
-// speed.md decision 4: one slot is optimistic, some are for peers without a bid, the rest is sold.
+// speed/PROTOCOL.md: one slot is optimistic, some are for peers without a bid, the rest is sold.
 uint32_t Choking::slots_for_sale() const {
   uint32_t kept = 1 + core_.config.free_slots;
   return core_.config.upload_slots > kept ? core_.config.upload_slots - kept : 0;

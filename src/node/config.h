@@ -23,7 +23,7 @@ struct NodeConfig {
   uint32_t peers_per_address = 8;
   // discovery.*
   bool trackers = true;
-  // speed.* (speed.md decisions 4, 5)
+  // speed.*
   bool speed_enabled = false;
   Rate reserve = Rate::pico_per_byte(1000);  // 1 BTT per GB
   uint32_t free_slots = 1;

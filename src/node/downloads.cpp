@@ -100,9 +100,13 @@ Status Downloads::on_reject(Instant now, Peer& peer, const wire::BlockRange& ran
 
 Status Downloads::on_block(Instant now, Peer& peer, const wire::BlockRange& range, std::vector<uint8_t> data) {
   Torrent& torrent = core_.torrent_of(peer);
-  bool bought = payments_.on_block_received(now, peer, range);
   DownloadQueue::Answer answer = peer.asked.on_block(now, range);
-  if (answer == DownloadQueue::Answer::unasked) return peer.session->meter().glitch(now, "a block that nobody asked for");
+  if (answer == DownloadQueue::Answer::unasked) {
+    // speed/PROTOCOL.md: who sells sends nothing that was not asked for; it is not due.
+    if (payments_.is_bought(peer)) return error(Errc::protocol, "sells a block that nobody asked for");
+    return peer.session->meter().glitch(now, "a block that nobody asked for");
+  }
+  bool bought = payments_.on_block_received(now, peer, range);
   peer.snubbed = false;
   peer.down.add(now, range.length);
   torrent.down.add(now, range.length);
@@ -173,7 +177,7 @@ void Downloads::fill(Instant now, Peer& peer) {
 
 void Downloads::request(Instant now, Torrent& torrent, Peer& peer, uint32_t room) {
   std::vector<BlockIndex> blocks;
-  // speed.md: from a paid provider whole pieces, in order, and no duplicates.
+  // speed/PROTOCOL.md: from a paid provider whole pieces, in order, and no duplicates.
   bool alone = peer.suspect || payments_.is_bought(peer);
   Picker::Ask ask{peer.handle, &peer.session->pieces(), alone ? Picker::Mode::alone : Picker::Mode::shared, room};
   torrent.picker->pick(ask, blocks);

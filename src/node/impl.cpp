@@ -95,7 +95,12 @@ Instant Node::Impl::next_deadline() const {
   return done_told_ ? Instant::never() : earlier(next, shut_down_deadline());
 }
 
+void Node::Impl::note_earnings() {
+  for (Torrent& torrent : core.torrents) torrent.counters.earned = torrent.earned_before + payments.earned(torrent).in_micro();
+}
+
 void Node::Impl::save_counters() {
+  note_earnings();
   counters_at_ = Instant::never();
   counted_ = core.up.total() + core.down.total();
   for (Torrent& torrent : core.torrents) {
@@ -147,6 +152,7 @@ void Node::Impl::continue_shut_down(Instant now) {
 }
 
 bool Node::Impl::save_last_records() {
+  note_earnings();
   bool settled = true;
   for (Torrent& torrent : core.torrents) settled = downloads.settle(torrent) && settled;
   if (!settled) return false;

@@ -30,6 +30,8 @@ class Node::Impl {
         connections(core, uploads, downloads, payments),
         lifecycle({core, store, verification, downloads, announcing, connections}) {}
 
+  // A block that went out has led to something.
+  bool has_marks() const { return core.slots_changed || !core.doomed.empty() || payments.wants_auction() || !persistence.is_flushed(); }
   // Everything that the last input led to.
   void settle(Instant now);
   void on_timer(Instant now);
@@ -51,6 +53,7 @@ class Node::Impl {
 
  private:
   bool settle_marks(Instant now);
+  void note_earnings();
   void save_counters();
   void continue_shut_down(Instant now);
   bool save_last_records();

@@ -237,6 +237,7 @@ void Lifecycle::activate(Instant now, Torrent& torrent) {
   }
   parts_.downloads.sync(torrent);
   parts_.connections.greet_all(torrent);
+  if (torrent.is_complete()) parts_.connections.drop_seeds(now, torrent);
   parts_.announcing.start(now, torrent);
   core_.hungry.insert(torrent.handle);
   LogLine(core_.log, LogLevel::info, torrent.is_complete() ? "seeding" : "downloading").add("torrent", torrent.info_hash.hex()).add("name", torrent.name);

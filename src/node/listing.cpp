@@ -11,6 +11,11 @@ TorrentState state_of(const Torrent& torrent) {
   return torrent.is_complete() ? TorrentState::seeding : TorrentState::downloading;
 }
 
+// Also before this process.
+Amount earned_over(const Torrent& torrent, const Payments& payments) {
+  return Amount::micro(std::min(torrent.earned_before, k_supply_micro)).plus(payments.earned(torrent)).value_or(Amount::supply());
+}
+
 TorrentStatus status_of(const Core& core, const Payments& payments, const Torrent& torrent, Instant now) {
   TorrentStatus out;
   out.info_hash = torrent.info_hash;
@@ -32,7 +37,7 @@ TorrentStatus status_of(const Core& core, const Payments& payments, const Torren
   out.download_rate = torrent.down.rate(now);
   out.budget = torrent.budget.value_or(core.config.budget);
   out.max_rate = torrent.max_rate.value_or(core.config.max_rate);
-  out.earned = payments.earned(torrent);
+  out.earned = earned_over(torrent, payments);
   out.spent = payments.spent(torrent);
   out.bytes_paid_up = torrent.counters.paid_up;
   out.bytes_free_up = torrent.counters.free_up;
@@ -112,8 +117,10 @@ NodeStats node_stats(const Core& core, const Persistence& persistence, const Pay
   out.upload_rate = core.up.rate(now);
   out.download_rate = core.down.rate(now);
   out.commits = persistence.count();
-  out.earned = payments.earned();
-  for (const Torrent& torrent : core.torrents) out.spent = out.spent.plus(payments.spent(torrent)).value_or(Amount::supply());
+  for (const Torrent& torrent : core.torrents) {
+    out.earned = out.earned.plus(earned_over(torrent, payments)).value_or(Amount::supply());
+    out.spent = out.spent.plus(payments.spent(torrent)).value_or(Amount::supply());
+  }
   out.ledger = payments.ledger_state();
   out.address = core.identity.key;
   return out;

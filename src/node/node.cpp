@@ -51,7 +51,11 @@ void Node::on_received(Instant now, PeerHandle handle, Bytes bytes) {
 
 bool Node::next_send(Instant now, PeerHandle handle, SendItem& item) {
   Peer* peer = impl_->core.peers.find(handle);
-  return peer != nullptr && impl_->uploads.next_send(now, *peer, item);
+  if (peer == nullptr) return false;
+  bool got = impl_->uploads.next_send(now, *peer, item);
+  // The end of a paid piece can end a slot or a connection.
+  if (impl_->has_marks()) impl_->settle(now);
+  return got;
 }
 
 void Node::on_sent(Instant now, PeerHandle handle, uint32_t) {

@@ -176,7 +176,9 @@ bool Payments::holds_slot(const Peer& peer) const { return peer.speaks_speed && 
 
 bool Payments::may_send(Instant now, const Peer& peer, const wire::BlockRange& range) {
   if (!peer.speaks_speed) return true;
-  return speed_->payee().may_send(now, peer.handle, range.piece, range.length);
+  bool may = speed_->payee().may_send(now, peer.handle, range.piece, range.length);
+  pump(now);  // it may have ended the slot, or wait for a deadline from now on
+  return may && !peer.requests.empty();
 }
 
 bool Payments::on_block_sent(Instant now, Peer& peer, const wire::BlockRange& range) {

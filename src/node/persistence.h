@@ -21,6 +21,8 @@ class Persistence {
 
   // Commits up to this one are durable.
   uint64_t durable() const { return durable_; }
+  // flush() has nothing to do.
+  bool is_flushed() const { return pending_.empty() || sent_ != durable_; }
   bool idle() const { return pending_.empty() && sent_ == durable_; }
   uint64_t count() const { return durable_; }
   // Why commits don't get through; empty while they do.

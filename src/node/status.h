@@ -63,7 +63,7 @@ struct PeerStatus {
   uint32_t pieces = 0;             // that the peer has
 };
 
-// One auction round that this node held, explained (speed.md decision 4).
+// One auction round that this node held, explained (speed/PROTOCOL.md).
 struct AuctionBid {
   InfoHash info_hash;
   PublicKey payer;

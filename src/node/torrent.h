@@ -67,6 +67,7 @@ struct Torrent {
   FileStates files_now;                 // as last seen
   TransferCounters counters;
   TransferCounters counters_committed;
+  uint64_t earned_before = 0;           // micro-BTT, before this process
   Ticket sync_ticket = 0;               // SyncTorrent under way
   Instant sync_at = Instant::never();   // the next one is due
 

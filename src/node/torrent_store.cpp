@@ -72,6 +72,7 @@ Status load_resume(StoreTransaction& state, Torrent& torrent) {
   torrent.has_record = true;
   torrent.seed = torrent.seed || record.seed;
   torrent.counters = torrent.counters_committed = record.counters;
+  torrent.earned_before = record.counters.earned;
   torrent.resume = ResumeState(record.have);
   for (uint32_t piece : record.leased) torrent.resume.lease(piece);
   for (uint32_t i = 0; i < file_record_count(torrent.files.size()); ++i) {

@@ -60,24 +60,29 @@ bool Uploads::next_send(Instant now, Peer& peer, SendItem& item) {
   bytes_.clear();
   if (peer.session != nullptr && !peer.doom) {
     peer.session->take_output(bytes_);
-    if (peer.is_open() && may_send(now, peer)) {
-      wire::BlockRange range = peer.requests.front();
-      peer.requests.pop();
-      auto header = wire::piece_header(range);
-      bytes_.insert(bytes_.end(), header.begin(), header.end());
-      item.block = BlockRef{peer.torrent, range.piece, range.begin, range.length};
-      Torrent& torrent = core_.torrent_of(peer);
-      for (RateMeter* meter : {&peer.up, &torrent.up, &core_.up}) meter->add(now, range.length);
-      peer.uploaded += range.length;
-      torrent.counters.uploaded += range.length;
-      bool sold = payments_.on_block_sent(now, peer, range);
-      peer.sold = peer.sold || sold;
-      (sold ? torrent.counters.paid_up : torrent.counters.free_up) += range.length;
-    }
+    bool go = peer.is_open() && may_send(now, peer);
+    // Asking whether a block may be sent can lead to messages that stand before it.
+    peer.session->take_output(bytes_);
+    if (go) add_block(now, peer, item);
   }
   item.bytes = bytes_;
   if (bytes_.empty()) peer.pulling = false;
   return !bytes_.empty();
+}
+
+void Uploads::add_block(Instant now, Peer& peer, SendItem& item) {
+  wire::BlockRange range = peer.requests.front();
+  peer.requests.pop();
+  auto header = wire::piece_header(range);
+  bytes_.insert(bytes_.end(), header.begin(), header.end());
+  item.block = BlockRef{peer.torrent, range.piece, range.begin, range.length};
+  Torrent& torrent = core_.torrent_of(peer);
+  for (RateMeter* meter : {&peer.up, &torrent.up, &core_.up}) meter->add(now, range.length);
+  peer.uploaded += range.length;
+  torrent.counters.uploaded += range.length;
+  bool sold = payments_.on_block_sent(now, peer, range);
+  peer.sold = peer.sold || sold;
+  (sold ? torrent.counters.paid_up : torrent.counters.free_up) += range.length;
 }
 
 void Uploads::on_granted(Instant now) {

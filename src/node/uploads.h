@@ -29,6 +29,7 @@ class Uploads {
 
  private:
   bool may_send(Instant now, Peer& peer);
+  void add_block(Instant now, Peer& peer, SendItem& item);
 
   Core& core_;
   Payments& payments_;

@@ -62,20 +62,23 @@ void Choker::decide(Instant now, uint32_t slots, bool full, const std::vector<Ch
   for (size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].slot == SlotKind::auction) give(i, SlotKind::auction);
     if (candidates[i].slot == SlotKind::optimistic) optimistic = i;
-    if (!full && candidates[i].slot == SlotKind::regular) give(i, SlotKind::regular);
   }
   // The optimistic slot stays where it is until its time is over and somebody else waits.
   if (optimistic < candidates.size() && used < slots && (!full || now < optimistic_until_)) give(optimistic, SlotKind::optimistic);
   bool optimistic_open = !(optimistic < candidates.size() && taken[optimistic] == SlotKind::optimistic);
 
+  // Between rounds those that have a regular slot keep it, as long as the auction leaves enough of them.
+  auto keeps = [&](const ChokeCandidate& candidate) { return !full && candidate.slot == SlotKind::regular; };
   std::vector<size_t> order;
   for (size_t i = 0; i < candidates.size(); ++i) {
     const ChokeCandidate& candidate = candidates[i];
-    if (taken[i] == SlotKind::none && !candidate.snubbed && !candidate.bidding) order.push_back(i);
+    if (taken[i] != SlotKind::none) continue;
+    if (keeps(candidate) || (!candidate.snubbed && !candidate.bidding)) order.push_back(i);
   }
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     const ChokeCandidate& x = candidates[a];
     const ChokeCandidate& y = candidates[b];
+    if (keeps(x) != keeps(y)) return keeps(x);
     if (x.rate != y.rate) return x.rate > y.rate;
     bool x_has = x.slot != SlotKind::none;
     bool y_has = y.slot != SlotKind::none;

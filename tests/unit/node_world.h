@@ -14,6 +14,7 @@
 #include "codec/metainfo.h"
 #include "codec/peer_wire.h"
 #include "crypto/hash.h"
+#include "crypto/sign.h"
 #include "node/node.h"
 #include "store/memory_store.h"
 #include "torrent/info_hash.h"
@@ -120,6 +121,7 @@ class Machine {
   uint32_t number;
   Endpoint endpoint;
   NodeConfig config;
+  SigningKey key;
   NodeIdentity identity;
   SeededRandom random;
   LineLog log;
@@ -217,6 +219,10 @@ class World {
   Duration delay = Duration::ms(5);  // of links, one way
   std::vector<std::unique_ptr<Machine>> machines;
   bool tracker_up = true;
+  // Answers exchanges with a URL that begins so.
+  std::string ledger_url;
+  std::function<Result<HttpReply>(const HttpExchange&)> ledger;
+  WallTime wall() const { return WallTime::from_ms(1'700'000'000'000 + now.in_us() / 1000); }
   std::function<Result<HttpReply>(Machine&, const HttpExchange&)> http;  // instead of the tracker
 
  private:
@@ -249,11 +255,18 @@ class World {
 
 // ---- machine ----
 
-inline Machine::Machine(World& world_in, uint32_t number_in) : world(world_in), number(number_in), random(world_in.seed * 1000 + number_in) {
+inline SigningKey machine_key(uint32_t number) {
+  std::array<uint8_t, SigningKey::k_seed_size> seed{};
+  seed.fill(static_cast<uint8_t>(number));
+  return SigningKey::from_seed(seed);
+}
+
+inline Machine::Machine(World& world_in, uint32_t number_in)
+    : world(world_in), number(number_in), key(machine_key(number_in)), random(world_in.seed * 1000 + number_in) {
   endpoint = {IpAddress::v4({10, 0, 0, static_cast<uint8_t>(number)}), 6881};
   config.listen = endpoint;
   config.data = "/payload";
-  random.fill(identity.key.raw);
+  identity.key = key.public_key();
   log.name = "[" + std::to_string(number) + "]";
 }
 
@@ -265,7 +278,7 @@ inline void Machine::start() {
   node = std::make_unique<Node>(config, identity, random, log);
   node->set_listen_port(endpoint.port);
   auto state = store.begin_read();
-  Status restored = node->restore(world.now, WallTime::from_seconds(1'700'000'000), **state);
+  Status restored = node->restore(world.now, world.wall(), **state);
   if (!restored) check_failed(restored.error().reason.c_str(), __FILE__, __LINE__);
   drain();
 }
@@ -338,7 +351,7 @@ inline void Machine::reschedule() {
     if (born != generation || mine != timer_generation_ || node == nullptr) return;
     timer_at_ = Instant::never();
     ++timer_calls;
-    node->on_timer(world.now, WallTime::from_seconds(1'700'000'000));
+    node->on_timer(world.now, world.wall());
     drain();
   });
 }
@@ -375,9 +388,17 @@ inline void Machine::act(Action& action) {
   } else if (auto* exchange = std::get_if<HttpExchange>(&action)) {
     urls.push_back(exchange->url);
     later(Duration::ms(20), [this, exchange = std::move(*exchange)] {
-      Result<HttpReply> reply = world.http ? world.http(*this, exchange) : world.track(*this, exchange);
-      node->on_http_done(world.now, WallTime::from_seconds(1'700'000'000), exchange.ticket, reply);
+      bool to_ledger = !world.ledger_url.empty() && exchange.url.starts_with(world.ledger_url);
+      Result<HttpReply> reply = to_ledger     ? world.ledger(exchange)
+                                : world.http ? world.http(*this, exchange)
+                                             : world.track(*this, exchange);
+      node->on_http_done(world.now, world.wall(), exchange.ticket, reply);
     });
+  } else if (auto* sign = std::get_if<SignBytes>(&action)) {
+    later(Duration::ms(1), [this, ticket = sign->ticket, signature = key.sign(sign->message)] { node->on_signed(world.now, ticket, signature); });
+  } else if (auto* check = std::get_if<VerifyBytes>(&action)) {
+    bool valid = verify(check->key, check->message, check->signature);
+    later(Duration::ms(1), [this, ticket = check->ticket, valid] { node->on_verified(world.now, ticket, valid); });
   } else if (std::get_if<ShutDownDone>(&action)) {
     stopped = true;
   }

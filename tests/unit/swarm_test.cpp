@@ -266,6 +266,21 @@ static void a_free_slot_is_filled_at_once_and_nothing_else_changes(void**) {
   assert_int_equal(count_of(decided, SlotKind::none), 1);
 }
 
+static void sold_slots_come_out_of_the_regular_ones_at_once(void**) {
+  Choker choker;
+  std::vector<ChokeCandidate> candidates = candidates_of(6);
+  decide(choker, at(0), 4, true, candidates);
+  std::vector<ChokeCandidate> sold = candidates_of(8);
+  sold.erase(sold.begin(), sold.begin() + 6);
+  for (ChokeCandidate& candidate : sold) candidate.slot = SlotKind::auction;
+  candidates.insert(candidates.end(), sold.begin(), sold.end());
+  auto decided = decide(choker, at(3), 4, false, candidates);
+  assert_int_equal(count_of(decided, SlotKind::auction), 2);
+  assert_int_equal(count_of(decided, SlotKind::optimistic), 1);
+  assert_int_equal(count_of(decided, SlotKind::regular), 1);
+  assert_true(decided[6] == SlotKind::regular);  // the fastest of those that had one
+}
+
 static void snubbed_peers_get_no_regular_slot(void**) {
   Choker choker;
   std::vector<ChokeCandidate> candidates = candidates_of(2);
@@ -344,6 +359,7 @@ int main() {
       cmocka_unit_test(between_equals_that_wait_the_higher_bid_has_the_optimistic_slot),
       cmocka_unit_test(a_bidder_has_one_optimistic_turn_in_ten_minutes),
       cmocka_unit_test(a_free_slot_is_filled_at_once_and_nothing_else_changes),
+      cmocka_unit_test(sold_slots_come_out_of_the_regular_ones_at_once),
       cmocka_unit_test(snubbed_peers_get_no_regular_slot),
       cmocka_unit_test(failed_peers_are_retried_later_and_later),
       cmocka_unit_test(peers_of_the_user_are_never_forgotten),

@@ -1,0 +1,298 @@
+// node: slots sold at auction and pieces paid for, between whole nodes and the real ledger.
+#include "ledger/server/service.h"
+#include "unit/ledger_world.h"
+#include "unit/node_world.h"
+#include "unit/test.h"
+
+using namespace millet;
+using millet::testing::Machine;
+using millet::testing::make_payload;
+using millet::testing::Payload;
+
+namespace {
+
+constexpr uint32_t k_piece = 64 * 1024;
+constexpr uint64_t k_btt = 1'000'000;  // micro-BTT
+
+// A world with a ledger in it.
+struct Market {
+  millet::testing::World world;
+  ledger_world::World ledger;
+  NullLog log;
+  LedgerService service;
+  bool ledger_up = true;
+  uint64_t funded = 0;
+
+  explicit Market(uint64_t seed = 1) : world(seed), service(ledger.state(), ledger.ledger_key().public_key(), log) {
+    world.ledger_url = "http://10.1.1.2:7411";
+    world.ledger = [this](const HttpExchange& exchange) { return answer(exchange); };
+  }
+  Result<HttpReply> answer(const HttpExchange& exchange) {
+    if (!ledger_up) return error(Errc::unavailable, "connection refused");
+    ledger.now_s = static_cast<uint64_t>(world.wall().in_seconds());
+    std::string path = exchange.url.substr(world.ledger_url.size());
+    std::optional<uint64_t> id = service.on_request(world.now, "POST", path, exchange.body);
+    CHECK(id.has_value());
+    for (;;) {
+      LedgerService::Output out;
+      if (!service.poll(out)) return error(Errc::unavailable, "no answer");
+      if (auto* check = std::get_if<CheckWork>(&out)) service.on_checked(world.now, run_check(std::move(*check)));
+      else if (auto* batch = std::get_if<LedgerBatch>(&out)) service.on_batch(world.now, ledger.state().apply(*batch, ledger.now()));
+      else if (auto* seal = std::get_if<SealWork>(&out)) {
+        uint64_t request = seal->request;
+        service.on_sealed(world.now, request, run_seal(ledger.ledger_key(), std::move(*seal)));
+      } else if (auto* reply = std::get_if<LedgerReply>(&out)) {
+        if (reply->request == *id) return HttpReply{reply->status, reply->body};
+      }
+    }
+  }
+  Machine& add(uint64_t btt = 0) {
+    Machine& machine = world.add();
+    machine.config.ledger_url = world.ledger_url;
+    machine.config.ledger_key = ledger.ledger_key().public_key();
+    machine.config.speed_enabled = true;
+    if (btt > 0) {
+      ledger.now_s = static_cast<uint64_t>(world.wall().in_seconds());
+      SigningKey pool = pool_key(ledger.ledger_key(), 0);
+      CHECK(ledger.code(ledger.transfer(pool, machine.identity.key, btt * k_btt)) == LedgerCode::done);
+      funded += btt * k_btt;
+    }
+    return machine;
+  }
+  Machine& seed_of(const Payload& payload, uint64_t rate) {
+    Machine& seed = add();
+    seed.config.upload_rate = rate;
+    seed.config.upload_slots = 4;
+    seed.put(payload);
+    seed.start();
+    seed.add(payload, {}, true);
+    world.run(Duration::seconds(3));
+    CHECK(seed.status(payload.hash).state == TorrentState::seeding);
+    return seed;
+  }
+  Machine& buyer(const Payload& payload, Machine& seed, uint64_t btt, uint64_t budget, uint64_t btt_per_gb_max = 1'000'000) {
+    Machine& machine = add(btt);
+    machine.config.budget = Amount::micro(budget * k_btt);
+    machine.config.max_rate = Rate::pico_per_byte(btt_per_gb_max * 1000);
+    machine.start();
+    world.run(Duration::seconds(1));
+    machine.add(payload, {seed.endpoint});
+    return machine;
+  }
+  bool completes(Machine& machine, const Payload& payload, Duration time = Duration::minutes(10)) {
+    return world.run_until(time, [&] { return machine.is_up() && machine.status(payload.hash).state == TorrentState::seeding; }) &&
+           machine.holds(payload);
+  }
+  bool all_channels_end(std::initializer_list<Machine*> machines, Duration time = Duration::hours(3)) {
+    return world.run_until(time, [&] {
+      return std::all_of(machines.begin(), machines.end(), [](Machine* machine) { return machine->node->channels().empty(); });
+    });
+  }
+  uint64_t balance(Machine& machine) { return ledger.balance(machine.identity.key).available.in_micro(); }
+};
+
+}  // namespace
+
+static void a_single_bidder_pays_the_reserve_for_every_byte(void**) {
+  Market market;
+  Payload payload = make_payload(1, k_piece, {3'000'000});
+  Machine& seed = market.seed_of(payload, 0);
+  Machine& buyer = market.buyer(payload, seed, 100, 50);
+  assert_true(market.completes(buyer, payload));
+  market.world.run(Duration::seconds(5));
+  TorrentStatus bought = buyer.status(payload.hash);
+  TorrentStatus sold = seed.status(payload.hash);
+  assert_true(bought.bytes_paid_down > payload.size * 3 / 4);
+  assert_int_equal(bought.bytes_paid_down + bought.bytes_free_down, payload.size);
+  // 1 BTT per GB.
+  uint64_t price = price_of(Rate::pico_per_byte(1000), bought.bytes_paid_down).in_micro();
+  assert_int_equal(bought.spent.in_micro(), price);
+  assert_int_equal(sold.earned.in_micro(), price);
+  assert_int_equal(sold.bytes_paid_up, bought.bytes_paid_down);
+  std::vector<AuctionRound> rounds = seed.node->auctions();
+  assert_true(!rounds.empty());
+  assert_true(rounds.front().price == Rate::pico_per_byte(1000) && rounds.front().losing_bid == -1 && rounds.front().bids[0].won);
+  assert_true(market.all_channels_end({&seed, &buyer}));
+  assert_int_equal(market.balance(seed), price);
+  assert_int_equal(market.balance(buyer), 100 * k_btt - price);
+}
+
+static void the_highest_bids_win_at_the_losing_bid(void**) {
+  Market market;
+  Payload payload = make_payload(2, k_piece, {6'000'000});
+  Machine& seed = market.seed_of(payload, 200'000);
+  // Bids are the budget over what is left: 500, 400 and 300 BTT for 6 MB.
+  Machine& a = market.buyer(payload, seed, 1000, 500);
+  Machine& b = market.buyer(payload, seed, 1000, 400);
+  Machine& c = market.buyer(payload, seed, 1000, 300);
+  market.world.run(Duration::seconds(25));
+  AuctionRound round = seed.node->auctions().back();
+  assert_int_equal(round.slots, 2);
+  assert_int_equal(round.bids.size(), 3);
+  assert_true(round.bids[0].payer == a.identity.key && round.bids[0].won);
+  assert_true(round.bids[1].payer == b.identity.key && round.bids[1].won);
+  assert_true(round.bids[2].payer == c.identity.key && !round.bids[2].won);
+  assert_int_equal(round.losing_bid, 2);
+  assert_true(round.price == round.bids[2].rate);
+  assert_true(market.completes(a, payload) && market.completes(b, payload) && market.completes(c, payload));
+  // Who lost at first wins when another has finished.
+  assert_true(c.status(payload.hash).bytes_paid_down > 0);
+  assert_true(market.all_channels_end({&seed, &a, &b, &c}));
+  uint64_t sum = market.balance(seed) + market.balance(a) + market.balance(b) + market.balance(c);
+  assert_int_equal(sum, market.funded);
+  for (Machine* machine : {&a, &b, &c}) assert_true(market.balance(*machine) >= 500 * k_btt);
+}
+
+static void slots_are_never_more_than_configured(void**) {
+  Market market;
+  Payload payload = make_payload(3, k_piece, {4'000'000});
+  Machine& seed = market.seed_of(payload, 150'000);
+  std::vector<Machine*> leechers;
+  for (int i = 0; i < 5; ++i) {
+    Machine& leecher = market.world.add();
+    leecher.start();
+    leecher.add(payload, {seed.endpoint});
+    leechers.push_back(&leecher);
+  }
+  market.world.run(Duration::seconds(12));
+  for (int i = 0; i < 3; ++i) leechers.push_back(&market.buyer(payload, seed, 100, 50));
+  Instant end = market.world.now + Duration::minutes(2);
+  bool sold = false;
+  while (market.world.now < end) {
+    market.world.run(Duration::ms(50));
+    uint32_t unchoked = 0;
+    for (const PeerStatus& peer : seed.node->peers(market.world.now, std::nullopt)) {
+      unchoked += !peer.choked_by_us;
+      sold = sold || peer.slot == "auction";
+    }
+    assert_true(unchoked <= seed.config.upload_slots);
+  }
+  assert_true(sold);
+  for (Machine* leecher : leechers) assert_true(market.completes(*leecher, payload));
+}
+
+static void without_a_budget_nothing_is_bid_or_paid(void**) {
+  Market market;
+  Payload payload = make_payload(4, k_piece, {1'000'000});
+  Machine& seed = market.seed_of(payload, 0);
+  Machine& leecher = market.buyer(payload, seed, 100, 0);
+  assert_true(market.completes(leecher, payload));
+  assert_true(leecher.status(payload.hash).spent.is_zero() && seed.node->auctions().empty());
+  assert_int_equal(market.balance(leecher), 100 * k_btt);
+}
+
+static void a_changed_budget_bids_at_once(void**) {
+  Market market;
+  Payload payload = make_payload(5, k_piece, {5'000'000});
+  Machine& seed = market.seed_of(payload, 100'000);
+  market.buyer(payload, seed, 1000, 400);
+  market.buyer(payload, seed, 1000, 300);
+  Machine& c = market.buyer(payload, seed, 1000, 1);
+  market.world.run(Duration::seconds(15));
+  auto wins = [&] {
+    for (const AuctionBid& bid : seed.node->auctions().back().bids) {
+      if (bid.payer == c.identity.key) return bid.won;
+    }
+    return false;
+  };
+  assert_false(wins());
+  c.command(&Node::set_torrent, payload.hash, TorrentSettings{Amount::micro(900 * k_btt), {}, {}});
+  assert_true(market.world.run_until(Duration::seconds(12), wins));
+}
+
+static void a_killed_side_goes_on_paying(void**) {
+  Random moments(5);
+  for (uint64_t number = 1; number <= 12; ++number) {
+    Market market(number);
+    Payload payload = make_payload(6, k_piece, {4'000'000});
+    Machine& seed = market.seed_of(payload, 300'000);
+    Machine& buyer = market.buyer(payload, seed, 100, 50);
+    for (int kill = 0; kill < 3 && buyer.status(payload.hash).state != TorrentState::seeding; ++kill) {
+      market.world.run(Duration::ms(static_cast<int64_t>(500 + moments.below(5000))));
+      Machine& victim = (number + static_cast<uint64_t>(kill)) % 2 == 0 ? seed : buyer;
+      victim.crash();
+      market.world.run(Duration::ms(static_cast<int64_t>(moments.below(3000))));
+      victim.start();
+      market.world.run(Duration::ms(100));
+    }
+    assert_true(market.completes(buyer, payload));
+    assert_true(market.all_channels_end({&seed, &buyer}, Duration::hours(30)));
+    assert_int_equal(market.balance(seed) + market.balance(buyer), market.funded);
+    TorrentStatus bought = buyer.status(payload.hash);
+    assert_true(bought.bytes_paid_down > 0);
+    // Never more than it bid, which is never more than the budget.
+    assert_true(market.balance(buyer) >= 50 * k_btt);
+    // Blocks that died with a connection cost a strike, which payments take back; nothing else does, and nobody is banned.
+    for (const std::string& line : seed.log.lines) {
+      if (line.find("event=speed_strike") == std::string::npos) continue;
+      assert_true(line.find("why=old_debt") != std::string::npos && line.find("banned=0") != std::string::npos);
+    }
+    assert_false(buyer.log.has("banned"));
+  }
+}
+
+static void a_ledger_that_goes_away_strikes_nobody(void**) {
+  Market market;
+  Payload payload = make_payload(7, k_piece, {4'000'000});
+  Machine& seed = market.seed_of(payload, 200'000);
+  Machine& buyer = market.buyer(payload, seed, 100, 50);
+  market.world.run(Duration::seconds(5));
+  market.ledger_up = false;
+  market.world.run(Duration::minutes(5));
+  market.ledger_up = true;
+  assert_true(market.completes(buyer, payload));
+  assert_true(market.all_channels_end({&seed, &buyer}));
+  assert_int_equal(market.balance(seed) + market.balance(buyer), market.funded);
+  assert_false(seed.log.has("event=speed_strike"));
+}
+
+static void corrupt_pieces_are_not_paid(void**) {
+  Market market;
+  Payload payload = make_payload(8, k_piece, {3'000'000});
+  Machine& bad = market.seed_of(payload, 0);
+  bad.tamper = [](const BlockRef&, std::vector<uint8_t>& bytes) { bytes[7] ^= 1; };
+  Machine& good = market.seed_of(payload, 0);
+  Machine& buyer = market.add(100);
+  buyer.config.budget = Amount::micro(50 * k_btt);
+  buyer.start();
+  market.world.run(Duration::seconds(1));
+  buyer.add(payload, {bad.endpoint, good.endpoint});
+  assert_true(market.completes(buyer, payload));
+  market.world.run(Duration::seconds(10));
+  assert_true(bad.node->stats(market.world.now).earned.is_zero());
+  assert_false(good.node->stats(market.world.now).earned.is_zero());
+}
+
+static void a_clean_stop_and_start_goes_on(void**) {
+  Market market;
+  Payload payload = make_payload(9, k_piece, {4'000'000});
+  Machine& seed = market.seed_of(payload, 300'000);
+  Machine& buyer = market.buyer(payload, seed, 100, 50);
+  for (Machine* machine : {&buyer, &seed}) {
+    market.world.run(Duration::seconds(4));
+    machine->node->shut_down(market.world.now);
+    machine->drain();
+    assert_true(market.world.run_until(Duration::seconds(10), [&] { return machine->stopped; }));
+    machine->crash();
+    machine->start();
+  }
+  assert_true(market.completes(buyer, payload));
+  assert_true(market.all_channels_end({&seed, &buyer}, Duration::hours(30)));
+  assert_int_equal(market.balance(seed) + market.balance(buyer), market.funded);
+}
+
+int main() {
+  CHECK(crypto_init().has_value());
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(a_single_bidder_pays_the_reserve_for_every_byte),
+      cmocka_unit_test(the_highest_bids_win_at_the_losing_bid),
+      cmocka_unit_test(slots_are_never_more_than_configured),
+      cmocka_unit_test(without_a_budget_nothing_is_bid_or_paid),
+      cmocka_unit_test(a_changed_budget_bids_at_once),
+      cmocka_unit_test(a_killed_side_goes_on_paying),
+      cmocka_unit_test(a_ledger_that_goes_away_strikes_nobody),
+      cmocka_unit_test(corrupt_pieces_are_not_paid),
+      cmocka_unit_test(a_clean_stop_and_start_goes_on),
+  };
+  return RUN_TESTS(tests);
+}
