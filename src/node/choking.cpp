@@ -57,7 +57,8 @@ ChokeCandidate Choking::candidate_of(Instant now, Peer& peer) {
   ChokeCandidate candidate;
   candidate.peer = peer.handle;
   candidate.address = peer.remote.address;
-  candidate.slot = peer.slot;
+  // A slot that is sold counts from the offer on, also while its winner is still choked.
+  candidate.slot = payments_.holds_slot(peer) ? SlotKind::auction : peer.slot;
   candidate.rate = leeching ? peer.down.rate(now) : peer.up.rate(now);
   candidate.snubbed = leeching && peer.snubbed;
   // Whoever bids enough to take part in the auction has its chance there.
