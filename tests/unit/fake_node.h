@@ -20,6 +20,7 @@ struct FakeItem {
 struct FakeNode {
   std::deque<Action> actions;
   std::map<PeerHandle, std::deque<FakeItem>> to_send;
+  std::optional<BlockRef> endless;  // sent again and again to a peer whose queue is empty
   std::vector<uint8_t> lent;       // bytes of the last item, valid until the next call
   PeerHandle last_peer = 0;
   size_t peers_max = 1000;
@@ -75,7 +76,8 @@ void Node::on_closed(Instant, PeerHandle peer, const Error& reason) {
 void Node::on_received(Instant, PeerHandle peer, Bytes bytes) { fake->received[peer].append(as_text(bytes)); }
 bool Node::next_send(Instant, PeerHandle peer, SendItem& item) {
   std::deque<FakeItem>& queue = fake->to_send[peer];
-  if (queue.empty()) return false;
+  if (queue.empty() && !fake->endless) return false;
+  if (queue.empty()) queue.push_back({std::vector<uint8_t>(13), fake->endless});
   fake->lent = std::move(queue.front().bytes);
   item = SendItem{fake->lent, queue.front().block};
   queue.pop_front();

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -176,6 +177,31 @@ void a_slow_reader_is_not_pulled_for(void**) {
   assert_true(world.read_all(slow, slow_expected.size()) == slow_expected);
   close(slow);
   close(fast);
+}
+
+size_t heap_in_use() { return mallinfo2().uordblks; }
+
+// Many of them, each with an endless queue: what one costs is a connection, not a block. (Sanitizers have a heap of their own: no figure.)
+void slow_readers_cost_no_payload_memory(void**) {
+  World world;
+  constexpr size_t k_readers = 200;
+  std::vector<std::pair<int, PeerHandle>> readers;
+  for (size_t i = 0; i < k_readers; ++i) readers.push_back(world.connect_peer(4096));
+  size_t before = heap_in_use();
+  world.node.endless = BlockRef{k_torrent, 3, 0, k_block_size};
+  for (auto& reader : readers) world.node.actions.emplace_back(PullPeer{reader.second});
+  world.driver->settle();
+  size_t pulled = 0;
+  assert_true(world.until([&] {
+    bool still = world.node.pulled == pulled && pulled > k_readers;
+    pulled = world.node.pulled;
+    usleep(20'000);
+    return still;
+  }));
+  size_t after = heap_in_use();
+  assert_true(after < before + k_readers * 4096 + 64 * 1024);
+  assert_true(pulled < k_readers * 250);
+  for (auto& reader : readers) close(reader.first);
 }
 
 // Bytes that leave the page cache while a slow reader waits for them are read again by a job.
@@ -383,6 +409,7 @@ int main() {
       cmocka_unit_test(blocks_arrive_with_their_headers_in_order),
       cmocka_unit_test(messages_of_any_size_and_order_arrive),
       cmocka_unit_test(a_slow_reader_is_not_pulled_for),
+      cmocka_unit_test(slow_readers_cost_no_payload_memory),
       cmocka_unit_test(a_block_that_gets_cold_in_the_middle_goes_on),
       cmocka_unit_test(many_cold_readers_share_the_buffers),
       cmocka_unit_test(a_vanished_file_ends_the_connection_and_nothing_else),
