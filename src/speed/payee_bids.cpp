@@ -123,6 +123,10 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
     else end_slot(now, peer, true);
   }
   for (PeerHandle handle : winners) grant(now, *find(handle), unchoked[handle], result);
+  // A bid from somebody whom the choker serves for nothing is answered, too.
+  for (auto& [handle, peer] : peers_) {
+    if (peer.slot == Slot::free && peer.has_bid && peer.rate_seq != peer.bid_seq) send_rate(now, peer, Rate(), RateKind::free);
+  }
   return result;
 }
 

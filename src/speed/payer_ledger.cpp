@@ -71,7 +71,7 @@ void Payer::plan_channel(Instant now, Provider& provider, const Peer& peer, Amou
   terms.payee = provider.key;
   terms.capacity = capacity;
   terms.valid_until = time.plus_seconds(k_valid_s);
-  terms.expiry = terms.valid_until.plus_seconds(provider.known ? k_life_s - k_valid_s : k_first_life_s);
+  terms.expiry = time.plus_seconds(provider.known ? k_life_s : k_first_life_s);
   ctx_.random.fill(terms.nonce);
   ChannelId id{blake2b_256(preimage(terms))};
   Channel& channel = channels_[id];

@@ -1,0 +1,409 @@
+// Attacks on payers and payees, one test each, over whole engines: what is expected is in PROTOCOL.md sections 6 to 12.
+#include <algorithm>
+
+#include "unit/speed_duo.h"
+#include "unit/test.h"
+
+using namespace millet;
+using namespace millet::speed;
+using namespace millet::speed::world;
+
+namespace {
+
+// B7 row 1.
+void a_payment_of_another_channel_or_ledger_is_a_bad_signature(void**) {
+  for (bool other_ledger : {false, true}) {
+    Duo duo;
+    duo.start();
+    // The requester signs for another channel, or for a ledger of its own.
+    tamper<PayMessage>(duo.world, *duo.requester, [&](PayMessage& pay) {
+      PayStatement statement{duo.world.ledger.id, ChannelId(), pay.seq, pay.cum};
+      if (other_ledger) {
+        statement.ledger.raw.fill(0x12);
+        statement.channel = duo.world.ledger.channels.begin()->first;
+      }
+      pay.signature = fake_sign(duo.requester->key, preimage(statement));
+      return true;
+    });
+    duo.run(5);
+    assert_int_equal(duo.counted(), 0);
+    assert_true(duo.disconnected("bad signature"));
+    // It is a strike: two more and the address is banned.
+    duo.run(60, [&] { return duo.banned_for() > 0; });
+    assert_true(duo.banned_for() > 0);
+    assert_false(duo.requester->complete());
+  }
+}
+
+// B7 row 2.
+void an_older_payment_changes_nothing_and_is_no_strike(void**) {
+  Duo duo;
+  duo.start();
+  std::vector<PayMessage> pays;
+  Tap<ResumeMessage> resumes(duo.world, *duo.provider);
+  tamper<PayMessage>(duo.world, *duo.requester, [&](PayMessage& pay) {
+    pays.push_back(pay);
+    return true;
+  });
+  duo.run(60, [&] { return pays.size() >= 4; });
+  assert_true(duo.run(60, [&] { return duo.counted() == pays.back().cum.in_micro(); }));
+  Tap<AckMessage> acks(duo.world, *duo.provider);
+  uint64_t before = duo.counted();
+  duo.world.inject(*duo.requester, duo.world.only_peer(*duo.requester), pays[1]);
+  duo.run(1, [&] { return has_ack(acks.seen, AckStatus::stale); });
+  assert_true(has_ack(acks.seen, AckStatus::stale));
+  assert_true(duo.counted() >= before);
+  assert_true(duo.run(60, [&] { return duo.requester->complete(); }));
+  assert_true(duo.world.disconnects.empty());
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+// B7 row 3.
+void a_payment_above_the_capacity_does_not_count_and_serving_stops(void**) {
+  Duo duo;
+  duo.start();
+  Tap<AckMessage> acks(duo.world, *duo.provider);
+  bool lie = false;
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Result<Message> message = decode(payload);
+    if (&from == duo.provider && std::holds_alternative<AckMessage>(*message)) acks.seen.push_back(std::get<AckMessage>(*message));
+    if (&from != duo.requester || !std::holds_alternative<PayMessage>(*message)) return true;
+    PayMessage pay = std::get<PayMessage>(*message);
+    const auto& [id, entry] = *duo.world.ledger.channels.begin();
+    pay.cum = *entry.terms.capacity.plus(Amount::micro(1));
+    pay.signature = fake_sign(duo.requester->key, preimage(PayStatement{duo.world.ledger.id, id, pay.seq, pay.cum}));
+    payload = encode(pay);
+    lie = true;
+    return true;
+  };
+  duo.run(20);
+  assert_true(lie && has_ack(acks.seen, AckStatus::over_capacity));
+  assert_int_equal(duo.counted(), 0);
+  // One piece, and not a byte more.
+  assert_int_equal(duo.provider->speed->payee().exposure(duo.world.only_peer(*duo.provider)).unpaid, duo.world.set.piece_size);
+}
+
+// B7 row 6: forty identities of one network each take what they can and leave without paying.
+void identities_without_end_get_what_the_bucket_holds(void**) {
+  Settings settings;
+  settings.piece_size = 1024 * 1024;
+  settings.pieces = 8;
+  settings.auction_slots = 40;
+  settings.block_time = Duration::us(100);
+  World world(1, settings);
+  Node& provider = world.add("provider", true);
+  world.on_send = [](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    return from.provider || !std::holds_alternative<ChannelMessage>(*decode(payload));
+  };
+  for (int i = 0; i < 40; ++i) {
+    Node& sybil = world.add("sybil", false, 1'000'000);
+    sybil.address = IpAddress::v4({10, 200, 0, static_cast<uint8_t>(i + 1)});
+    world.ledger.fund(sybil.key, 1'000'000);
+    world.connect(sybil, provider);
+  }
+  for (auto& node : world.nodes) world.start(*node);
+  world.run(world.now + Duration::seconds(60));
+  uint64_t got = 0;
+  for (const auto& [pair, transfer] : world.transfers) got += transfer.bytes_free + transfer.bytes_paid;
+  assert_true(got > 0);
+  assert_in_range(got, 1, 4u << 20);  // an eighth of 32 MiB: they are all of one /24
+  assert_int_equal(world.violations.size(), 0);
+}
+
+// B7 row 7.
+void a_winner_without_a_channel_loses_its_slot_and_the_price_falls(void**) {
+  Settings settings;
+  settings.auction_slots = 1;
+  settings.pieces = 4000;
+  settings.block_time = Duration::ms(40);
+  World world(1, settings);
+  Node& provider = world.add("provider", true);
+  Node& liar = world.add("liar", false, 400'000'000);
+  Node& honest = world.add("honest", false, 200'000'000);
+  liar.max_rate = Rate::pico_per_byte(9000);
+  honest.max_rate = Rate::pico_per_byte(5000);
+  for (Node* node : {&liar, &honest}) {
+    world.ledger.fund(node->key, 800'000'000);
+    world.connect(*node, provider);
+  }
+  std::vector<std::pair<PeerHandle, RateMessage>> rates;
+  std::vector<StopMessage> stops;
+  world.on_send = [&](Node& from, PeerHandle to, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    if (const auto* rate = std::get_if<RateMessage>(&message)) rates.push_back({to, *rate});
+    if (const auto* stop = std::get_if<StopMessage>(&message)) stops.push_back(*stop);
+    return &from != &liar || !std::holds_alternative<ChannelMessage>(message);
+  };
+  for (auto& node : world.nodes) world.start(*node);
+  Instant start = world.now;
+  world.run(start + Duration::seconds(60), [&] { return !stops.empty(); });
+  assert_int_equal(stops.size(), 1);
+  assert_int_equal(stops[0].reason, static_cast<uint8_t>(StopReason::no_channel));
+  assert_in_range((world.now - start).in_seconds(), 14, 27);
+  PeerHandle liars = liar.peers.empty() ? 0 : world.links[0].handle_b;
+  // The honest bidder wins at once, at the reserve: the liar's bid is ignored for ten minutes.
+  world.run(world.now + Duration::seconds(1));
+  assert_true(rates.back().first != liars);
+  assert_int_equal(rates.back().second.rate.in_pico_per_byte(), 1000);
+  world.run(start + Duration::seconds(600));
+  for (const auto& [to, rate] : rates) assert_true(to != liars || rate.epoch == 1);
+  assert_true(world.violations.empty());
+}
+
+// B7 row 8.
+void a_channel_notice_that_lies_counts_for_nothing_and_is_a_strike(void**) {
+  Duo duo;
+  duo.start();
+  Tap<AckMessage> acks(duo.world, *duo.provider);
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    if (const auto* ack = std::get_if<AckMessage>(&message)) acks.seen.push_back(*ack);
+    if (&from == duo.requester && std::holds_alternative<ChannelMessage>(message)) {
+      ChannelMessage channel = std::get<ChannelMessage>(message);
+      channel.capacity = Amount::micro(channel.capacity.in_micro() * 2);
+      payload = encode(channel);
+    }
+    return true;
+  };
+  duo.run(40);
+  assert_true(has_ack(acks.seen, AckStatus::bad_channel));
+  assert_int_equal(duo.counted(), 0);
+  uint64_t got = duo.world.transfers[{1, 0}].bytes_paid;
+  assert_true(got <= duo.world.set.piece_size);
+}
+
+// B7 row 16.
+void a_corrupt_piece_is_not_paid_and_the_provider_is_banned(void**) {
+  Duo duo;
+  duo.world.corrupt_blocks = true;
+  duo.start();
+  duo.run(20);
+  assert_int_equal(duo.counted(), 0);
+  assert_int_equal(duo.world.highest_pay.size(), 0);
+  assert_true(duo.requester->speed->banned_for(duo.world.now, duo.provider->address) > 23 * 3600);
+  assert_true(duo.disconnected("failed its hash"));
+}
+
+// B7 rows 17 and 18.
+void a_rate_above_the_bid_ends_the_connection_and_is_never_paid(void**) {
+  Duo duo;
+  duo.requester->max_rate = Rate::pico_per_byte(5000);
+  duo.start();
+  tamper<RateMessage>(duo.world, *duo.provider, [](RateMessage& rate) {
+    rate.rate = Rate::pico_per_byte(5001);
+    return true;
+  });
+  duo.run(10);
+  assert_true(duo.disconnected("above our bid"));
+  assert_int_equal(duo.world.highest_pay.size(), 0);
+  assert_int_equal(duo.requester->speed->banned_for(duo.world.now, duo.provider->address), 0);
+}
+
+void a_rate_that_counts_other_bytes_ends_the_connection(void**) {
+  Duo duo;
+  duo.start();
+  tamper<RateMessage>(duo.world, *duo.provider, [](RateMessage& rate) {
+    rate.sent += 16'384;
+    return true;
+  });
+  duo.run(10);
+  assert_true(duo.disconnected("counts other bytes"));
+  assert_int_equal(duo.world.highest_pay.size(), 0);
+}
+
+// B7 row 19: somebody else's key, without its secret.
+void a_false_proof_ends_the_connection_and_strikes_no_key(void**) {
+  Duo duo;
+  duo.start();
+  tamper<ProveMessage>(duo.world, *duo.requester, [](ProveMessage& prove) {
+    prove.signature.raw[5] ^= 1;
+    return true;
+  });
+  duo.run(10);
+  assert_true(duo.disconnected("proof"));
+  assert_int_equal(duo.world.ledger.channels.size(), 0);
+  duo.world.on_send = nullptr;
+  assert_true(duo.run(120, [&] { return duo.requester->complete(); }));
+}
+
+// B7 row 20.
+void phantom_bids_do_not_lift_the_price(void**) {
+  for (bool phantom : {false, true}) {
+    Settings settings;
+    settings.auction_slots = 2;
+    settings.pieces = 400;
+    World world(1, settings);
+    Node& provider = world.add("provider", true);
+    std::vector<uint64_t> max_rates = {5000, 7000, 9000};
+    if (phantom) max_rates.push_back(1'000'000);
+    for (uint64_t rate : max_rates) {
+      Node& node = world.add("bidder" + std::to_string(rate), false, 1'000'000'000);
+      node.max_rate = Rate::pico_per_byte(rate);
+      world.ledger.fund(node.key, 2'000'000'000);
+      world.connect(node, provider);
+    }
+    std::vector<RateMessage> rates;
+    world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+      Message message = *decode(payload);
+      if (const auto* rate = std::get_if<RateMessage>(&message)) rates.push_back(*rate);
+      // The phantom has nothing that stands behind its bid.
+      bool backs = std::holds_alternative<FundsMessage>(message) || std::holds_alternative<ChannelMessage>(message);
+      return from.max_rate != Rate::pico_per_byte(1'000'000) || !backs;
+    };
+    for (auto& node : world.nodes) world.start(*node);
+    world.run(world.now + Duration::seconds(25));
+    assert_true(rates.size() >= 2);
+    assert_int_equal(rates.back().rate.in_pico_per_byte(), 5000);
+    assert_true(world.violations.empty());
+  }
+}
+
+// B7 row 21.
+void a_price_of_zero_opens_no_channel(void**) {
+  Duo duo;
+  duo.provider->options.payee.reserve = Rate();
+  duo.start();
+  assert_true(duo.run(60, [&] { return duo.requester->complete(); }));
+  assert_int_equal(duo.world.ledger.channels.size(), 0);
+}
+
+// B7 row 22: kept waiting until little is left, the requester still bids within its limits.
+void a_bid_at_the_end_is_capped_and_the_budget_holds(void**) {
+  Settings settings;
+  settings.pieces = 30;
+  settings.free_slots = 1;
+  settings.auction_slots = 0;
+  Duo duo(settings, 3'000'000);
+  duo.requester->max_rate = Rate::pico_per_byte(20'000);
+  Tap<BidMessage> bids(duo.world, *duo.requester);
+  duo.start();
+  duo.run(600, [&] { return std::count(duo.requester->have.begin(), duo.requester->have.end(), true) >= 29; });
+  assert_true(!bids.seen.empty());
+  for (const BidMessage& bid : bids.seen) assert_true(bid.rate <= Rate::pico_per_byte(20'000));
+  assert_true(duo.world.violations.empty());
+}
+
+// B7 row 23.
+void a_flood_of_bids_is_ignored_and_an_honest_requester_makes_none(void**) {
+  Settings settings;
+  settings.pieces = 2000;
+  settings.block_time = Duration::ms(30);
+  Duo duo(settings, 1'000'000'000);
+  duo.requester->max_rate = Rate::pico_per_byte(5000);
+  Tap<BidMessage> bids(duo.world, *duo.requester);
+  duo.start();
+  duo.run(30);
+  assert_int_equal(bids.seen.size(), 1);
+  // Twenty bids in a second: one is left of the two that are accepted at once.
+  PeerHandle peer = duo.world.only_peer(*duo.requester);
+  for (uint32_t i = 0; i < 20; ++i) duo.world.inject(*duo.requester, peer, BidMessage{100 + i, 0, Rate::pico_per_byte(2000 + i)});
+  duo.world.run(duo.world.now + Duration::ms(50));
+  Rate accepted = duo.provider->speed->payee().backed_bid(duo.world.now, duo.world.only_peer(*duo.provider));
+  assert_int_equal(accepted.in_pico_per_byte(), 2000);
+  // The honest side bids at most once a minute, and once on the new connection that the forged bids made necessary.
+  duo.run(600);
+  assert_true(bids.seen.size() <= 12);
+}
+
+// B7 row 34 and amendment "Handshake".
+void a_second_hello_ends_the_connection(void**) {
+  Duo duo;
+  duo.start();
+  duo.run(1);
+  duo.world.inject(*duo.requester, duo.world.only_peer(*duo.requester), HelloMessage());
+  duo.run(1);
+  assert_true(duo.disconnected("second hello"));
+}
+
+void garbage_ends_the_connection(void**) {
+  Duo duo;
+  duo.start();
+  duo.run(1);
+  duo.provider->speed->on_message(duo.world.now, duo.world.only_peer(*duo.provider), as_bytes("\x04short"));
+  duo.world.drain(*duo.provider);
+  assert_true(duo.disconnected("pay"));
+}
+
+void funds_that_the_ledger_did_not_sign_end_the_connection(void**) {
+  Duo duo;
+  duo.start();
+  tamper<FundsMessage>(duo.world, *duo.requester, [](FundsMessage& funds) {
+    funds.available = Amount::supply();
+    return true;
+  });
+  duo.run(3);
+  assert_true(duo.disconnected("did not sign"));
+}
+
+// A provider that makes up a RESUME gets nothing by it.
+void a_resume_with_a_false_signature_ends_the_connection(void**) {
+  Duo duo;
+  duo.start();
+  tamper<ResumeMessage>(duo.world, *duo.provider, [](ResumeMessage& resume) {
+    resume.slot = 0;
+    resume.seq = 7;
+    resume.cum = Amount::micro(500);
+    return true;
+  });
+  duo.run(5);
+  assert_true(duo.disconnected("not ours"));
+  assert_int_equal(duo.world.highest_pay.size(), 0);
+}
+
+// A payer that takes and does not pay: one piece, a strike each time, then a ban that outlives a restart.
+void who_never_pays_gets_three_pieces_and_a_ban(void**) {
+  Duo duo;
+  duo.start();
+  tamper<PayMessage>(duo.world, *duo.requester, [](PayMessage&) { return false; });
+  // It comes back after each choke, as somebody who wants to cheat would.
+  for (int i = 0; i < 20 && duo.banned_for() == 0; ++i) {
+    duo.run(45);
+    duo.world.cut(0, duo.world.now + Duration::seconds(1));
+  }
+  assert_true(duo.banned_for() > 0);
+  uint64_t got = duo.world.transfers[{1, 0}].bytes_paid;
+  assert_in_range(got, duo.world.set.piece_size, 4 * duo.world.set.piece_size);
+  assert_true(duo.world.violations.empty());
+  duo.run(15);
+  duo.world.crash(*duo.provider);
+  duo.world.start(*duo.provider);
+  assert_true(duo.banned_for() > 0);
+}
+
+void payments_faster_than_blocks_are_a_protocol_error(void**) {
+  Duo duo;
+  duo.start();
+  duo.run(5, [&] { return duo.counted() > 0; });
+  PeerHandle peer = duo.world.only_peer(*duo.requester);
+  for (uint32_t i = 0; i < 200; ++i) duo.world.inject(*duo.requester, peer, PayMessage{0, 1, Amount::micro(1), Signature()});
+  duo.run(2);
+  assert_true(duo.disconnected("more payments than served blocks"));
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(a_payment_of_another_channel_or_ledger_is_a_bad_signature),
+      cmocka_unit_test(an_older_payment_changes_nothing_and_is_no_strike),
+      cmocka_unit_test(a_payment_above_the_capacity_does_not_count_and_serving_stops),
+      cmocka_unit_test(identities_without_end_get_what_the_bucket_holds),
+      cmocka_unit_test(a_winner_without_a_channel_loses_its_slot_and_the_price_falls),
+      cmocka_unit_test(a_channel_notice_that_lies_counts_for_nothing_and_is_a_strike),
+      cmocka_unit_test(a_corrupt_piece_is_not_paid_and_the_provider_is_banned),
+      cmocka_unit_test(a_rate_above_the_bid_ends_the_connection_and_is_never_paid),
+      cmocka_unit_test(a_rate_that_counts_other_bytes_ends_the_connection),
+      cmocka_unit_test(a_false_proof_ends_the_connection_and_strikes_no_key),
+      cmocka_unit_test(phantom_bids_do_not_lift_the_price),
+      cmocka_unit_test(a_price_of_zero_opens_no_channel),
+      cmocka_unit_test(a_bid_at_the_end_is_capped_and_the_budget_holds),
+      cmocka_unit_test(a_flood_of_bids_is_ignored_and_an_honest_requester_makes_none),
+      cmocka_unit_test(a_second_hello_ends_the_connection),
+      cmocka_unit_test(garbage_ends_the_connection),
+      cmocka_unit_test(funds_that_the_ledger_did_not_sign_end_the_connection),
+      cmocka_unit_test(a_resume_with_a_false_signature_ends_the_connection),
+      cmocka_unit_test(who_never_pays_gets_three_pieces_and_a_ban),
+      cmocka_unit_test(payments_faster_than_blocks_are_a_protocol_error),
+  };
+  return RUN_TESTS(tests);
+}
