@@ -29,6 +29,18 @@ LedgerRules rules_of(const LedgerdConfig& config) {
   return rules;
 }
 
+// Everything is read and added up, so that whoever runs the ledger sees at its start and at its end that nothing was made or lost.
+int report_books(LedgerState& state, LogSink& log) {
+  Result<LedgerBooks> books = state.check_books();
+  if (!books) return refuse(k_exit_bad_state, books.error());
+  LogLine(log, LogLevel::info, "books")
+      .add("available", books->available.to_btt())
+      .add("in_channels", books->in_channels.to_btt())
+      .add("open_channels", books->open_channels)
+      .add("supply", books->available.plus(books->in_channels).value_or(Amount()).to_btt());
+  return k_exit_ok;
+}
+
 int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   hal::System& system = machine.system();
   mkdir(start.state.c_str(), 0700);  // what is wrong with it shows when the store or the key is opened
@@ -42,6 +54,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   Result<std::unique_ptr<LedgerState>> state = LedgerState::open(**store, *key, rules_of(start.settings.ledgerd), wall);
   if (!state) return refuse(k_exit_bad_state, std::move(state).error().in(start.state));
 
+  if (int failed = report_books(**state, log)) return failed;
   LedgerdDriver driver(system, **state, *key, log);
   Result<Endpoint> listening = driver.start(start.settings.ledgerd.listen);
   if (!listening) return refuse(k_exit_bad_settings, std::move(listening).error().in("ledgerd.listen"));
@@ -52,6 +65,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
       .add("version", MILLET_VERSION);
   machine.run();
   if (!driver.ended_well()) return k_exit_failed;
+  if (int failed = report_books(**state, log)) return failed;
   LogLine(log, LogLevel::info, "stopped");
   return k_exit_ok;
 }

@@ -101,7 +101,7 @@ Status check_chain(StoreTransaction& store, const LedgerRow& row) {
 
 }  // namespace
 
-Status LedgerState::check_books() {
+Result<LedgerBooks> LedgerState::check_books() {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
   Totals totals;
@@ -116,7 +116,7 @@ Status LedgerState::check_books() {
   if (totals.payer_channels != totals.open_channels || totals.expiry_rows != totals.open_channels) {
     return damaged("the number of open channels differs between tables");
   }
-  return ok;
+  return LedgerBooks{totals.available, totals.escrow, totals.open_channels};
 }
 
 }  // namespace millet

@@ -40,6 +40,13 @@ struct BatchOutcome {
   std::vector<ItemOutcome> items;
 };
 
+// The ledger's sums, as its rows say. available + in_channels is the supply.
+struct LedgerBooks {
+  Amount available;            // over all accounts
+  Amount in_channels;          // escrow of all open channels
+  uint64_t open_channels = 0;
+};
+
 class LedgerState {
  public:
   // Batches in which nothing is executed make a new time durable only this often.
@@ -66,7 +73,7 @@ class LedgerState {
   BatchOutcome apply(const LedgerBatch& batch, LedgerTime wall);
 
   // Reads everything and compares: sums, indexes, the end of the log's chain. Errors: io (damaged).
-  Status check_books();
+  Result<LedgerBooks> check_books();
 
  private:
   LedgerState(Store& store, const LedgerRules& rules) : store_(store), rules_(rules) {}
