@@ -125,15 +125,15 @@ double cpu_seconds_of(int pid) {
   return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
-// A value of /proc/PID/status in KiB.
+// A value of /proc/PID/smaps_rollup in KiB: counted page by page, where the sums of /proc/PID/status are estimates.
 uint64_t memory_of(int pid, const char* key) {
-  std::string path = "/proc/" + std::to_string(pid) + "/status";
+  std::string path = "/proc/" + std::to_string(pid) + "/smaps_rollup";
   FILE* file = fopen(path.c_str(), "r");
   if (file == nullptr) return 0;
   char line[256];
   uint64_t value = 0;
   while (fgets(line, sizeof line, file) != nullptr) {
-    if (strncmp(line, key, strlen(key)) == 0) value = strtoull(line + strlen(key) + 1, nullptr, 10);
+    if (strncmp(line, key, strlen(key)) == 0) value = strtoull(line + strlen(key), nullptr, 10);
   }
   fclose(file);
   return value;
@@ -194,8 +194,8 @@ class Leech {
            static_cast<unsigned long long>(wrong_), bytes_ == 0 ? 0 : (own_cpu_seconds() - own_cpu_before_) / gib);
     if (options_.seeder != 0 && bytes_ != 0) {
       printf(", \"seeder_cpu_s_per_gib\": %.3f, \"seeder_rss_kib\": %llu, \"seeder_anon_kib\": %llu",
-             (cpu_seconds_of(options_.seeder) - seeder_cpu_before_) / gib, static_cast<unsigned long long>(memory_of(options_.seeder, "VmRSS")),
-             static_cast<unsigned long long>(memory_of(options_.seeder, "RssAnon")));
+             (cpu_seconds_of(options_.seeder) - seeder_cpu_before_) / gib, static_cast<unsigned long long>(memory_of(options_.seeder, "Rss:")),
+             static_cast<unsigned long long>(memory_of(options_.seeder, "Anonymous:")));
     }
     printf("}\n");
     return bytes_ != 0 && wrong_ == 0;

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 import xmlrpc.client
 
-from harness.torrents import bencode
+from harness.torrents import bdecode, bencode
 from harness.world import address, expect, need, wait_until
 
 SLOTS = 200  # more than leechers
@@ -58,21 +58,14 @@ class Seeder:
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def memory_mib(self):
-        """(resident, anonymous) MiB."""
+        """(resident, anonymous) MiB. The sums of /proc/PID/status may be off by 64 pages for each CPU; these are counted page by page."""
         values = {}
-        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:
-            for line in status:
+        with open(f"/proc/{self.process.pid}/smaps_rollup", encoding="utf-8") as rollup:
+            for line in rollup:
                 key, _, rest = line.partition(":")
-                if key in ("VmRSS", "RssAnon"):
+                if key in ("Rss", "Anonymous"):
                     values[key] = int(rest.split()[0]) / 1024
-        return values["VmRSS"], values["RssAnon"]
-
-    def _folder_of(self, torrents):
-        """A folder of links to the .torrent files."""
-        folder = self.world.make_folder(f"{self.label}.torrents")
-        for torrent in torrents:
-            (folder / torrent.path.name).symlink_to(torrent.path)
-        return folder
+        return values["Rss"], values["Anonymous"]
 
 
 class Milletd(Seeder):
@@ -88,7 +81,10 @@ class Milletd(Seeder):
         return [self.program, "--state", self.state] + [word for key, value in options.items() for word in ("--set", f"{key}={value}")] + list(more)
 
     def start(self, torrents, folder, timeout=120):
-        self.process = self.world.start(self.label, self.command("--seed", self._folder_of(torrents), "--data", folder))
+        links = self.world.make_folder(f"{self.label}.torrents")
+        for torrent in torrents:
+            (links / torrent.path.name).symlink_to(torrent.path)
+        self.process = self.world.start(self.label, self.command("--seed", links, "--data", folder))
         self.wait_seeding(len(torrents), timeout)
 
     def seeding(self):
@@ -121,7 +117,14 @@ class Rtorrent(Seeder):
         return [self.program, "-n", "-o", f"import={settings}"]
 
     def start(self, torrents, folder, timeout=120):
-        self.process = self.world.start(self.label, self.command(f"directory.default.set = {folder}", f'schedule2 = load, 0, 0, "load.start={self._folder_of(torrents)}/*.torrent"'))
+        # As if it had verified them earlier, by the record that it takes in with a .torrent file: it verifies a small piece in a millisecond.
+        loaded = self.world.make_folder(f"{self.label}.torrents")
+        for torrent in torrents:
+            metainfo = bdecode(torrent.path.read_bytes())
+            modified = int((folder / torrent.name).stat().st_mtime)
+            metainfo[b"libtorrent_resume"] = {"bitfield": torrent.pieces, "files": [{"completed": torrent.pieces, "mtime": modified, "priority": 1}]}
+            (loaded / torrent.path.name).write_bytes(bencode(metainfo))
+        self.process = self.world.start(self.label, self.command(f"directory.default.set = {folder}", f'schedule2 = load, 0, 0, "load.start={loaded}/*.torrent"'))
         self.wait_seeding(len(torrents), timeout)
 
     def stop(self):
