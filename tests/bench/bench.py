@@ -277,6 +277,7 @@ def main():
     enter_namespace()
     worlds.use_loopback("127.78.0.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     figures = Figures(arguments.seeders, "milletd")
     about = [machine(), set_network_up()]
     try:
