@@ -56,7 +56,7 @@ def load(world, arguments, seeder, torrent, folder, leechers):
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=arguments.seconds + 60, check=False)
     after, ended = busy_seconds() - seeder.cpu_seconds() - os.times().children_user - os.times().children_system, time.monotonic()
     if done.returncode != 0:
-        raise Failure(f"{seeder.name} did not serve {leechers} leechers: {(done.stderr + done.stdout).decode(errors='replace').strip()}")
+        raise Failure(f"{seeder.name} served no load of {leechers}: {(done.stderr + done.stdout).decode(errors='replace').strip()}")
     found = json.loads(done.stdout)
     found["other_cores"] = (after - before) / (ended - began)
     return found
