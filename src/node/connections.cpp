@@ -405,8 +405,10 @@ void Connections::on_timer(Instant now, Peer& peer) {
   }
   if (peer.session->has_output()) core_.pull(peer);
   if (peer.is_open() && peer.asked.overdue_at() <= now) downloads_.on_overdue(now, peer);
+  if (peer.is_open()) downloads_.on_timer(now, peer);
   core_.peer_deadlines.arm(peer.handle, peer.session->next_deadline());
   core_.peer_deadlines.arm(peer.handle, peer.asked.overdue_at());
+  core_.peer_deadlines.arm(peer.handle, peer.ask_again);
   core_.peer_deadlines.arm(peer.handle, peer.leave_by);
 }
 

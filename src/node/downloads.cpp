@@ -93,8 +93,10 @@ Status Downloads::on_reject(Instant now, Peer& peer, const wire::BlockRange& ran
   torrent.picker->release(peer.handle, {range.piece, range.begin / k_block_size});
   core_.hungry.insert(torrent.handle);
   if (peer.session->choking_us()) return ok;
-  // It is not asked again before something else has changed.
+  // It is not asked again at once, unless something else has changed: the same request would come back the same way.
   peer.picked_at = torrent.picker->changes();
+  peer.ask_again = now + k_rejected_pause;
+  core_.peer_deadlines.arm(peer.handle, peer.ask_again);
   return peer.session->meter().chatter(now, "reject");
 }
 
@@ -148,6 +150,13 @@ void Downloads::on_overdue(Instant now, Peer& peer) {
   if (!peer.snubbed) LogLine(core_.log, LogLevel::debug, "peer_snubbed").add("peer", peer.remote.to_string());
   peer.snubbed = true;
   take_back(torrent, peer);
+  peer.picked_at = 0;
+  fill(now, peer);
+}
+
+void Downloads::on_timer(Instant now, Peer& peer) {
+  if (peer.ask_again > now) return;
+  peer.ask_again = Instant::never();
   peer.picked_at = 0;
   fill(now, peer);
 }

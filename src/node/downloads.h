@@ -24,6 +24,9 @@ class Downloads {
   // A snubbed peer keeps one request open: its answer ends the snub.
   static constexpr uint32_t k_requests_when_snubbed = 1;
 
+  // A peer that rejected a request, of what it has and while it unchokes us, had no room: transmission does it under load.
+  static constexpr Duration k_rejected_pause = Duration::seconds(1);
+
   Downloads(Core& core, TorrentStore& store, Persistence& persistence, Payments& payments)
       : core_(core), store_(store), persistence_(persistence), payments_(payments) {}
 
@@ -48,6 +51,8 @@ class Downloads {
   void on_overdue(Instant now, Peer& peer);
   // A block's worth of memory for each request, a quarter of the budget in all.
   uint32_t blocks_open_max() const { return std::max<uint32_t>(core_.config.memory_mib * 16, 128); }
+  // The time for what was rejected has come, or not yet.
+  void on_timer(Instant now, Peer& peer);
   // Asks the peer for more, if it may be asked.
   void fill(Instant now, Peer& peer);
   // All peers of a torrent.

@@ -44,6 +44,7 @@ struct Peer {
   bool counted = false;               // its pieces are in the picker's availability
   uint32_t wanted = 0;                // pieces that it has and we lack
   uint64_t picked_at = 0;             // Picker::changes() when it had nothing more for this peer
+  Instant ask_again = Instant::never();  // after a request was rejected
   bool snubbed = false;               // leaves requests unanswered
   bool suspect = false;               // gave blocks of a bad piece, together with others
   uint8_t bad_pieces = 0;             // that it had a part in, since its last good one

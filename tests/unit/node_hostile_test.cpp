@@ -219,6 +219,30 @@ static void a_peer_that_takes_pieces_back_is_closed(void**) {
   assert_true(f.closed_within(1));
 }
 
+// Transmission rejects requests that it has no room for; if it is the only peer, nothing else ever changes.
+static void what_was_rejected_is_asked_again_of_the_same_peer(void**) {
+  Fixture f(false);
+  f.connect();
+  f.say(wire::HaveAll{});
+  f.say(wire::Unchoke{});
+  f.world.run(Duration::ms(200));
+  const uint32_t asked = f.count(6);
+  assert_true(asked > 0);
+  const uint32_t pieces = static_cast<uint32_t>((2'000'000 + k_piece - 1) / k_piece);
+  for (uint32_t piece = 0; piece < pieces; ++piece) {
+    for (uint32_t begin = 0; begin < k_piece; begin += k_block_size) {
+      const uint64_t left = 2'000'000 - uint64_t{piece} * k_piece - begin;
+      if (left > 2'000'000) break;
+      f.say(wire::Reject{{piece, begin, static_cast<uint32_t>(std::min<uint64_t>(left, k_block_size))}});
+    }
+  }
+  f.world.run(Duration::ms(500));
+  assert_int_equal(f.count(6), asked);
+  f.world.run(Duration::seconds(2));
+  assert_true(f.count(6) > asked);
+  assert_false(f.raw->closed);
+}
+
 static void silence_closes(void**) {
   Fixture f;
   RawPeer* mute = f.world.dial_raw(*f.node, "10.5.5.5");
@@ -310,6 +334,7 @@ int main() {
       cmocka_unit_test(pieces_that_the_node_lacks_are_not_served),
       cmocka_unit_test(blocks_that_nobody_asked_for_are_dropped_then_close),
       cmocka_unit_test(a_peer_that_takes_pieces_back_is_closed),
+      cmocka_unit_test(what_was_rejected_is_asked_again_of_the_same_peer),
       cmocka_unit_test(silence_closes),
       cmocka_unit_test(a_peer_that_reads_nothing_is_closed),
       cmocka_unit_test(trickling_an_endless_handshake_closes),
