@@ -239,6 +239,19 @@ void an_outage_extends_every_open_channel_by_its_length(void** state) {
   assert_true(world.state().check_books().has_value());
 }
 
+// Also a restart of a few seconds, in which no heartbeat is missing.
+void a_short_outage_counts_too(void** state) {
+  World world(*state != nullptr);
+  SigningKey a = world.funded(1, 1000), b = numbered_key(2);
+  OpenOperation open = world.open(a, b.public_key(), 100, 600);
+  world.apply(open);
+  for (int i = 0; i < 3; ++i) {
+    assert_true(world.restart(7).has_value());
+    world.tick();
+  }
+  assert_true(world.channel(b, channel_id(open.statement)).effective_expiry == open.statement.expiry.plus_seconds(21));
+}
+
 void a_suspended_ledger_has_had_an_outage_too(void** state) {
   World world(*state != nullptr);
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
@@ -324,6 +337,7 @@ int main() {
       FOR_BOTH(a_channel_has_exactly_one_end_whatever_the_clock_does),
       FOR_BOTH(ledger_time_survives_a_restart_with_the_clock_set_back),
       FOR_BOTH(an_outage_extends_every_open_channel_by_its_length),
+      FOR_BOTH(a_short_outage_counts_too),
       FOR_BOTH(a_suspended_ledger_has_had_an_outage_too),
       FOR_BOTH(many_channels_that_expire_at_once_take_several_batches),
       FOR_BOTH(one_balance_opened_to_a_thousand_payees_at_once_opens_once),

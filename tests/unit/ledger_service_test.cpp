@@ -220,6 +220,18 @@ void a_reply_to_another_request_is_not_believed(void**) {
   assert_int_equal(reply.error().code, Errc::denied);
 }
 
+// A refusal may lack the nonce, but not the hash of the request.
+void an_old_refusal_is_not_believed(void**) {
+  Server server;
+  Caller caller(server, 1);
+  std::vector<uint8_t> junk = {1, 2, 3};
+  caller.replay = server.post("/v1/op", junk).body;
+  auto reply = caller.params();
+  assert_false(reply.has_value());
+  assert_int_equal(reply.error().code, Errc::denied);
+  assert_false(caller.client.ledger().has_value());
+}
+
 void a_lost_answer_is_asked_for_again_with_the_same_bytes(void**) {
   Server server;
   SigningKey a = server.world.funded(1, 1000);
@@ -445,6 +457,7 @@ int main() {
       cmocka_unit_test(another_key_than_the_pinned_one_is_named),
       cmocka_unit_test(no_changed_byte_of_a_reply_is_believed),
       cmocka_unit_test(a_reply_to_another_request_is_not_believed),
+      cmocka_unit_test(an_old_refusal_is_not_believed),
       cmocka_unit_test(a_lost_answer_is_asked_for_again_with_the_same_bytes),
       cmocka_unit_test(malformed_requests_are_refused_with_signed_codes),
       cmocka_unit_test(queries_need_the_signature_of_the_asking_key_and_a_time),

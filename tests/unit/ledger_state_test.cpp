@@ -1,4 +1,9 @@
 // The ledger's rules, one test each, on both stores.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
 #include "unit/ledger_world.h"
 #include "unit/test.h"
 
@@ -295,6 +300,36 @@ void changed_books_are_not_opened(void** state) {
   }
 }
 
+// What the batch does to the rows is summed up beside the rules: a rule that makes or loses money ends the program before the commit.
+void a_batch_that_makes_or_loses_money_ends_the_program(void**) {
+  for (int wrong = 0; wrong < 4; ++wrong) {
+    pid_t child = fork();
+    if (child == 0) {
+      close(STDERR_FILENO);
+      World world;
+      SigningKey a = world.funded(1, 1000);
+      OpenOperation open = world.open(a, numbered_key(2).public_key(), 100);
+      world.apply(open);
+      auto store = world.store().begin_write();
+      auto row = read_row<LedgerRow>(**store, k_table_ledger, as_bytes(k_ledger_row_key));
+      LedgerTransaction transaction(**store, world.id(), **row, world.now());
+      AccountRow* account = *transaction.account(a.public_key());
+      ChannelRow* channel = *transaction.channel(channel_id(open.statement));
+      if (wrong == 1) account->available = Amount::micro(901);
+      if (wrong == 2) channel->claimed = Amount::micro(1);
+      if (wrong == 3) account->in_channels = Amount::micro(99);
+      _exit(transaction.flush() ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (wrong == 0) {
+      assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    } else {
+      assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    }
+  }
+}
+
 // Only the memory store can be told to fail.
 void a_store_that_fails_refuses_operations_answers_queries_and_loses_nothing(void**) {
   World world;
@@ -368,6 +403,7 @@ int main() {
       FOR_BOTH(the_log_is_a_chain_over_all_and_per_account),
       FOR_BOTH(changed_books_are_not_opened),
       FOR_BOTH(times_in_replies_are_durable_and_at_most_seconds_old),
+      cmocka_unit_test(a_batch_that_makes_or_loses_money_ends_the_program),
       cmocka_unit_test(a_store_that_fails_refuses_operations_answers_queries_and_loses_nothing),
       cmocka_unit_test(what_was_not_durable_never_happened),
   };
