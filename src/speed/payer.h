@@ -260,6 +260,7 @@ class Payer {
   void ensure_channel(Instant now, Provider& provider);
   Amount capacity_for(const Provider& provider, const Peer& peer, const Torrent& torrent) const;
   bool wants_channel(Instant now, const Provider& provider, const Peer& peer) const;
+  void reopen(Instant now, Provider& provider);
   void plan_channel(Instant now, Provider& provider, const Peer& peer, Amount capacity);
   void advance(Instant now, Channel& channel);
   void on_opened(Instant now, Channel& channel);

@@ -49,7 +49,9 @@ Amount Payer::capacity_for(const Provider& provider, const Peer& peer, const Tor
 void Payer::ensure_channel(Instant now, Provider& provider) {
   if (shutting_down_ || !provider.peer || !ctx_.clock.known()) return;
   const Peer& peer = peers_.at(*provider.peer);
-  if (!peer.session->proven() || !wants_channel(now, provider, peer)) return;
+  if (!peer.session->proven()) return;
+  if (peer.rated && !peer.rate.is_zero()) reopen(now, provider);
+  if (!wants_channel(now, provider, peer)) return;
   if (provider.channels.size() >= k_slots_max) return;
   if (now < provider.open_retry.at) return arm(provider.open_retry.at);
   if (!funds_.known) return fetch_funds(now);
@@ -61,6 +63,18 @@ void Payer::ensure_channel(Instant now, Provider& provider) {
     return fetch_funds(now);
   }
   plan_channel(now, provider, peer, capacity);
+}
+
+// A channel that was being opened when the process ended: the same operation again, which the ledger does once.
+void Payer::reopen(Instant now, Provider& provider) {
+  for (const ChannelId& id : provider.channels) {
+    Channel& channel = channels_.at(id);
+    if (channel.state != PayerChannelState::opening || !channel.restored) continue;
+    if (ctx_.clock.floor(now) >= channel.terms.valid_until) continue;
+    channel.restored = false;
+    channel.retry.reset();
+    advance(now, channel);
+  }
 }
 
 void Payer::plan_channel(Instant now, Provider& provider, const Peer& peer, Amount capacity) {
@@ -163,6 +177,7 @@ void Payer::on_queried(Instant now, Channel& channel, const LedgerReply& reply) 
   if (reply.outcome == LedgerOutcome::unknown_channel) {
     if (!opening) return on_final(now, channel, Amount(), "the ledger does not know it");
     if (reply.time > channel.terms.valid_until) return on_open_failed(now, channel, reply);
+    if (!channel.restored) return advance(now, channel);
     // It can still come to be: only the ledger's word after valid_until says that it never will.
     channel.retry.at = ctx_.clock.when(now, channel.terms.valid_until.plus_seconds(1));
     return arm(channel.retry.at);
@@ -205,10 +220,10 @@ void Payer::on_final(Instant now, Channel& channel, Amount paid, const char* why
   pay(now, provider);
 }
 
+// No new payments; what is signed stays good until the ledger says how it ended.
 void Payer::end(Instant now, Channel& channel) {
   if (channel.state != PayerChannelState::open) return;
   channel.state = PayerChannelState::ending;
-  channel.slot.reset();
   channel.retry.reset();
   channel.retry.at = now + Duration::seconds(2);
   arm(channel.retry.at);

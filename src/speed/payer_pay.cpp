@@ -134,7 +134,7 @@ void Payer::allocate(Instant now, Provider& provider, Channel& channel, Amount p
 
 // Signs the channel's amount if it is within the durable lease; else asks for a larger one first.
 void Payer::advance_signature(Instant now, Channel& channel) {
-  if (channel.state != PayerChannelState::open || !channel.slot || !channel.resumed || channel.signing) return;
+  if (channel.state == PayerChannelState::opening || !channel.slot || !channel.resumed || channel.signing) return;
   if (channel.cum <= channel.signed_cum && !channel.sign_again) return;
   if (channel.cum.is_zero()) return;
   bool leased = channel.cum <= channel.ceiling && channel.seq + 1 <= channel.seq_ceiling;
@@ -182,7 +182,12 @@ void Payer::announce_all(Instant now, Provider& provider) {
   }
   for (const ChannelId& id : provider.channels) {
     Channel& channel = channels_.at(id);
-    if (channel.state == PayerChannelState::open && !channel.refused) announce(now, provider, channel);
+    if (channel.state == PayerChannelState::opening || channel.refused) continue;
+    // A payee that lost its newest payment gets it again, even after the end.
+    if (channel.state == PayerChannelState::ending && channel.durable >= channel.cum) continue;
+    if (channel.state == PayerChannelState::ending) channel.close_wanted = true;
+    channel.close_sent = false;
+    announce(now, provider, channel);
   }
 }
 
@@ -327,7 +332,7 @@ bool Payer::is_busy(PeerHandle handle) const {
   bool payable = !owed(provider).is_zero();
   for (const ChannelId& id : provider.channels) {
     const Channel& channel = channels_.at(id);
-    if (channel.state == PayerChannelState::ending) continue;
+    if (channel.state == PayerChannelState::ending && (channel.close_sent || !channel.slot)) continue;
     if (channel.signing || channel.cum > channel.signed_cum || channel.close_wanted) return true;
     if (channel.state == PayerChannelState::opening && payable) return true;
   }
@@ -338,7 +343,7 @@ void Payer::close_if_paid(Instant now, Provider& provider) {
   std::vector<ChannelId> ids = provider.channels;
   for (const ChannelId& id : ids) {
     Channel& channel = channels_.at(id);
-    if (!channel.close_wanted || channel.close_sent || channel.state != PayerChannelState::open) continue;
+    if (!channel.close_wanted || channel.close_sent || channel.state == PayerChannelState::opening) continue;
     if (provider.peer && channel.slot) {
       bool paid = owed(provider).is_zero() && !channel.signing && channel.cum <= channel.signed_cum && !channel.sign_again && channel.resumed;
       if (!paid) continue;

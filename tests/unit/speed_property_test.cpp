@@ -46,7 +46,12 @@ std::unique_ptr<World> make_world(uint64_t seed, const Plan& plan, Random& rando
   auto world = std::make_unique<World>(seed, settings);
   uint32_t providers = static_cast<uint32_t>(1 + random.below(2));
   uint32_t requesters = static_cast<uint32_t>(1 + random.below(3));
-  for (uint32_t i = 0; i < providers; ++i) world->add("provider" + std::to_string(i), true).faults = plan.provider_faults;
+  for (uint32_t i = 0; i < providers; ++i) {
+    Node& node = world->add("provider" + std::to_string(i), true);
+    node.faults = plan.provider_faults;
+    if (random.below(2) == 0) node.options.payee.claim_threshold = Amount::micro(1000);
+    node.options.payee.risk_pieces = static_cast<uint32_t>(2 + random.below(200));
+  }
   for (uint32_t i = 0; i < requesters; ++i) {
     uint64_t bytes = uint64_t{settings.pieces} * settings.piece_size;
     uint64_t budget = bytes / 1000 * (2 + random.below(20)) / 1000 * 1000 + 20'000;  // well above the reserve
@@ -145,7 +150,7 @@ void invariants_hold_over_random_faults(void**) {
                 number(crashes), number(channels), number(claims), number(paid >> 20));
   // The runs do what they are for.
   assert_true(paid > (k_seeds << 20));
-  assert_true(crashes > k_seeds / 2 && channels > 2 * k_seeds && claims > 0);
+  assert_true(crashes > k_seeds / 2 && channels > 2 * k_seeds && claims > k_seeds / 4);
 }
 
 void expect_found(const Plan& plan, const char* what) {
