@@ -26,7 +26,6 @@ def _bad_torrents():
         "cut short": good[:-30],
         "empty": b"",
         "not a torrent": b"<html>not found</html>",
-        "bytes after it": good + b"x",
         "list 10000 deep": b"l" * 10000 + b"e" * 10000,
         "info 10000 deep": b"d4:info" + b"d1:a" * 10000 + b"e" * 10001,
         "endless number": b"d4:infod6:lengthi" + b"9" * 100000 + b"ee",

@@ -116,13 +116,12 @@ def state_folder_full(world):
     filler = node.state / "filler"
 
     def fill():
-        with open(filler, "wb") as out:
-            try:
-                while True:
-                    out.write(bytes(4096))
-                    out.flush()
-            except OSError:
+        file = os.open(filler, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            while os.write(file, bytes(4096)) > 0:
                 pass
+        except OSError:
+            os.close(file)
 
     fill()
     status, said = node.run()

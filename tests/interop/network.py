@@ -34,7 +34,7 @@ def _serves(node, torrent, payload, number=8):
 
 
 def tracker_misbehaves(mode):
-    """A bad tracker costs nothing but its peers: one message, retries that back off, and the next tier is asked."""
+    """A bad tracker costs nothing but its peers: a line that says what is wrong, retries that back off, and the next tier is asked."""
 
     def case(world):
         bad, good = Tracker(1, 7000), Tracker(1, 7001)
@@ -42,12 +42,15 @@ def tracker_misbehaves(mode):
         if mode == "down":
             bad.stop()
         node, torrent, payload = _seeding(world, trackers=[bad.url, good.url])
+        alone = make_torrent(world.path("alone.torrent"), world.path("source"), "alone", make_payload(world.path("source"), "alone", [("a", 1000)]), trackers=[bad.url])
+        node.call("add", alone.path, "--data", world.path("source"))
+        # A tracker that hangs is given half a minute.
         wait_until(lambda: good.of(torrent.info_hash, "started"), 60, "the announce to the tracker of the next tier")
-        wait_until(lambda: node.show(torrent)["tracker_message"], 30, "a message about the bad tracker")
-        message = node.show(torrent)["tracker_message"]
-        expect("\n" not in message and len(message) < 300, f"not one line: {message!r}")
+        message = wait_until(lambda: node.show(alone)["tracker_message"], 40, "a message about the bad tracker")
+        expect("\n" not in message and len(message) < 300 and bad.url in message, f"not one line that names the tracker: {message!r}")
         if mode == "failure":
             expect("torrent not registered with this tracker" in message, f"the tracker's own reason is not shown: {message}")
+        expect(sum("announce_failed" in line and torrent.hex in line for line in node.log().splitlines()) == 1, "the log does not name the failure once")
         before = len(bad.announces)
         time.sleep(5)
         expect(len(bad.announces) - before <= 2, f"{len(bad.announces) - before} announces to a bad tracker in 5 s")
