@@ -91,6 +91,7 @@ Status Lifecycle::resume(Instant now, const InfoHash& hash) {
   if (torrent->phase == TorrentPhase::stopped) {
     start(now, *torrent);
   } else if (torrent->disk_trouble) {
+    torrent->error.clear();  // it comes back if there still is no room
     torrent->retry_at = now;
     core_.torrent_deadlines.arm(torrent->handle, now);
   }
