@@ -190,7 +190,8 @@ static void a_changed_budget_bids_at_once(void**) {
   Machine& c = market.buyer(payload, seed, 1000, 1);
   market.world.run(Duration::seconds(15));
   auto wins = [&] {
-    for (const AuctionBid& bid : seed.node->auctions().back().bids) {
+    AuctionRound round = seed.node->auctions().back();
+    for (const AuctionBid& bid : round.bids) {
       if (bid.payer == c.identity.key) return bid.won;
     }
     return false;
