@@ -419,7 +419,7 @@ class World : public Watch {
   void perform(Node& node, Output& output) {
     uint64_t life = node.life;
     Node* n = &node;
-    auto alive = [this, n, life] { return n->running && n->life == life; };
+    auto alive = [n, life] { return n->running && n->life == life; };
     if (auto* message = std::get_if<SendMessage>(&output)) {
       if (on_send && !on_send(node, message->peer, message->payload)) return;
       watch_sent(node, message->peer, message->payload);
