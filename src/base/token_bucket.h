@@ -32,6 +32,8 @@ class TokenBucket {
     if (!unlimited()) level_ -= std::min(units, level_);
     return true;
   }
+  // Units that were taken and not used.
+  void give_back(uint64_t units) { level_ = std::min(burst_, level_ + std::min(units, burst_)); }
   // When can_take(units) will be true.
   Instant ready_at(Instant now, uint64_t units) {
     if (can_take(now, units)) return now;

@@ -1,5 +1,8 @@
 #include "swarm/rate_gate.h"
 
+#include <cstddef>
+#include <utility>
+
 #include "base/check.h"
 
 namespace millet {
@@ -12,9 +15,9 @@ void RateGate::set_rate(Instant now, uint64_t bytes_per_second) {
 
 bool RateGate::take(Instant now, uint32_t connection, uint32_t bytes) {
   CHECK(bytes <= k_bytes_max);
-  auto granted = std::find(granted_.begin(), granted_.end(), connection);
-  if (granted != granted_.end()) {
-    granted_.erase(granted);
+  for (Credit& credit : credits_) {
+    if (credit.connection != connection || credit.bytes < bytes) continue;
+    credit.bytes -= bytes;
     return true;
   }
   if (line_.empty() && bucket_.take(now, bytes)) return true;
@@ -27,18 +30,31 @@ bool RateGate::take(Instant now, uint32_t connection, uint32_t bytes) {
 }
 
 void RateGate::leave(uint32_t connection) {
-  std::erase(granted_, connection);
+  for (Credit& credit : credits_) {
+    if (credit.connection == connection) bucket_.give_back(std::exchange(credit.bytes, 0));
+  }
   std::erase_if(line_, [connection](const Waiting& waiting) { return waiting.connection == connection; });
 }
 
 void RateGate::grant(Instant now, std::vector<uint32_t>& out) {
   if (line_.empty() || now < ready_) return;
-  while (!line_.empty() && bucket_.take(now, line_.front().bytes)) {
-    granted_.push_back(line_.front().connection);
-    out.push_back(line_.front().connection);
-    line_.pop_front();
-  }
+  for (const Credit& credit : credits_) bucket_.give_back(credit.bytes);
+  credits_.clear();
+  const size_t served = deal(now);
+  for (size_t i = 0; i < served; ++i) out.push_back(line_[i].connection);
+  line_.erase(line_.begin(), line_.begin() + static_cast<std::ptrdiff_t>(served));
   if (!line_.empty()) wait_for_batch(now);
+}
+
+size_t RateGate::deal(Instant now) {
+  const size_t n = line_.size();
+  // Without a limit any number of rounds would be granted; one lets everybody go on.
+  for (size_t i = 0; (i < n || !bucket_.unlimited()) && bucket_.take(now, line_[i % n].bytes); ++i) {
+    const Waiting& waiting = line_[i % n];
+    if (i < n) credits_.push_back({waiting.connection, waiting.bytes});
+    else credits_[i % n].bytes += waiting.bytes;
+  }
+  return credits_.size();
 }
 
 }  // namespace millet

@@ -1,6 +1,7 @@
 // One rate limit shared fairly by many connections. A connection that wants to move a block asks; when the limit is reached it waits in
-// line, and grants come round robin, one block each. Grants are handed out in batches, so that a fast limit does not need a timer for
-// every block.
+// line. Grants come in batches, so that a fast limit does not need a timer for every block: what has gathered is dealt out round robin, a
+// block at a time, to all that wait. Nothing is left over for whoever asks first, so a connection that asks again at once (a stream) gets no
+// more than one that waits in between (for a payment).
 #pragma once
 
 #include <algorithm>
@@ -28,26 +29,34 @@ class RateGate {
   // The connection wants nothing any more, or is gone.
   void leave(uint32_t connection);
 
-  // Appends, in the order of the line, the connections whose next take() succeeds. Call at next_deadline().
+  // Appends, in the order of the line, the connections whose next take() succeeds; takes back what an earlier grant left unused. Call at
+  // next_deadline().
   void grant(Instant now, std::vector<uint32_t>& out);
   // When grant() has something to give; never if nobody waits.
   Instant next_deadline() const { return line_.empty() ? Instant::never() : ready_; }
 
  private:
+  struct Waiting {
+    uint32_t connection;
+    uint32_t bytes;
+  };
+  struct Credit {
+    uint32_t connection;
+    uint64_t bytes;
+  };
+
+  // Gives what has gathered to those in line, and says how many of them got something: the first ones.
+  size_t deal(Instant now);
   // A tenth of a second of traffic, and always room for a few blocks.
   static uint64_t burst_of(uint64_t rate) { return std::max<uint64_t>(rate / 10, 4 * k_bytes_max); }
   // Grants wait until a fiftieth of a second of traffic has gathered.
   void wait_for_batch(Instant now) { ready_ = bucket_.ready_at(now, std::max<uint64_t>(rate_ / 50, k_bytes_max)); }
 
-  struct Waiting {
-    uint32_t connection;
-    uint32_t bytes;
-  };
   TokenBucket bucket_;
   uint64_t rate_;
   Instant ready_;
   std::deque<Waiting> line_;
-  std::vector<uint32_t> granted_;  // paid for, not used yet
+  std::vector<Credit> credits_;  // taken from the bucket, not used yet
 };
 
 }  // namespace millet

@@ -73,6 +73,56 @@ static void rate_gate_keeps_its_rate_and_is_fair(void**) {
   assert_true(wakes < 20 * 65);
 }
 
+// One connection takes whatever it is given and asks again at once; three pause for 30 ms after every 256 KiB, as a payer's window makes them.
+static void rate_gate_leaves_nothing_to_the_greedy(void**) {
+  constexpr uint64_t k_window = 256 * 1024;
+  RateGate gate(8'000'000);
+  std::map<uint32_t, uint64_t> moved;
+  std::map<uint32_t, Instant> paused_until;
+  auto use = [&](Instant now, uint32_t connection) {
+    while (now >= paused_until[connection] && gate.take(now, connection, 16384)) {
+      moved[connection] += 16384;
+      if (connection != 1 && moved[connection] % k_window == 0) paused_until[connection] = now + Duration::ms(30);
+    }
+  };
+  for (Instant now = at(0); now < at(20); now = now + Duration::ms(1)) {
+    std::vector<uint32_t> granted;
+    gate.grant(now, granted);
+    for (uint32_t connection : granted) use(now, connection);
+    for (uint32_t connection : {1, 2, 3, 4}) use(now, connection);
+  }
+  uint64_t total = 0;
+  for (auto& [connection, bytes] : moved) total += bytes;
+  assert_in_range(total, 159'000'000, 161'000'000);
+  for (uint32_t connection : {2, 3, 4}) assert_true(moved[connection] >= 30'000'000);  // of a fair share of 40'000'000
+}
+
+static void rate_gate_goes_on_when_the_limit_is_lifted(void**) {
+  RateGate gate(16384);
+  std::vector<uint32_t> granted;
+  for (int i = 0; i < 4; ++i) assert_true(gate.take(at(0), 1, 16384));
+  for (uint32_t connection : {1, 2, 3}) assert_false(gate.take(at(0), connection, 16384));
+  gate.set_rate(at(0), 0);
+  gate.grant(at(0), granted);
+  assert_true(granted == std::vector<uint32_t>({1, 2, 3}));
+  assert_true(gate.next_deadline().is_never());
+}
+
+// What was granted and not used is there again for the others, also when its connection has gone.
+static void rate_gate_takes_back_what_is_not_used(void**) {
+  RateGate gate(1'638'400);
+  std::vector<uint32_t> granted;
+  while (gate.take(at(0), 1, 16384)) {}
+  assert_false(gate.take(at(0), 2, 16384));
+  Instant now = gate.next_deadline() + Duration::ms(40);  // six blocks
+  gate.grant(now, granted);
+  assert_true(granted == std::vector<uint32_t>({1, 2}));
+  gate.leave(1);
+  int blocks = 0;
+  while (gate.take(now, 2, 16384)) ++blocks;
+  assert_int_equal(blocks, 6);
+}
+
 static void rate_gate_forgets_who_left(void**) {
   RateGate gate(16384);
   for (int i = 0; i < 4; ++i) assert_true(gate.take(at(0), 1, 16384));
@@ -348,6 +398,9 @@ int main() {
       cmocka_unit_test(upload_queue_serves_in_order_and_is_bounded),
       cmocka_unit_test(rate_meter_follows_and_forgets),
       cmocka_unit_test(rate_gate_keeps_its_rate_and_is_fair),
+      cmocka_unit_test(rate_gate_leaves_nothing_to_the_greedy),
+      cmocka_unit_test(rate_gate_goes_on_when_the_limit_is_lifted),
+      cmocka_unit_test(rate_gate_takes_back_what_is_not_used),
       cmocka_unit_test(rate_gate_forgets_who_left),
       cmocka_unit_test(download_queue_follows_the_rate),
       cmocka_unit_test(download_queue_tells_late_from_unasked),
