@@ -409,7 +409,7 @@ void Connections::on_timer(Instant now, Peer& peer) {
   core_.peer_deadlines.arm(peer.handle, peer.session->next_deadline());
   core_.peer_deadlines.arm(peer.handle, peer.asked.overdue_at());
   core_.peer_deadlines.arm(peer.handle, peer.ask_again);
-  core_.peer_deadlines.arm(peer.handle, peer.leave_by);
+  if (peer.leave_by > now) core_.peer_deadlines.arm(peer.handle, peer.leave_by);  // else drop_leaving() ends it within this call
 }
 
 }  // namespace millet

@@ -14,6 +14,7 @@
 #include "node/node.h"
 #include "node/peer.h"
 #include "node/torrent.h"
+#include "speed/context.h"
 #include "swarm/rate_gate.h"
 
 namespace millet {
@@ -26,6 +27,7 @@ struct Core {
 
   NodeConfig config;
   const NodeIdentity identity;
+  speed::Faults faults;  // none but in the simulator
   SecureRandom& secure;
   LogSink& log;
   Random random;

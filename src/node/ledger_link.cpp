@@ -110,7 +110,7 @@ void LedgerLink::begin_waiting(Instant now) {
 
 void LedgerLink::begin(Instant now, LedgerCallId id, const Call& call) {
   if (std::optional<Operation> operation = operation_of(call.request)) return client_.submit(id, {*operation});
-  LedgerTime valid_until = clock_.floor(now).plus_seconds(k_query_valid_s);
+  LedgerTime valid_until = ledger_time(now).plus_seconds(k_query_valid_s);
   if (const auto* channel = std::get_if<speed::QueryChannel>(&call.request)) {
     ChannelQuery query;
     query.channel = channel->channel;
@@ -138,7 +138,7 @@ void LedgerLink::drain(Instant now) {
   LedgerClient::Output out;
   while (client_.poll(out)) {
     if (auto* answer = std::get_if<LedgerClient::LedgerAnswer>(&out)) {
-      on_answer(now, answer->call, answer->reply);
+      on_answer(now, *answer);
     } else if (auto* post = std::get_if<LedgerClient::PostBody>(&out)) {
       out_.push_back(Post{post->ticket, options_.url + post->path, std::move(post->body)});
     } else if (auto* sign = std::get_if<LedgerClient::SignBytes>(&out)) {
@@ -149,10 +149,15 @@ void LedgerLink::drain(Instant now) {
   }
 }
 
+LedgerTime LedgerLink::ledger_time(Instant now) const {
+  int64_t passed = (now - told_at_).in_seconds();
+  return told_.plus_seconds(passed > 0 ? static_cast<uint64_t>(passed) : 0);
+}
+
 // One log line each time that the ledger comes or goes, not one per call.
-void LedgerLink::note(Instant now, const Result<Reply>& reply) {
+void LedgerLink::note(const LedgerClient::LedgerAnswer& answer) {
+  const Result<Reply>& reply = answer.reply;
   if (reply) {
-    clock_.observe(now, reply->head.time);
     if (!reached_) LogLine(log_, LogLevel::info, "ledger_reached").add("url", options_.url).add("ledger_id", reply->head.ledger.hex());
     reached_ = true;
     trouble_.clear();
@@ -165,8 +170,25 @@ void LedgerLink::note(Instant now, const Result<Reply>& reply) {
   trouble_ = reply.error().reason;
 }
 
-void LedgerLink::on_answer(Instant now, LedgerCallId id, const Result<Reply>& reply) {
-  note(now, reply);
+// The ledger's clock was set: the same query once more, by its new time. True if the answer is that of the repetition.
+bool LedgerLink::repeat(Instant now, const LedgerClient::LedgerAnswer& answer, Call& call) {
+  bool wrong_time = answer.refused == LedgerCode::too_late || answer.refused == LedgerCode::too_early;
+  if (!wrong_time || call.repeated) return false;
+  call.repeated = true;
+  begin(now, answer.call, call);
+  return true;
+}
+
+void LedgerLink::on_answer(Instant now, const LedgerClient::LedgerAnswer& answer) {
+  LedgerCallId id = answer.call;
+  const Result<Reply>& reply = answer.reply;
+  if (answer.time) {
+    told_ = *answer.time;
+    told_at_ = now;
+  }
+  auto found = calls_.find(id);
+  if (found != calls_.end() && repeat(now, answer, found->second)) return;
+  note(answer);
   if (hello_call_ == id) {
     hello_call_.reset();
     const LedgerParams* params = reply && !reply->queries.empty() ? std::get_if<LedgerParams>(&reply->queries[0].body) : nullptr;
@@ -180,7 +202,6 @@ void LedgerLink::on_answer(Instant now, LedgerCallId id, const Result<Reply>& re
     begin_waiting(now);
     return;
   }
-  auto found = calls_.find(id);
   if (found == calls_.end()) return;
   speed::LedgerReply out;
   if (reply) {
@@ -190,6 +211,7 @@ void LedgerLink::on_answer(Instant now, LedgerCallId id, const Result<Reply>& re
     bool final = reply.error().code == Errc::bad_input;
     out.outcome = final ? speed::LedgerOutcome::refused : speed::LedgerOutcome::unavailable;
     out.reason = reply.error().reason;
+    out.time = answer.time.value_or(LedgerTime());
   }
   out_.push_back(Answer{found->second.ticket, std::move(out)});
   calls_.erase(found);

@@ -9,7 +9,6 @@
 
 #include "base/log.h"
 #include "ledger/client/client.h"
-#include "speed/ledger_clock.h"
 #include "speed/outputs.h"
 
 namespace millet {
@@ -69,19 +68,24 @@ class LedgerLink {
   struct Call {
     speed::Ticket ticket;
     speed::LedgerRequest request;
+    bool repeated = false;  // a query that came at the wrong time by the ledger's clock
   };
   void hello(Instant now);
   void begin_waiting(Instant now);
   void begin(Instant now, LedgerCallId id, const Call& call);
   void drain(Instant now);
-  void on_answer(Instant now, LedgerCallId id, const Result<Reply>& reply);
-  void note(Instant now, const Result<Reply>& reply);
+  void on_answer(Instant now, const LedgerClient::LedgerAnswer& answer);
+  void note(const LedgerClient::LedgerAnswer& answer);
+  bool repeat(Instant now, const LedgerClient::LedgerAnswer& answer, Call& call);
+  LedgerTime ledger_time(Instant now) const;
   speed::LedgerReply translate(const Call& call, const Reply& reply) const;
 
   Options options_;
   LogSink& log_;
   LedgerClient client_;
-  speed::LedgerClock clock_;   // for how long a query may be valid
+  // What the ledger said last, and when: for how long a query may be valid. No floor: its clock may have been set back.
+  LedgerTime told_;
+  Instant told_at_;
   std::deque<Call> waiting_;
   std::map<LedgerCallId, Call> calls_;
   std::deque<Output> out_;

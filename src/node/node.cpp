@@ -9,6 +9,8 @@ Node::Node(const NodeConfig& config, const NodeIdentity& identity, SecureRandom&
     : impl_(std::make_unique<Impl>(config, identity, random, log)) {}
 Node::~Node() = default;
 
+void Node::plant(const speed::Faults& faults) { impl_->core.faults = faults; }
+
 // ---- life ----
 
 Status Node::restore(Instant now, WallTime wall, StoreTransaction& state) {

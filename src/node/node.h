@@ -38,11 +38,18 @@ struct NodeIdentity {
   PeerId peer_id;         // made at start (BEP 20)
 };
 
+namespace speed {
+struct Faults;
+}
+
 class Node {
  public:
   Node(const NodeConfig& config, const NodeIdentity& identity, SecureRandom& random, LogSink& log);
   ~Node();
   Node(const Node&) = delete;
+
+  // Bugs that the simulator plants, to see that its checks find them. Before restore(); never in the product.
+  void plant(const speed::Faults& faults);
 
   // ---- life ----
   // Reads everything durable, once, before any other input. Errors: io, bad_input (a record that this version can't read).

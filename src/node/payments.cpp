@@ -95,7 +95,7 @@ Status Payments::restore(Instant now, StoreTransaction& state) {
 void Payments::make_speed(const LedgerId& ledger) {
   ledger_ = ledger;
   speed::Identity identity{ledger, core_.identity.key, core_.config.ledger_key};
-  speed_ = std::make_unique<speed::Speed>(identity, options(), core_.secure, core_.log);
+  speed_ = std::make_unique<speed::Speed>(identity, options(), core_.secure, core_.log, core_.faults);
 }
 
 // The ledger has answered for the first time in this process.
@@ -151,6 +151,8 @@ void Payments::on_extensions(Instant now, Peer& peer) {
   info.other_peer_id = peer.session->peer_id();
   info.opened_by_us = !peer.incoming;
   info.piece_size = torrent.layout.nominal_piece_size();
+  info.sent = peer.uploaded;
+  info.received = peer.downloaded;
   speed_->on_connected(now, peer.handle, info);
   if (peer.session->we_are_interested()) speed_->payer().set_wanted(now, peer.handle, true);
   if (peer.slot == SlotKind::regular || peer.slot == SlotKind::optimistic) speed_->payee().on_free_unchoke(now, peer.handle);

@@ -40,6 +40,8 @@ Status Debt::on_sent(Rate rate, uint32_t bytes) {
   CHECK(added.has_value());
   runs_.back().bytes += bytes;
   sent_ += bytes;
+  // A few bytes may cost no more than earlier payments were rounded up: the payer owes nothing for them and will not pay.
+  settle();
   return ok;
 }
 

@@ -29,7 +29,7 @@ class Debt {
   static Debt restore(const DebtState& state);
   DebtState state() const;
 
-  // A block went out at this rate. Errors: no_room if the sum would pass the supply.
+  // A block went out at this rate; what earlier payments were rounded up by may cover it. Errors: no_room if the sum would pass the supply.
   // Requires: bytes <= Meter::k_bytes_max, rate not zero.
   Status on_sent(Rate rate, uint32_t bytes);
   // A payment counted. The bytes that it covered. Errors: no_room if the sum of all payments would pass the supply.

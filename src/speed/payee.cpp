@@ -67,6 +67,7 @@ void Payee::forget_accounts(Instant now) {
 void Payee::on_peer(Instant now, Session& session) {
   auto [it, added] = peers_.emplace(session.peer(), Peer(session, now));
   CHECK(added);
+  it->second.sent = session.info().sent;
 }
 
 void Payee::on_peer_gone(Instant now, PeerHandle handle) {

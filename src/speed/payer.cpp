@@ -116,6 +116,7 @@ Payer::Provider& Payer::make_provider(const PublicKey& key) {
 void Payer::on_peer(Instant now, Session& session) {
   auto [it, added] = peers_.emplace(session.peer(), Peer(session));
   CHECK(added);
+  it->second.received = session.info().received;
   it->second.bid_credit_since = now;
 }
 

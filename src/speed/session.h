@@ -12,6 +12,9 @@ struct PeerInfo {
   PeerId other_peer_id;
   bool opened_by_us = false;
   uint32_t piece_size = 0;   // of the torrent
+  // Payload bytes of all `piece` messages on this connection so far: RATE.sent counts from its start, not from ours.
+  uint64_t sent = 0;
+  uint64_t received = 0;
 };
 
 class Session {

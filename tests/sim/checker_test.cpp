@@ -126,6 +126,7 @@ void underpayment_leaves_the_block_unpaid(void**) {
   assert_true(deal.broke("in a window of"));
 }
 
+// Old debt shuts the window together with what is new, until it has been shut for 30 s.
 void debt_of_an_earlier_connection_counts_for_thirty_seconds(void**) {
   for (int late = 0; late < 2; ++late) {
     Deal deal;
@@ -140,11 +141,13 @@ void debt_of_an_earlier_connection_counts_for_thirty_seconds(void**) {
     bid.rate = Rate::pico_per_byte(4000);
     deal.say(deal.payer, deal.payee, bid);
     deal.rate(3000);
-    if (late == 1) deal.world.run_for(Duration::seconds(31));
     deal.send_block();
     assert_true(deal.report.clean());
+    if (late == 1) deal.world.run_for(Duration::seconds(31));
     deal.send_block();
     assert_true(late == 1 ? deal.report.clean() : deal.broke("in a window of"));
+    deal.send_block();
+    assert_false(deal.report.clean());
   }
 }
 
@@ -188,6 +191,16 @@ void signed_numbers_only_grow(void**) {
   lower.pay(5, 40);
   lower.pay(6, 39);
   assert_true(lower.broke("after seq 5"));
+  // A payer that crashed may have forgotten an amount, never a sequence.
+  for (uint64_t seq : {6, 5}) {
+    Deal crashed;
+    crashed.rate(3000);
+    crashed.send_block();
+    crashed.pay(5, 40);
+    crashed.checker.crashed(0);
+    crashed.pay(seq, 39);
+    assert_true(seq == 6 ? crashed.report.clean() : crashed.broke("after seq 5"));
+  }
 }
 
 void durable_promises_only_grow_and_survive(void**) {

@@ -38,7 +38,6 @@ void LedgerView::read() {
   if (!read_rows()) return report_.breach("the ledger's books can't be read");
   report_.require(row_.time >= before, "ledger time went back");
   report_.require(row_.records >= records, "the ledger's log became shorter");
-  // In 128 bits of two halves it would fit too; no sum of honest books passes 64.
   uint64_t available = 0;
   for (const auto& [key, account] : accounts_) available += account.available.in_micro();
   uint64_t escrow = 0;

@@ -16,4 +16,24 @@ void WorldLog::write(const std::string& machine, LogLevel level, std::string_vie
   if (kept_.size() > k_kept_max) kept_.pop_front();
 }
 
+void WireLog::on_end(PeerSide& side) {
+  log_.write("machine " + std::to_string(side.machine), LogLevel::debug, "end of stream " + std::to_string(side.stream));
+}
+
+void WireLog::line(const PeerSide& side, const char* direction, const wire::Message& message) {
+  std::string text = std::string(direction) + " " + wire::name_of(message) + " stream " + std::to_string(side.stream) + " " + side.remote.to_string();
+  auto range = [&](const wire::BlockRange& block) {
+    text += " piece " + std::to_string(block.piece) + " begin " + std::to_string(block.begin) + " length " + std::to_string(block.length);
+  };
+  if (const auto* request = std::get_if<wire::Request>(&message)) range(request->range);
+  if (const auto* cancel = std::get_if<wire::Cancel>(&message)) range(cancel->range);
+  if (const auto* reject = std::get_if<wire::Reject>(&message)) range(reject->range);
+  if (const auto* have = std::get_if<wire::Have>(&message)) text += " piece " + std::to_string(have->piece);
+  if (const auto* slice = std::get_if<wire::PieceSlice>(&message)) {
+    if (!slice->is_last()) return;
+    range(slice->range);
+  }
+  log_.write("machine " + std::to_string(side.machine), LogLevel::debug, text);
+}
+
 }  // namespace millet::simtest

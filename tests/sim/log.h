@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "hal/sim/world.h"
+#include "sim/wiretap.h"
 
 namespace millet::simtest {
 
@@ -38,6 +39,22 @@ class MachineLog final : public LogSink {
  private:
   WorldLog& log_;
   std::string machine_;
+};
+
+// What goes over peer connections, as lines of the log: for whoever replays a seed.
+class WireLog final : public WireListener {
+ public:
+  explicit WireLog(WorldLog& log) : log_(log) {}
+  void on_sent(PeerSide& side, const wire::Message& message) override { line(side, "tx", message); }
+  void on_received(PeerSide& side, const wire::Message& message) override { line(side, "rx", message); }
+  void on_speed_sent(PeerSide&, const speed::Message&) override {}  // the nodes log these themselves
+  void on_speed_received(PeerSide&, const speed::Message&) override {}
+  void on_end(PeerSide& side) override;
+  void on_garbage(PeerSide&, const std::string&) override {}
+
+ private:
+  void line(const PeerSide& side, const char* direction, const wire::Message& message);
+  WorldLog& log_;
 };
 
 }  // namespace millet::simtest

@@ -10,20 +10,33 @@
 #include "base/check.h"
 #include "crypto/sign.h"
 #include "sim/scenarios.h"
+#include "torrent/layout.h"
 
 namespace millet::simtest {
 namespace {
 
 constexpr const char* k_usage =
-    "usage: millet_sim [--scenario NAME] [--seed N] [--count N] [--quick] [--log]\n"
+    "usage: millet_sim [--scenario NAME] [--seed N] [--count N] [--quick] [--log] [--plant BUG]\n"
     "\n"
     "  --scenario NAME  one of those below; without it, all\n"
     "  --seed N         the first seed (1)\n"
     "  --count N        how many seeds, one after another (1)\n"
     "  --quick          as many seeds of each scenario as the tests run\n"
     "  --log            print every log line of every node, with its virtual time\n"
+    "  --plant BUG      give every node a bug: succeeds once a seed has found it\n"
     "\n"
     "scenarios:\n";
+
+// Bugs that the checks must find.
+struct Bug {
+  const char* name;
+  const char* help;
+  speed::Faults faults;
+};
+const Bug k_bugs[] = {
+    {"skip_persist", "promises do not wait until they are durable", {.skip_persist = true}},
+    {"exposure", "a block more is sent than the window allows", {.exposure_extra = k_block_size}},
+};
 
 struct Arguments {
   const Scenario* scenario = nullptr;  // null: all
@@ -31,6 +44,7 @@ struct Arguments {
   uint64_t count = 1;
   bool quick = false;
   bool log = false;
+  const Bug* bug = nullptr;
 };
 
 // What runs now, for the line that a crash prints.
@@ -49,6 +63,13 @@ bool read_number(const char* text, uint64_t& out) {
   return *text != 0 && *end == 0;
 }
 
+const Bug* find_bug(const std::string& name) {
+  for (const Bug& bug : k_bugs) {
+    if (name == bug.name) return &bug;
+  }
+  return nullptr;
+}
+
 bool read_arguments(int count, char** values, Arguments& out) {
   for (int i = 1; i < count; ++i) {
     std::string name = values[i];
@@ -64,6 +85,9 @@ bool read_arguments(int count, char** values, Arguments& out) {
     } else if (name == "--scenario" && find_scenario(value) != nullptr) {
       out.scenario = find_scenario(value);
       ++i;
+    } else if (name == "--plant" && find_bug(value) != nullptr) {
+      out.bug = find_bug(value);
+      ++i;
     } else {
       return false;
     }
@@ -76,6 +100,8 @@ void print_usage() {
   for (const Scenario* scenario = k_scenarios; scenario->name != nullptr; ++scenario) {
     std::fprintf(stderr, "  %-8s %s\n", scenario->name, scenario->help);
   }
+  std::fputs("\nbugs:\n", stderr);
+  for (const Bug& bug : k_bugs) std::fprintf(stderr, "  %-14s %s\n", bug.name, bug.help);
 }
 
 void print_failure(const Scenario& scenario, uint64_t seed, const Outcome& outcome) {
@@ -89,14 +115,14 @@ void print_failure(const Scenario& scenario, uint64_t seed, const Outcome& outco
 bool run_seed(const Scenario& scenario, uint64_t seed, bool log, Outcome& outcome) {
   std::snprintf(g_replay, sizeof g_replay, "replay: millet_sim --scenario %s --seed %llu --log\n", scenario.name,
                 static_cast<unsigned long long>(seed));
-  outcome = scenario.run(seed, log);
+  outcome = scenario.run({seed, log, {}});
   if (!outcome.breaches.empty()) print_failure(scenario, seed, outcome);
   return outcome.breaches.empty();
 }
 
 // The same seed again gives the same trace.
 bool same_trace(const Scenario& scenario, uint64_t seed, const Outcome& first) {
-  Outcome again = scenario.run(seed, false);
+  Outcome again = scenario.run({seed, false, {}});
   if (again.trace == first.trace && again.events == first.events) return true;
   std::printf("FAILED scenario %s seed %llu gave two traces: %llu events, then %llu\n  %s", scenario.name,
               static_cast<unsigned long long>(seed), static_cast<unsigned long long>(first.events),
@@ -127,6 +153,21 @@ bool run_scenario(const Scenario& scenario, const Arguments& arguments) {
   return failed == 0;
 }
 
+// True if a seed found the bug.
+bool finds(const Scenario& scenario, const Arguments& arguments) {
+  for (uint64_t i = 0; i < arguments.count; ++i) {
+    uint64_t seed = arguments.seed + i;
+    Outcome outcome = scenario.run({seed, arguments.log, arguments.bug->faults});
+    if (outcome.breaches.empty()) continue;
+    std::printf("%s found by scenario %s, seed %llu: %s\n", arguments.bug->name, scenario.name, static_cast<unsigned long long>(seed),
+                outcome.breaches[0].c_str());
+    return true;
+  }
+  std::printf("FAILED: %s not found by %llu seeds of scenario %s\n", arguments.bug->name, static_cast<unsigned long long>(arguments.count),
+              scenario.name);
+  return false;
+}
+
 // Nothing may draw randomness that the seed does not determine.
 const char* no_randomness_name() { return "none"; }
 void no_randomness(void* const, const size_t) {
@@ -155,7 +196,8 @@ int run(int count, char** values) {
   set_check_handler(on_check_failed);
   bool good = true;
   for (const Scenario* scenario = k_scenarios; scenario->name != nullptr; ++scenario) {
-    if (arguments.scenario == nullptr || arguments.scenario == scenario) good = run_scenario(*scenario, arguments) && good;
+    if (arguments.scenario != nullptr && arguments.scenario != scenario) continue;
+    good = (arguments.bug != nullptr ? finds(*scenario, arguments) : run_scenario(*scenario, arguments)) && good;
   }
   return good ? 0 : 1;
 }

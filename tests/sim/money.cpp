@@ -1,6 +1,7 @@
 #include "sim/money.h"
 
 #include "ledger/common/operation.h"
+#include "torrent/layout.h"
 
 namespace millet::simtest {
 namespace {
@@ -44,14 +45,22 @@ void MoneyChecker::on_garbage(PeerSide& side, const std::string& what) {
 
 // ---- the provider's side ----
 
-// What of the debt still counts against the window: that of this connection, and of earlier ones until it is written off.
-uint64_t MoneyChecker::unpaid_bytes(const Account& account, hal::StreamId stream, Instant paid_since) const {
+uint64_t MoneyChecker::unpaid_bytes(const Account& account) {
   uint64_t bytes = 0;
-  for (const Debt& debt : account.unpaid) {
-    bool written_off = debt.stream != stream && world_.now() >= paid_since + k_written_off;
-    if (!written_off) bytes += debt.bytes;
-  }
+  for (const Debt& debt : account.unpaid) bytes += debt.bytes;
   return bytes;
+}
+
+// Section 8: debt of earlier connections that shut the window for 30 s is given up. Payments have covered the oldest blocks in between, so
+// as much is dropped as was old when the connection began, and the block that they covered in part.
+void MoneyChecker::write_off(Account& account) {
+  uint64_t dropped = 0;
+  uint64_t limit = account.old_bytes + (account.credit_pico > 0 && account.old_bytes > 0 ? k_block_size - 1 : 0);
+  while (dropped < limit && !account.unpaid.empty()) {
+    dropped += account.unpaid.front().bytes;
+    account.unpaid.pop_front();
+  }
+  account.old_bytes = 0;
 }
 
 void MoneyChecker::block_sent(PeerSide& side, Conversation& talk, uint32_t length) {
@@ -66,12 +75,20 @@ void MoneyChecker::block_sent(PeerSide& side, Conversation& talk, uint32_t lengt
   if (!side.own_hello || !side.other_hello) return report_.breach(name(side) + " sent a paid block to a peer without a key");
   Account& account = accounts_[{side.other_hello->key, side.own_hello->key}];
   account.piece_size = piece_sizes_[side.info_hash];
-  uint64_t unpaid = unpaid_bytes(account, side.stream, service.paid_since);
+  if (account.stream != side.stream) account.old_bytes = unpaid_bytes(account);
+  account.stream = side.stream;
+  bool full = unpaid_bytes(account) + length > service.window;
+  if (full && account.shut_since != Instant::never() && world_.now() >= std::max(account.shut_since, service.paid_since) + k_written_off) {
+    write_off(account);
+  }
+  uint64_t unpaid = unpaid_bytes(account);
   if (unpaid + length > service.window) {
     report_.breach(name(side) + " sent a block of " + std::to_string(length) + " bytes with " + std::to_string(unpaid) +
                    " unpaid in a window of " + std::to_string(service.window));
   }
   account.unpaid.push_back({side.stream, length, cost(*service.rate, length)});
+  account.shut_since = world_.now();
+  cover(account);
   check_bucket(side);
 }
 
@@ -112,18 +129,22 @@ void MoneyChecker::pay_received(PeerSide& side, Conversation& talk, const speed:
   auto slot = talk.slots_in.find(pay.slot);
   if (slot == talk.slots_in.end() || !side.own_hello || !side.other_hello) return;
   ChannelView& channel = channels_[slot->second];
-  if (pay.cum <= channel.received_cum || pay.cum > channel.capacity) return;
-  uint64_t fresh = pay.cum.in_micro() - channel.received_cum.in_micro();
-  channel.received_cum = pay.cum;
+  if (pay.cum <= channel.held_cum || pay.cum > channel.capacity) return;
+  uint64_t fresh = pay.cum.in_micro() - channel.held_cum.in_micro();
+  channel.held_cum = pay.cum;
+  channel.received_cum = std::max(channel.received_cum, pay.cum);
   Account& account = accounts_[{side.other_hello->key, side.own_hello->key}];
   account.credit_pico += fresh * k_pico;
+  account.shut_since = world_.now();
+  cover(account);
+}
+
+void MoneyChecker::cover(Account& account) {
   while (!account.unpaid.empty() && account.credit_pico >= account.unpaid.front().cost_pico) {
     account.credit_pico -= account.unpaid.front().cost_pico;
     account.paid_bytes += account.unpaid.front().bytes;
     account.unpaid.pop_front();
   }
-  // Section 7: there is no credit; what is left is the rounding.
-  if (account.unpaid.empty()) account.credit_pico = std::min(account.credit_pico, k_pico - 1);
 }
 
 void MoneyChecker::ack_sent(PeerSide& side, Conversation& talk, const speed::AckMessage& ack) {
@@ -135,6 +156,9 @@ void MoneyChecker::ack_sent(PeerSide& side, Conversation& talk, const speed::Ack
   report_.require(ack.durable >= channel.acked_durable, name(side) + ": ACK.durable went back from " +
                       std::to_string(channel.acked_durable.in_micro()) + " to " + std::to_string(ack.durable.in_micro()));
   channel.acked_durable = std::max(channel.acked_durable, ack.durable);
+  // Section 7: there is no credit. Once a payment counts, what is left of it is the rounding.
+  Account& account = accounts_[{channel.payer, channel.payee}];
+  if (account.unpaid.empty() && ack.counted >= channel.held_cum) account.credit_pico = std::min(account.credit_pico, k_pico - 1);
 }
 
 void MoneyChecker::resume_sent(PeerSide& side, const speed::ResumeMessage& resume) {
@@ -161,15 +185,15 @@ void MoneyChecker::pay_sent(PeerSide& side, Conversation& talk, const speed::Pay
   auto slot = talk.slots_out.find(pay.slot);
   if (slot == talk.slots_out.end()) return report_.require(!honest(side), name(side) + ": PAY on a slot without CHANNEL");
   ChannelView& channel = channels_[slot->second];
-  uint64_t& seq = signed_seqs_[slot->second];
+  Signed& last = signed_[slot->second];
+  bool repeated = pay.seq == last.seq && pay.cum.in_micro() == last.cum;
+  bool grew = pay.seq > last.seq && (pay.cum.in_micro() > last.cum || last.forgotten);
   if (honest(side)) {
-    bool repeated = pay.seq == seq && pay.cum == channel.signed_cum;
-    report_.require(repeated || (pay.seq > seq && pay.cum > channel.signed_cum),
-                    name(side) + ": signed seq " + std::to_string(pay.seq) + " cum " + std::to_string(pay.cum.in_micro()) + " after seq " +
-                        std::to_string(seq) + " cum " + std::to_string(channel.signed_cum.in_micro()));
+    report_.require(repeated || grew, name(side) + ": signed seq " + std::to_string(pay.seq) + " cum " + std::to_string(pay.cum.in_micro()) +
+                                          " after seq " + std::to_string(last.seq) + " cum " + std::to_string(last.cum));
     report_.require(pay.cum <= channel.capacity, name(side) + ": signed above the capacity");
   }
-  seq = std::max(seq, pay.seq);
+  last = {pay.seq, pay.cum.in_micro(), false};
   Purchase& purchase = purchases_[{channel.payer, channel.payee}];
   if (pay.cum > channel.signed_cum) purchase.sale.paid_micro += pay.cum.in_micro() - channel.signed_cum.in_micro();
   channel.signed_cum = std::max(channel.signed_cum, pay.cum);
@@ -244,9 +268,17 @@ void MoneyChecker::crashed(uint32_t machine) {
     auto payee = machines_.find(pair.second);
     if (payee != machines_.end() && payee->second == machine) account.unpaid.clear();
   }
+  for (auto& [id, channel] : channels_) {
+    auto payee = machines_.find(channel.payee);
+    if (payee != machines_.end() && payee->second == machine) channel.held_cum = channel.acked_durable;
+  }
   for (auto& [pair, purchase] : purchases_) {
     auto payer = machines_.find(pair.first);
     if (payer != machines_.end() && payer->second == machine) ++purchase.roundings;
+  }
+  for (auto& [id, last] : signed_) {
+    auto payer = machines_.find(channels_[id].payer);
+    if (payer != machines_.end() && payer->second == machine) last.forgotten = true;
   }
 }
 

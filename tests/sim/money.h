@@ -3,7 +3,7 @@
 //
 //   provider's side   unpaid + block <= window before every block; window <= one piece; unpaid over unknown payers <= bucket;
 //                     reserve <= rate <= the bid that RATE names; ACK.durable grows, is covered by payments, and survives in RESUME
-//   requester's side  cum and seq of a channel grow; cum <= capacity; all cum <= what was received costs <= the bids named x bytes
+//   requester's side  seq of a channel grows, and cum too unless the payer crashed; cum <= capacity; all cum <= what was received costs <= the bids named x bytes
 //
 // It is on the lenient side where a node may know less than the wire: a payment counts here when it arrives, not when it is verified; a
 // provider that crashed has forgotten the debt that it had not stored.
@@ -45,6 +45,7 @@ class MoneyChecker final : public WireListener {
     Amount capacity;
     Amount signed_cum;     // highest that the payer sent
     Amount received_cum;   // highest that the payee got
+    Amount held_cum;       // of it, what the payee may know: a crash takes what was not acknowledged as durable
     Amount acked_durable;  // highest that the payee promised
     bool closing = false;  // one side said CLOSE
   };
@@ -88,6 +89,9 @@ class MoneyChecker final : public WireListener {
     uint64_t credit_pico = 0;  // paid beyond the covered blocks: less than one block costs
     uint64_t paid_bytes = 0;
     uint32_t piece_size = 0;
+    hal::StreamId stream = 0;  // where the last paid block went
+    uint64_t old_bytes = 0;    // unpaid when that connection's first paid block went out: may be written off
+    Instant shut_since = Instant::never();  // last paid block or payment
   };
   struct Purchase {
     Sale sale;
@@ -105,7 +109,9 @@ class MoneyChecker final : public WireListener {
   void pay_received(PeerSide& side, Conversation& talk, const speed::PayMessage& pay);
   void ack_sent(PeerSide& side, Conversation& talk, const speed::AckMessage& ack);
   void resume_sent(PeerSide& side, const speed::ResumeMessage& resume);
-  uint64_t unpaid_bytes(const Account& account, hal::StreamId stream, Instant paid_since) const;
+  static uint64_t unpaid_bytes(const Account& account);
+  void write_off(Account& account);
+  static void cover(Account& account);
   void check_bucket(const PeerSide& side);
 
   sim::World& world_;
@@ -118,7 +124,12 @@ class MoneyChecker final : public WireListener {
   std::map<Pair, Purchase> purchases_;
   std::map<PublicKey, uint32_t> machines_;  // of each key
   std::map<ChannelId, ChannelView> channels_;
-  std::map<ChannelId, uint64_t> signed_seqs_;
+  struct Signed {
+    uint64_t seq = 0;
+    uint64_t cum = 0;
+    bool forgotten = false;  // the payer crashed since: it may know less than it signed
+  };
+  std::map<ChannelId, Signed> signed_;
   uint64_t paid_blocks_ = 0;
   uint64_t free_blocks_ = 0;
   uint64_t bans_ = 0;

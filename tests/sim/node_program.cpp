@@ -20,6 +20,7 @@ NodeProgram::NodeProgram(const NodeSpec& spec, const SigningKey& key, sim::Machi
     : driver_(driver_options(spec, system), key, system, machine.store("node"), log) {}
 
 Status NodeProgram::start(const NodeSpec& spec, const Payload& payload, Instant now) {
+  node().plant(spec.planted);
   TRY(driver_.restore());
   TRY(driver_.listen());
   AddTorrent request;

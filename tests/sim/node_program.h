@@ -8,6 +8,7 @@
 #include "hal/sim/machine.h"
 #include "sim/log.h"
 #include "sim/payload.h"
+#include "speed/context.h"
 
 namespace millet::simtest {
 
@@ -22,6 +23,7 @@ struct NodeSpec {
   std::optional<Amount> budget;
   std::optional<Rate> max_rate;
   std::vector<Endpoint> peers;      // that it is told, beside those of the tracker
+  speed::Faults planted;
   Duration joins;                   // when it starts, since the world began
 };
 

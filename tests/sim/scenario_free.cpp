@@ -25,8 +25,8 @@ NodeSpec draw_node(Random& random, const std::string& name) {
 
 }  // namespace
 
-Outcome run_free(uint64_t seed, bool print_log) {
-  Swarm swarm(seed, draw_payload(seed), print_log);
+Outcome run_free(const Run& run) {
+  Swarm swarm(run, draw_payload(run.seed));
   Random& random = swarm.random();
   std::vector<uint32_t> machines = {swarm.add_tracker(sim::LinkOptions{})};
   NodeSpec seeder = draw_node(random, "seed");

@@ -4,6 +4,6 @@
 
 namespace millet::simtest {
 
-Outcome run_free(uint64_t seed, bool print_log);
+Outcome run_free(const Run& run);
 
 }  // namespace millet::simtest

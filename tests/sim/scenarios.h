@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "sim/run.h"
+
 namespace millet::simtest {
 
 struct Outcome {
@@ -21,7 +23,7 @@ struct Outcome {
 struct Scenario {
   const char* name;
   const char* help;
-  Outcome (*run)(uint64_t seed, bool print_log);
+  Outcome (*run)(const Run& run);
   uint32_t quick_count;  // seeds that the short form of the test runs
 };
 

@@ -6,6 +6,8 @@ namespace millet::simtest {
 namespace {
 
 const IpAddress k_tracker_address = IpAddress::v4({10, 0, 0, 1});
+const IpAddress k_ledger_address = IpAddress::v4({10, 0, 0, 2});
+constexpr uint32_t k_ledger_key_index = 1'000'000;  // beyond every machine's
 constexpr Duration k_look_interval = Duration::seconds(1);
 
 PayloadOptions with_tracker(PayloadOptions options) {
@@ -22,18 +24,22 @@ SigningKey make_key(const sim::World& world, uint32_t index) {
 
 }  // namespace
 
-Swarm::Swarm(uint64_t seed, const PayloadOptions& payload, bool print_log)
-    : world_(seed),
+Swarm::Swarm(const Run& run, const PayloadOptions& payload)
+    : world_(run.seed),
       random_(world_.random("scenario")),
-      log_(world_, print_log),
+      log_(world_, run.print_log),
       report_(world_),
       money_(world_, report_),
-      wiretap_(world_, money_),
+      wire_log_(log_),
+      wiretap_(world_),
       faults_(world_, money_, report_, log_),
+      planted_(run.planted),
       payload_options_(with_tracker(payload)),
       payload_(make_payload(payload_options_, world_.random("payload"))) {
   world_.add_target(*this);
   world_.add_observer(*this);
+  wiretap_.add(money_);
+  if (run.print_log) wiretap_.add(wire_log_);
   world_.network().add_name("tracker.test", {k_tracker_address});
   money_.add_torrent(payload_.info_hash, payload_.piece_size);
   world_.schedule(k_look_interval, *this, k_look);
@@ -65,12 +71,35 @@ uint32_t Swarm::add_node(NodeSpec spec) {
   ++next_host_;
   uint32_t machine = add_machine(spec.name, address, spec);
   Duration joins = spec.joins;
+  spec.planted = planted_;
   if (spec.has_folder) world_.machine(machine).disk().install_folder(k_data_root);
   if (spec.seeds) payload_.install(world_.machine(machine).disk(), k_data_root);
   money_.set_reserve(machine, spec.config.reserve);
   nodes_[machine] = std::make_unique<NodeFactory>(std::move(spec), payload_, make_key(world_, machine), log_);
   world_.machine(machine).set_factory(*nodes_[machine]);
   world_.schedule(joins, *this, k_join, machine);
+  return machine;
+}
+
+uint32_t Swarm::add_ledger(const sim::LinkOptions& link) {
+  NodeSpec spec;
+  spec.link = link;
+  uint32_t machine = add_machine("ledger", k_ledger_address, spec);
+  ledger_ = std::make_unique<LedgerFactory>(make_key(world_, k_ledger_key_index), log_);
+  world_.machine(machine).set_factory(*ledger_);
+  world_.network().add_name("ledger.test", {k_ledger_address});
+  std::vector<std::pair<PublicKey, Amount>> grants;
+  for (auto& [index, factory] : nodes_) {
+    grants.emplace_back(factory->key(), factory->spec().funds);
+    NodeConfig& config = factory->mutable_spec().config;
+    if (!config.speed_enabled) continue;
+    config.ledger_url = "http://ledger.test:" + std::to_string(k_ledger_port);
+    config.ledger_key = ledger_->key();
+  }
+  Status funded = ledger_->fund(world_.machine(machine), grants);
+  if (!funded) report_.breach("the ledger can't fund accounts: " + funded.error().reason);
+  ledger_view_ = std::make_unique<LedgerView>(world_, ledger_->store(world_.machine(machine)), money_, report_);
+  world_.schedule(Duration(), *this, k_join, machine);
   return machine;
 }
 
@@ -144,6 +173,16 @@ void Swarm::run_until_complete(Duration limit) {
     }
     report_.breach(factory->spec().name + " is not complete: " + state);
   }
+}
+
+void Swarm::run_until_settled(Duration limit) {
+  if (!report_.clean()) return;
+  waiting_for_settlement_ = true;
+  run_until(world_.now() + limit);
+  waiting_for_settlement_ = false;
+  uint64_t open = ledger_view_->open_channels();
+  if (open != 0) report_.breach(std::to_string(open) + " channels are neither closed nor refunded");
+  if (money_.bans() != 0) report_.breach("an honest payer was banned");
 }
 
 }  // namespace millet::simtest

@@ -11,9 +11,12 @@
 #include "hal/sim/machine.h"
 #include "hal/sim/world.h"
 #include "sim/faults.h"
+#include "sim/ledger_program.h"
+#include "sim/ledger_view.h"
 #include "sim/log.h"
 #include "sim/money.h"
 #include "sim/node_program.h"
+#include "sim/run.h"
 #include "sim/payload.h"
 #include "sim/report.h"
 #include "sim/tracker.h"
@@ -23,17 +26,22 @@ namespace millet::simtest {
 
 class Swarm final : public sim::EventTarget, public sim::Observer {
  public:
-  Swarm(uint64_t seed, const PayloadOptions& payload, bool print_log);
+  Swarm(const Run& run, const PayloadOptions& payload);
   ~Swarm() override;
 
   // Each adds a machine and returns its number; it starts at its time.
   uint32_t add_tracker(const sim::LinkOptions& link);
   uint32_t add_node(NodeSpec spec);
+  // The last of the machines: funds the accounts of the nodes that were added, and tells those with speed_enabled of the ledger.
+  uint32_t add_ledger(const sim::LinkOptions& link);
 
   sim::World& world() { return world_; }
   Random& random() { return random_; }
   Report& report() { return report_; }
   MoneyChecker& money() { return money_; }
+  Wiretap& wiretap() { return wiretap_; }
+  // Requires: add_ledger().
+  LedgerView& ledger() { return *ledger_view_; }
   FaultPlan& faults() { return faults_; }
   WorldLog& log() { return log_; }
   const Payload& payload() const { return payload_; }
@@ -49,10 +57,13 @@ class Swarm final : public sim::EventTarget, public sim::Observer {
   // Goes on for this long, or until a breach.
   void run_for(Duration duration) { run_until(world_.now() + duration); }
   bool complete();
+  // Runs until no channel is open at the ledger, at most this long; one that still is, and whoever was banned, is a breach. Requires:
+  // add_ledger().
+  void run_until_settled(Duration limit);
 
   void on_event(uint32_t kind, uint64_t a, uint64_t b) override;
   void after_event(Instant now) override;
-  bool finished() const override { return waiting_for_completion_ && complete_; }
+  bool finished() const override { return (waiting_for_completion_ && complete_) || (waiting_for_settlement_ && ledger_view_->open_channels() == 0); }
 
  private:
   enum EventKind : uint32_t { k_join, k_look };
@@ -65,15 +76,20 @@ class Swarm final : public sim::EventTarget, public sim::Observer {
   WorldLog log_;
   Report report_;
   MoneyChecker money_;
+  WireLog wire_log_;
   Wiretap wiretap_;
   FaultPlan faults_;
+  speed::Faults planted_;
   PayloadOptions payload_options_;
   Payload payload_;
   std::unique_ptr<TrackerFactory> tracker_;
   std::map<uint32_t, std::unique_ptr<NodeFactory>> nodes_;
+  std::unique_ptr<LedgerFactory> ledger_;
+  std::unique_ptr<LedgerView> ledger_view_;
   uint32_t next_host_ = 1;
   bool waiting_for_completion_ = false;
   bool complete_ = false;
+  bool waiting_for_settlement_ = false;
 };
 
 }  // namespace millet::simtest

@@ -25,7 +25,9 @@ void Wiretap::on_end(hal::StreamId stream) {
   auto found = flows_.find(stream);
   if (found == flows_.end()) return;
   bool peers = found->second.out.phase == Phase::messages || found->second.in.phase == Phase::messages;
-  if (peers) listener_.on_end(found->second.side);
+  for (WireListener* listener : listeners_) {
+    if (peers) listener->on_end(found->second.side);
+  }
   flows_.erase(found);
 }
 
@@ -39,7 +41,7 @@ void Wiretap::feed(Flow& flow, bool outgoing, Bytes bytes) {
   if (direction.phase == Phase::handshake) {
     wire::Handshake handshake;
     Result<bool> got = direction.reader.next_handshake(handshake);
-    if (!got) listener_.on_garbage(flow.side, got.error().reason);
+    if (!got) report_garbage(flow.side, got.error().reason);
     if (!got) direction.phase = Phase::other;
     if (!got || !*got) return;
     flow.side.info_hash = handshake.info_hash;
@@ -49,7 +51,7 @@ void Wiretap::feed(Flow& flow, bool outgoing, Bytes bytes) {
     wire::Message message;
     Result<bool> got = direction.reader.next(message);
     if (!got) {
-      listener_.on_garbage(flow.side, got.error().reason);
+      report_garbage(flow.side, got.error().reason);
       direction.phase = Phase::other;
       return;
     }
@@ -63,21 +65,29 @@ void Wiretap::take(Flow& flow, bool outgoing, const wire::Message& message) {
   const wire::Extended* extended = std::get_if<wire::Extended>(&message);
   if (extended != nullptr && extended->extended_id == 0) {
     Result<wire::ExtensionHandshake> handshake = wire::decode_extension_handshake(extended->payload);
-    if (!handshake) return listener_.on_garbage(side, handshake.error().reason);
+    if (!handshake) return report_garbage(side, handshake.error().reason);
     if (handshake->btt_speed) (outgoing ? side.own_speed_id : side.other_speed_id) = *handshake->btt_speed;
   } else if (extended != nullptr) {
     // A message carries the id that its receiver chose.
     uint8_t expected = outgoing ? side.other_speed_id : side.own_speed_id;
     if (expected == 0 || extended->extended_id != expected) return;
     Result<speed::Message> decoded = speed::decode(extended->payload);
-    if (!decoded) return listener_.on_garbage(side, decoded.error().reason);
+    if (!decoded) return report_garbage(side, decoded.error().reason);
     if (const speed::HelloMessage* hello = std::get_if<speed::HelloMessage>(&*decoded)) (outgoing ? side.own_hello : side.other_hello) = *hello;
-    if (outgoing) listener_.on_speed_sent(side, *decoded);
-    else listener_.on_speed_received(side, *decoded);
+    for (WireListener* listener : listeners_) {
+      if (outgoing) listener->on_speed_sent(side, *decoded);
+      else listener->on_speed_received(side, *decoded);
+    }
     return;
   }
-  if (outgoing) listener_.on_sent(side, message);
-  else listener_.on_received(side, message);
+  for (WireListener* listener : listeners_) {
+    if (outgoing) listener->on_sent(side, message);
+    else listener->on_received(side, message);
+  }
+}
+
+void Wiretap::report_garbage(PeerSide& side, const std::string& what) {
+  for (WireListener* listener : listeners_) listener->on_garbage(side, what);
 }
 
 }  // namespace millet::simtest

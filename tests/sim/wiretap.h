@@ -45,8 +45,10 @@ class WireListener {
 
 class Wiretap final : public sim::Tap {
  public:
-  Wiretap(sim::World& world, WireListener& listener) : world_(world), listener_(listener) { world_.tcp().set_tap(this); }
+  explicit Wiretap(sim::World& world) : world_(world) { world_.tcp().set_tap(this); }
   ~Wiretap() override { world_.tcp().set_tap(nullptr); }
+  // Each is told of everything, in the order of joining. Requires: outlives this.
+  void add(WireListener& listener) { listeners_.push_back(&listener); }
 
   void on_open(hal::StreamId stream, uint32_t machine, const Endpoint& local, const Endpoint& remote) override;
   void on_sent(hal::StreamId stream, Bytes bytes) override;
@@ -66,9 +68,10 @@ class Wiretap final : public sim::Tap {
   };
   void feed(Flow& flow, bool outgoing, Bytes bytes);
   void take(Flow& flow, bool outgoing, const wire::Message& message);
+  void report_garbage(PeerSide& side, const std::string& what);
 
   sim::World& world_;
-  WireListener& listener_;
+  std::vector<WireListener*> listeners_;
   std::map<hal::StreamId, Flow> flows_;
 };
 

@@ -34,6 +34,7 @@ struct Bench {
   SigningKey own = key_of(1);
   SigningKey ledger_key = key_of(3);
   LedgerId ledger{};
+  LedgerTime time = k_time;
   LedgerLink link;
   Instant now = Instant::from_us(1'000'000);
   std::deque<LedgerLink::Post> posts;
@@ -57,7 +58,7 @@ struct Bench {
     reply.head.nonce = nonce;
     reply.head.ledger = ledger;
     reply.head.key = ledger_key.public_key();
-    reply.head.time = k_time;
+    reply.head.time = time;
     reply.head.count = static_cast<uint8_t>(reply.operations.size() + reply.queries.size());
     std::vector<uint8_t> out = encode_reply(reply);
     Signature signature = signer.sign(reply_preimage(out));
@@ -73,6 +74,17 @@ struct Bench {
     Reply reply;
     reply.queries = {result};
     link.on_reply(now, post.ticket, sealed(reply, request->nonce, post.body, signer ? *signer : ledger_key));
+    pump();
+  }
+  // Refuses the oldest post, a query, as a whole.
+  void refuse(LedgerCode code) {
+    LedgerLink::Post post = std::move(posts.front());
+    posts.pop_front();
+    Result<QueryRequest> request = decode_query_request(post.body);
+    CHECK(request.has_value());
+    Reply reply;
+    reply.head.code = static_cast<uint16_t>(code);
+    link.on_reply(now, post.ticket, sealed(reply, request->nonce, post.body, ledger_key));
     pump();
   }
   void answer_operation(LedgerCode code, Amount paid) {
@@ -151,6 +163,28 @@ void refusals_keep_their_meaning(void**) {
   }
 }
 
+// Found by the simulator: the ledger's clock was set, and a node asked with the time that it knew for ever.
+void a_query_is_repeated_by_the_time_that_the_ledgers_clock_was_set_to(void**) {
+  for (uint64_t set_to : {k_time.in_seconds() + 7000, k_time.in_seconds() - 7000}) {
+    Bench bench;
+    bench.introduce();
+    bench.link.call(bench.now, {7, speed::QueryFunds{}});
+    bench.pump();
+    bench.time = LedgerTime::from_seconds(set_to);
+    LedgerCode code = bench.time > k_time ? LedgerCode::too_late : LedgerCode::too_early;
+    bench.refuse(code);
+    assert_true(bench.answers.empty());
+    assert_int_equal(bench.posts.size(), 1);
+    Result<QueryRequest> again = decode_query_request(bench.posts[0].body);
+    assert_true(again.has_value() && again->valid_until > bench.time && again->valid_until <= bench.time.plus_seconds(k_valid_ahead_max_s));
+    // Once: a ledger that refuses its own time is not asked without end.
+    bench.refuse(code);
+    assert_true(bench.posts.empty());
+    assert_int_equal(bench.answers.size(), 1);
+    assert_true(bench.answers[0].reply.outcome == speed::LedgerOutcome::refused && bench.answers[0].reply.time == bench.time);
+  }
+}
+
 void another_key_is_never_believed(void**) {
   Bench bench;
   bench.introduce();
@@ -201,6 +235,7 @@ int main() {
       cmocka_unit_test(nothing_is_asked_before_the_ledger_has_introduced_itself),
       cmocka_unit_test(a_balance_becomes_the_funds_of_the_engine),
       cmocka_unit_test(refusals_keep_their_meaning),
+      cmocka_unit_test(a_query_is_repeated_by_the_time_that_the_ledgers_clock_was_set_to),
       cmocka_unit_test(another_key_is_never_believed),
       cmocka_unit_test(an_unreachable_ledger_is_asked_again_later_and_later),
       cmocka_unit_test(calls_at_once_are_bounded_and_keep_their_order),

@@ -46,6 +46,16 @@ void paying_too_much_buys_nothing_ahead(void**) {
   assert_int_equal(debt.owed().in_micro(), 229);  // 229.376, of which the rounding up of the last payment holds a part
 }
 
+// A last piece of one byte: the payment before it was rounded up by more than it costs, so nobody will ever pay for it.
+void block_that_the_rounding_covers_is_paid_for(void**) {
+  Debt debt;
+  send(debt, 1'000, k_block);
+  assert_int_equal(*debt.on_paid(micro(17)), k_block);  // 16.384
+  send(debt, 1'000, 1);
+  assert_int_equal(debt.owed().in_micro(), 0);
+  assert_int_equal(debt.unpaid_bytes(), 0);
+}
+
 // Both sides count fractions of a micro-BTT; whatever happens in between, a payer that pays all it owes leaves nothing open.
 void rounding_never_leaves_a_block_open(void**) {
   Random random(3);
@@ -265,6 +275,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(payments_cover_the_oldest_blocks_first),
       cmocka_unit_test(paying_too_much_buys_nothing_ahead),
+      cmocka_unit_test(block_that_the_rounding_covers_is_paid_for),
       cmocka_unit_test(rounding_never_leaves_a_block_open),
       cmocka_unit_test(debt_survives_a_restart_as_one_old_debt),
       cmocka_unit_test(tiny_blocks_cost_little_memory),

@@ -113,15 +113,22 @@ void LedgerClient::on_verified(Ticket ticket, bool valid) {
   if (!valid) return finish(ticket, error(Errc::denied, "the ledger's reply has a wrong signature: check ledger.url and ledger.key"));
   Result<Reply> reply = decode_reply(call.content, call.kind);
   if (!reply) return finish(ticket, error(Errc::bad_input, "the ledger's reply can't be read: " + reply.error().reason));
-  ledger_ = reply->head.ledger;
-  if (static_cast<LedgerCode>(reply->head.code) != LedgerCode::done) return finish(ticket, refusal(reply->head.code));
-  finish(ticket, std::move(reply));
+  ReplyHead head = reply->head;
+  ledger_ = head.ledger;
+  bool done = static_cast<LedgerCode>(head.code) == LedgerCode::done;
+  finish(ticket, done ? std::move(reply) : Result<Reply>(refusal(head.code)), &head);
 }
 
-void LedgerClient::finish(Ticket ticket, Result<Reply> reply) {
+// `head`: of a reply that the ledger signed.
+void LedgerClient::finish(Ticket ticket, Result<Reply> reply, const ReplyHead* head) {
   auto found = calls_.find(ticket);
   CHECK(found != calls_.end());
-  out_.push_back(LedgerAnswer{found->second.id, std::move(reply)});
+  LedgerAnswer answer{found->second.id, std::move(reply)};
+  if (head != nullptr) {
+    answer.time = head->time;
+    answer.refused = static_cast<LedgerCode>(head->code);
+  }
+  out_.push_back(std::move(answer));
   calls_.erase(found);
 }
 

@@ -50,6 +50,9 @@ class LedgerClient {
   struct LedgerAnswer {
     LedgerCallId call;
     Result<Reply> reply;
+    // What the ledger signed, also where it refused the whole request: its time, and why.
+    std::optional<LedgerTime> time = std::nullopt;
+    LedgerCode refused = LedgerCode::done;
   };
   using Output = std::variant<SignBytes, VerifyBytes, PostBody, LedgerAnswer>;
 
@@ -88,7 +91,7 @@ class LedgerClient {
   // Nothing if there are too many: the call has its answer then.
   std::optional<Ticket> begin(LedgerCallId id, ReplyKind kind);
   void post(Ticket ticket, Call& call, const char* path, std::vector<uint8_t> body);
-  void finish(Ticket ticket, Result<Reply> reply);
+  void finish(Ticket ticket, Result<Reply> reply, const ReplyHead* head = nullptr);
   Status check_head(const Call& call, const ReplyHead& head) const;
 
   PublicKey ledger_key_;
