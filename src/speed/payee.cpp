@@ -88,6 +88,11 @@ void Payee::on_peer_gone(Instant now, PeerHandle handle) {
   peers_.erase(handle);
 }
 
+void Payee::on_withdrawn(Instant now, PeerHandle handle) {
+  if (Peer* peer = find(handle); peer != nullptr && is_paid(*peer)) end_slot(now, *peer, true);
+  on_peer_gone(now, handle);
+}
+
 void Payee::on_proven(Instant now, PeerHandle handle) {
   Peer* peer = find(handle);
   if (peer == nullptr) return;
@@ -197,7 +202,11 @@ void Payee::complete_piece(Instant now, Peer& peer) {
   peer.piece_open = false;
   Account* account = account_of(peer);
   CHECK(account != nullptr);
-  if (account->debt.unpaid_bytes() > 0) {
+  if (account->debt.unpaid_bytes() > 0 && peer.marks.size() >= k_marks_max) {
+    // Somebody asks for crumbs of many pieces: they fall due together.
+    peer.marks.back().bytes += peer.piece_sent;
+    peer.marks.back().due = account->debt.due();
+  } else if (account->debt.unpaid_bytes() > 0) {
     peer.marks.push_back({peer.piece, peer.piece_sent, account->debt.due(), now + k_pay_timeout});
     arm(now + k_pay_timeout / 2);
   }
@@ -321,7 +330,7 @@ void Payee::write_off(Instant now, Account& account, uint64_t old) {
   uint32_t window = grant_window(now, *peer);
   if (window != peer->window) {
     peer->window = window;
-    send_rate(now, *peer, peer->rate, RateKind::auction);
+    send_rate(now, *peer, peer->rate, peer->kind);
   }
 }
 

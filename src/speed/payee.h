@@ -66,6 +66,7 @@ class Payee {
   static constexpr uint64_t k_covering_pieces = 16;   // room of a channel that stands for an empty bucket
   static constexpr size_t k_accounts_max = 4096;      // payers remembered
   static constexpr uint32_t k_retry_after_s = 60;
+  static constexpr size_t k_marks_max = 64;           // pieces of one peer with a running pay timer
 
   Payee(const PayeeOptions& options, Context& context);
   Payee(const Payee&) = delete;
@@ -78,6 +79,8 @@ class Payee {
   // ---- connections ----
   void on_peer(Instant now, Session& session);
   void on_peer_gone(Instant now, PeerHandle peer);
+  // The peer withdraws the extension: choked if it holds a paid slot; what it owes stays payable on a later connection.
+  void on_withdrawn(Instant now, PeerHandle peer);
   void on_proven(Instant now, PeerHandle peer);
   // Errors: protocol, denied (the connection must end).
   Status on_message(Instant now, PeerHandle peer, const Message& message);
@@ -233,6 +236,7 @@ class Payee {
     uint32_t epoch = 0;
     uint32_t rate_seq = 0;               // bid that the rate in force names
     Rate rate;                           // in force while slot is paid or finishing
+    RateKind kind = RateKind::auction;
     uint32_t window = 0;
     Instant risen;
     // stream

@@ -185,6 +185,7 @@ uint32_t Payee::grant_window(Instant now, Peer& peer) {
 void Payee::send_rate(Instant now, Peer& peer, Rate rate, RateKind kind) {
   if (rate > peer.rate) peer.risen = now;
   peer.rate = rate;
+  peer.kind = kind;
   peer.rate_seq = peer.bid_seq;
   RateMessage message;
   message.epoch = ++peer.epoch;

@@ -257,8 +257,7 @@ Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
   if (!peer.rated) return ok;
   if (!peer.unchoked && rate.kind != static_cast<uint8_t>(RateKind::free)) ctx_.send(peer.session->peer(), AcceptMessage{rate.epoch});
   Provider* provider = provider_of(peer);
-  if (provider == nullptr || rate.rate.is_zero()) return ok;
-  provider->peer = peer.session->peer();
+  if (provider == nullptr || rate.rate.is_zero() || provider->peer != peer.session->peer()) return ok;
   // Money is locked only for a provider that has proved its key.
   peer.session->require_proof(now);
   arm(peer.session->next_deadline(now));

@@ -63,6 +63,13 @@ void Speed::on_disconnected(Instant now, PeerHandle peer) {
   sessions_.erase(peer);
 }
 
+void Speed::on_withdrawn(Instant now, PeerHandle peer) {
+  if (!sessions_.contains(peer)) return;
+  payee_.on_withdrawn(now, peer);
+  payer_.on_peer_gone(now, peer);
+  sessions_.erase(peer);
+}
+
 void Speed::fail(PeerHandle peer, const Status& status) {
   if (!status) ctx_.out.push_back(DisconnectPeer{peer, status.error().reason});
 }

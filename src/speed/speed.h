@@ -5,7 +5,7 @@
 //
 //   start        restore() for every record of k_tables, then start()
 //   connection   on_connected() once both extension handshakes name btt_speed; on_message() for each message under our id;
-//                on_disconnected() when it ends, or when a later handshake withdraws the extension
+//                on_disconnected() when it ends, on_withdrawn() when a later handshake withdraws the extension
 //   provider     payee().rechoke() every 10 s and at RechokeWanted, with the interested peers of the torrents that it seeds; the choker leaves
 //                peers alone that payee().holds_slot(), and says on_free_unchoke()/on_free_choke() for those that it serves for nothing;
 //                payee().may_send() before every block, payee().on_block_sent() when it enters the stream
@@ -47,6 +47,8 @@ class Speed {
   uint64_t banned_for(Instant now, const IpAddress& address) const;
   void on_connected(Instant now, PeerHandle peer, const PeerInfo& info);
   void on_disconnected(Instant now, PeerHandle peer);
+  // A later extension handshake gave the extension the id 0: the connection goes on without it.
+  void on_withdrawn(Instant now, PeerHandle peer);
   // A payload of the extension, from the subtype on. What breaks the protocol ends the connection (DisconnectPeer).
   void on_message(Instant now, PeerHandle peer, Bytes payload);
   // Both sides have proved their keys, as far as it mattered; for listings.
