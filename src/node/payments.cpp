@@ -141,7 +141,7 @@ void Payments::on_extensions(Instant now, Peer& peer) {
   if (both == peer.speaks_speed) return;
   peer.speaks_speed = both;
   if (!both) {
-    speed_->on_disconnected(now, peer.handle);
+    speed_->on_withdrawn(now, peer.handle);
     return pump(now);
   }
   speed::PeerInfo info;

@@ -43,7 +43,8 @@ def _one_line(text, *words):
 
 def disk_full_while_downloading(world):
     torrent, source, seed = _swarm(world)
-    node = Milletd(world, 2)
+    # What is on its way when the disk is full is lost: a quarter of the memory at most.
+    node = Milletd(world, 2, node__memory=16)
     _mount(node.data, "20m")
     node.start()
     node.add(torrent)
