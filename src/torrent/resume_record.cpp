@@ -12,7 +12,7 @@ constexpr uint8_t k_flag_seed = 2;
 
 constexpr uint64_t TransferCounters::*k_counters[] = {
     &TransferCounters::uploaded,  &TransferCounters::downloaded, &TransferCounters::paid_up, &TransferCounters::free_up,
-    &TransferCounters::paid_down, &TransferCounters::free_down,  &TransferCounters::earned,  &TransferCounters::spent,
+    &TransferCounters::paid_down, &TransferCounters::free_down,  &TransferCounters::earned,
 };
 
 std::span<std::optional<FileState>> range_of(FileStates& files, uint32_t index) {

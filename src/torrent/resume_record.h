@@ -32,7 +32,6 @@ struct TransferCounters {
   uint64_t paid_down = 0;
   uint64_t free_down = 0;
   uint64_t earned = 0;
-  uint64_t spent = 0;
   bool operator==(const TransferCounters&) const = default;
 };
 
