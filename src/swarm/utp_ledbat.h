@@ -1,0 +1,82 @@
+// The congestion window of one uTP path: LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), or LEDBAT (RFC 6817) by option. Both use what others leave of a
+// link and keep the queue that they make below a target. Integers only: windows are bytes with 16 fractional bits.
+//
+//   slow start --queue > 3/4 target, loss--> avoidance --time for it--> freeze (2 packets, 2 round trips) --> ramp --ssthresh--> avoidance
+//
+// The slowdown (freeze and ramp) empties our part of the queue, so that everybody measures the path without it; the next one comes after nine times
+// its duration, so that it costs at most a tenth of the throughput.
+#pragma once
+
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace millet {
+
+class UtpLedbat {
+ public:
+  struct Options {
+    Duration target = Duration::ms(60);  // LEDBAT++ section 4.5; RFC 6817 says at most 100 ms
+    bool classic = false;                // RFC 6817
+    uint32_t window_max = 32u << 20;     // bytes
+  };
+  struct Ack {
+    uint32_t bytes = 0;        // newly acknowledged, with headers
+    uint32_t queue_us = 0;     // delay that is queue
+    uint32_t base_rtt_us = 0;  // round trip without queue; 0: unknown
+    uint32_t rtt_us = 0;       // smoothed round trip; 0: unknown
+    bool limited = false;      // the window was in use: it may grow
+  };
+
+  // `packet`: bytes of a full packet, with its header.
+  UtpLedbat(const Options& options, uint32_t packet);
+
+  // Bytes that may be in flight, with headers.
+  uint32_t window() const { return static_cast<uint32_t>(window_ >> k_shift); }
+  bool in_slow_start() const { return phase_ == Phase::slow_start || phase_ == Phase::ramp; }
+  bool in_slowdown() const { return phase_ == Phase::freeze || phase_ == Phase::ramp; }
+  void set_packet(uint32_t bytes) { packet_ = bytes; clamp(); }
+
+  void on_ack(Instant now, const Ack& ack);
+  // Packets were lost, the last of them sent at `sent_at`. One congestion event counts once: what was sent before the last cut belongs to it.
+  void on_loss(Instant now, Instant sent_at, uint32_t queue_us);
+  // Nothing has arrived for a retransmission timeout.
+  void on_timeout(Instant now);
+  // The last cut was for something that had arrived: it is taken back.
+  void undo();
+  // Nothing was sent for a while: what the window knew is old.
+  void on_idle();
+
+ private:
+  static constexpr unsigned k_shift = 16;
+  static constexpr uint32_t k_packets_min = 2;
+  static constexpr uint32_t k_gain_divisor_max = 16;
+  static constexpr int64_t k_slowdown_factor = 9;
+  enum class Phase : uint8_t { slow_start, avoidance, freeze, ramp };
+
+  uint64_t least() const { return static_cast<uint64_t>(k_packets_min * packet_) << k_shift; }
+  void clamp();
+  uint32_t gain_divisor(uint32_t base_rtt_us) const;
+  void grow(const Ack& ack);
+  void avoid(const Ack& ack);
+  void avoid_classic(const Ack& ack);
+  void start_slowdown(Instant now, const Ack& ack);
+  void end_slow_start(Instant now, const Ack& ack);
+  bool on_phase(Instant now, const Ack& ack);
+
+  Options options_;
+  uint32_t packet_;
+  Phase phase_ = Phase::slow_start;
+  uint64_t window_;
+  uint64_t threshold_;   // where a ramp ends
+  uint64_t undo_window_ = 0;
+  uint64_t undo_threshold_ = 0;
+  Instant cut_at_;       // the window was last cut for a loss
+  bool was_cut_ = false;
+  Instant slowdown_at_ = Instant::never();  // the next one
+  Instant slowdown_since_;                  // of the one under way, or the last
+  bool was_slow_ = false;                   // there was one
+  Instant freeze_until_;
+};
+
+}  // namespace millet
