@@ -164,7 +164,10 @@ void LedgerLink::note(const LedgerClient::LedgerAnswer& answer) {
     return;
   }
   if (trouble_ != reply.error().reason) {
-    LogLine(log_, LogLevel::warn, "ledger_unreachable").add("url", options_.url).add("reason", reply.error().reason);
+    LogLine(log_, LogLevel::warn, "ledger_unreachable")
+        .add("url", options_.url)
+        .add("reason", reply.error().reason)
+        .add("meanwhile", "seeding goes on, paid only over channels that are open; the ledger is asked again by itself");
   }
   reached_ = false;
   trouble_ = reply.error().reason;

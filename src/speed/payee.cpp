@@ -114,6 +114,7 @@ void Payee::on_proven(Instant now, PeerHandle handle) {
     }
   }
   account->peer = handle;
+  account->torrent = peer->session->info().info_hash;
   account->piece_size = peer->session->info().piece_size;
   account->old_owed = account->debt.owed();
   IpAddress network = peer->session->info().address.network();

@@ -185,7 +185,8 @@ class Payee {
     uint64_t charged = 0;                // bytes taken from the bucket; at least the unpaid ones while the payer is unknown
     bool bucketless = false;             // a channel stands for the debt, or the payer is known
     IpAddress network;
-    uint32_t piece_size = 256 * 1024;    // of the torrent that it gets
+    InfoHash torrent;                    // that it gets, or got last
+    uint32_t piece_size = 256 * 1024;    // of that torrent
     bool dirty = false;
     bool stored = false;
   };

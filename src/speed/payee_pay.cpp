@@ -196,10 +196,11 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
     account->bucketless = true;
     release_charge(*account);
   }
+  // The payer may have left while its last payment was being checked: it was earned all the same.
+  Amount& of_torrent = counted_by_torrent_[account->torrent];
+  of_torrent = of_torrent.plus(*delta).value_or(Amount::supply());
   Peer* peer = account->peer ? find(*account->peer) : nullptr;
   if (peer == nullptr) return release_charge(*account);
-  Amount& of_torrent = counted_by_torrent_[peer->session->info().info_hash];
-  of_torrent = of_torrent.plus(*delta).value_or(Amount::supply());
   peer->fresh_payment = true;
   if (!is_paid(*peer)) release_charge(*account);
   while (account->clean_pieces >= k_forgive_pieces * 256) {

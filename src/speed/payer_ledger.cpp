@@ -187,10 +187,16 @@ void Payer::on_queried(Instant now, Channel& channel, const LedgerReply& reply) 
     return arm(channel.retry.at);
   }
   if (!reply.open) return on_final(now, channel, reply.claimed, "it has ended");
-  if (opening) return on_opened(now, channel);
-  if (channel.state == PayerChannelState::open && channel.restored) {
-    channel.restored = false;
-    return arm(now);
+  bool restored = channel.restored;
+  if (opening) on_opened(now, channel);
+  if (opening && !restored) return;
+  if (channel.state == PayerChannelState::open && restored && !channel.refused) {
+    // Killed after the torrent's end, perhaps between CLOSE and the commit: the payee ends the channel, and only the ledger tells us.
+    auto t = torrents_.find(channel.torrent);
+    bool needed = channel.slot || (t != torrents_.end() && t->second.active);
+    channel.restored = !needed;
+    if (!needed) channel.retry.failed(now);
+    return arm(needed ? now : channel.retry.at);
   }
   Provider& provider = providers_.at(channel.terms.payee);
   if (channel.state == PayerChannelState::open && channel.refused) {

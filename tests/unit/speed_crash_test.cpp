@@ -63,6 +63,21 @@ void killed_at_any_point_on_any_side_it_goes_on(void**) {
   print_message("killed at %llu points on each side\n", static_cast<unsigned long long>(events + 20));
 }
 
+// Killed between CLOSE and the commit that says so: the store has an open channel, and the torrent will never need the provider again.
+void a_payer_killed_after_its_download_learns_how_the_channel_ended(void**) {
+  Duo duo(small());
+  duo.start();
+  assert_true(duo.run(60, [&] { return duo.requester->complete(); }));
+  duo.world.crash(*duo.requester);
+  duo.world.start(*duo.requester);
+  duo.run(30);
+  assert_int_equal(duo.requester->speed->payer().channels().size(), 1);
+  duo.run(13 * 60);  // the provider hears nothing of the requester, and closes after ten minutes
+  assert_true(duo.world.all_channels_ended());
+  assert_true(duo.requester->speed->payer().channels().empty());
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 // B7 row 15. A payer whose store is from an hour ago has forgotten what it signed; the payee shows it its own signature.
 void a_payer_restored_from_a_backup_goes_on(void**) {
   Settings settings;
@@ -170,6 +185,7 @@ void a_clean_stop_leaves_nothing_open(void**) {
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(killed_at_any_point_on_any_side_it_goes_on),
+      cmocka_unit_test(a_payer_killed_after_its_download_learns_how_the_channel_ended),
       cmocka_unit_test(a_payer_restored_from_a_backup_goes_on),
       cmocka_unit_test(a_payee_restored_from_a_backup_goes_on),
       cmocka_unit_test(after_a_crash_the_lease_counts_against_the_budget),

@@ -72,6 +72,23 @@ void a_download_at_the_reserve_costs_exactly_its_bytes(void**) {
   assert_int_equal(duo.world.violations.size(), 0);
 }
 
+// The last payment of a requester that has what it wanted, and hangs up.
+void a_payment_that_is_checked_after_its_payer_left_is_earned_for_its_torrent(void**) {
+  Settings settings;
+  settings.pieces = 8;
+  settings.work_time = Duration::ms(200);
+  Duo duo(settings);
+  Tap<PayMessage> pays(duo.world, *duo.requester);
+  duo.start();
+  uint64_t all = price(k_reserve, uint64_t{settings.pieces} * settings.piece_size);
+  assert_true(duo.run(60, [&] { return !pays.seen.empty() && pays.seen.back().cum.in_micro() == all; }));
+  duo.world.run(duo.world.now + settings.delay + Duration::ms(1));
+  duo.world.cut(0, Instant::never());
+  duo.run(1);
+  assert_int_equal(duo.provider->speed->payee().counted_total().in_micro(), all);
+  assert_int_equal(duo.provider->speed->payee().counted_for(duo.world.info_hash).in_micro(), all);
+}
+
 void free_slots_cost_nothing_and_open_no_channel(void**) {
   Settings settings;
   settings.auction_slots = 0;
@@ -387,6 +404,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(an_auction_with_four_bidders_is_paid_as_the_rule_says),
       cmocka_unit_test(a_download_at_the_reserve_costs_exactly_its_bytes),
+      cmocka_unit_test(a_payment_that_is_checked_after_its_payer_left_is_earned_for_its_torrent),
       cmocka_unit_test(free_slots_cost_nothing_and_open_no_channel),
       cmocka_unit_test(without_a_budget_nobody_bids),
       cmocka_unit_test(a_second_connection_of_a_payer_supersedes_the_first),
