@@ -201,6 +201,32 @@ static void a_changed_budget_bids_at_once(void**) {
   assert_true(market.world.run_until(Duration::seconds(12), wins));
 }
 
+// A winner that takes the extension back (BEP 10: id 0) can't be asked for money: it has to wait for a slot like everybody else.
+static void a_sold_slot_ends_with_the_extension(void**) {
+  Market market;
+  Payload payload = make_payload(11, k_piece, {20'000'000});
+  Machine& seed = market.seed_of(payload, 200'000);
+  Machine& buyer = market.buyer(payload, seed, 100, 50);
+  auto slot = [&] {
+    std::vector<PeerStatus> peers = seed.node->peers(market.world.now, std::nullopt);
+    return peers.empty() ? PeerStatus() : peers[0];
+  };
+  assert_true(market.world.run_until(Duration::seconds(30), [&] { return slot().slot == "auction" && !slot().choked_by_us; }));
+  buyer.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, false});
+  market.world.run(Duration::seconds(1));
+  for (int i = 0; i < 60; ++i) {
+    assert_true(slot().slot != "auction");
+    market.world.run(Duration::seconds(1));
+  }
+  assert_true(seed.status(payload.hash).bytes_free_up > 0);  // by the ordinary choker
+  // The same if the provider takes it back.
+  buyer.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, true});
+  assert_true(market.world.run_until(Duration::minutes(2), [&] { return slot().slot == "auction"; }));
+  seed.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, false});
+  market.world.run(Duration::seconds(1));
+  assert_true(slot().slot != "auction");
+}
+
 static void a_killed_side_goes_on_paying(void**) {
   Random moments(5);
   for (uint64_t number = 1; number <= 12; ++number) {
@@ -290,6 +316,7 @@ int main() {
       cmocka_unit_test(slots_are_never_more_than_configured),
       cmocka_unit_test(without_a_budget_nothing_is_bid_or_paid),
       cmocka_unit_test(a_changed_budget_bids_at_once),
+      cmocka_unit_test(a_sold_slot_ends_with_the_extension),
       cmocka_unit_test(a_killed_side_goes_on_paying),
       cmocka_unit_test(a_ledger_that_goes_away_strikes_nobody),
       cmocka_unit_test(corrupt_pieces_are_not_paid),
