@@ -8,6 +8,7 @@
 #include "driver/key_file.h"
 #include "driver/node_driver.h"
 #include "hal/linux/system.h"
+#include "ledger/common/address.h"
 #include "store/lmdb/lmdb_store.h"
 
 namespace millet {
@@ -85,7 +86,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   LogLine(log, LogLevel::info, "ready")
       .add("listen", listening->to_string())
       .add("control", socket)
-      .add("address", key->public_key().hex())
+      .add("address", address_of(key->public_key()))
       .add("version", MILLET_VERSION);
   machine.run();
   if (!driver.ended_well()) return k_exit_failed;

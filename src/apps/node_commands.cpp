@@ -15,6 +15,7 @@
 #include "apps/terminal.h"
 #include "apps/views.h"
 #include "base/endpoint.h"
+#include "base/utf8.h"
 #include "codec/metainfo.h"
 #include "control/base64.h"
 
@@ -98,6 +99,8 @@ Result<std::string> resolve_peer(const std::string& text) {
   if (Endpoint::parse(text)) return text;
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0) return error(Errc::bad_input, "peer '" + text + "' is not HOST:PORT");
+  // getaddrinfo() takes 70000 as well, and means another port.
+  if (!Endpoint::parse("0.0.0.0" + text.substr(colon))) return error(Errc::bad_input, "peer '" + text + "' is not HOST:PORT with a port up to 65535");
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -148,6 +151,8 @@ Result<AddArguments> add_arguments(CommandArguments arguments) {
       out.wait = true;
     } else if (reader.is("--data")) {
       TRY(reader.value_into(value));
+      // JSON carries UTF-8 only: another folder would be used.
+      if (!is_utf8(absolute(value))) return error(Errc::bad_input, "--data: the path is not UTF-8, which milletd needs; give the folder another name");
       out.params.set("root", absolute(value));
     } else if (reader.is("--peer")) {
       TRY(reader.value_into(value));
@@ -180,6 +185,8 @@ int add_command(const CommandContext& context, CommandArguments arguments) {
   if (!torrent) return report_error(context, torrent.error());
   parsed->params.set("torrent", to_base64(*torrent));
   Result<Json> added = call(context, "add", std::move(parsed->params));
+  // milletd got bytes without a name: what is wrong with them is said with the file's.
+  if (Result<Metainfo> metainfo = parse_metainfo(*torrent); !added && !metainfo) added = std::move(metainfo).error().in(parsed->file);
   if (added && parsed->wait) added = wait_for(context, std::string(json_text(added->raw(), "info_hash")), true);
   return finish(context, added, show_torrent);
 }
@@ -220,6 +227,9 @@ int verify_command(const CommandContext& context, CommandArguments arguments) {
   Result<Json> params = hash_argument(rest, true);
   if (!params) return report_error(context, params.error(), true);
   Result<Json> reply = call(context, "verify", std::move(params).value());
+  if (reply && wait && json_text(reply->raw(), "state") == "paused") {
+    reply = error(Errc::conflict, "the torrent is paused: it will be hashed when it goes on (millet resume HASH), so there is nothing to wait for");
+  }
   if (reply && wait) reply = wait_for(context, std::string(json_text(reply->raw(), "info_hash")), false);
   return finish(context, reply, show_torrent);
 }

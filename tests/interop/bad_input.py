@@ -74,6 +74,7 @@ def torrents_refused_by_add(world):
         except Refused as refused:
             expect(refused.code in ("bad_input", "no_room", "unsupported"), f"{name}: {refused}")
             _check_reason(name, refused.message)
+            expect("bad.torrent" in refused.message, f"{name}: the file is not named: {refused.message}")
     expect(node.call("list")["torrents"] == [], "a bad torrent is listed")
     expect(list(node.data.iterdir()) == [], "a bad torrent left something in the payload folder")
     node.stop()
@@ -179,8 +180,36 @@ def payload_unreadable(world):
     node.stop()
 
 
+def arguments_of_commands(world):
+    """What would do something else than was asked is refused: a port that does not exist, a folder that JSON can't name, waiting for a paused torrent."""
+    source = world.make_folder("source")
+    torrent = make_torrent(world.path("good.torrent"), source, "payload", make_payload(source, "payload", [("a", 100000)]))
+    node = Milletd(world, 2).start()
+
+    def refused(code, word, *arguments):
+        try:
+            node.call(*arguments)
+            expect(False, f"{arguments} was done")
+        except Refused as reason:
+            expect(reason.code == code and word in reason.message, f"{arguments}: {reason}")
+
+    refused("bad_input", "65535", "add", torrent.path, "--peer", "localhost:70000")
+    refused("bad_input", "65535", "add", torrent.path, "--peer", "127.0.0.1:70000")
+    refused("bad_input", "UTF-8", "add", torrent.path, "--data", f"{source}/\udcff")  # one byte, 0xff
+    expect(node.call("list")["torrents"] == [], "a refused torrent is listed")
+    node.call("add", torrent.path, "--data", source)
+    node.wait_state(torrent, "seeding")
+    node.call("pause", torrent.hex)
+    refused("conflict", "resume", "verify", torrent.hex, "--wait")
+    node.call("resume", torrent.hex)
+    node.wait_state(torrent, "seeding")
+    address = node.call("wallet", "address")["address"]
+    expect(f"address={address}" in node.log(), "the address in the log is not the one that the wallet shows")
+    node.stop()
+
+
 CASES = {case.__name__: case for case in (
-    torrents_refused_by_add, torrent_of_100_mib_is_refused, torrents_refused_at_start, payload_missing, payload_short, payload_changed, payload_unreadable)}
+    torrents_refused_by_add, torrent_of_100_mib_is_refused, torrents_refused_at_start, payload_missing, payload_short, payload_changed, payload_unreadable, arguments_of_commands)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))
