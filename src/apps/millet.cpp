@@ -25,7 +25,8 @@ constexpr Command k_commands[] = {
      "adds a torrent: seeds what is in DIR, downloads the rest; --wait shows progress until it is complete"},
     {"list", list_command, "", "the torrents"},
     {"show", show_command, "HASH", "one torrent in full"},
-    {"peers", peers_command, "[HASH]", "the connections"},
+    {"peers", peers_command, "[HASH]",
+     "the connections; STATE: < it connected to us, i it is interested in us, c choked by us, I we are interested, C it chokes us, s speaks BitTorrent Speed"},
     {"bids", bids_command, "", "the last auctions held here, and own bids"},
     {"channels", channels_command, "", "payment channels"},
     {"stats", stats_command, "", "the node as a whole"},
@@ -40,6 +41,8 @@ constexpr Command k_commands[] = {
      "makes a .torrent of a file or folder; N is a power of two in bytes, as 262144 or 256K; each --tracker is a tier of its own"},
 };
 
+const char* space_before(const Command& command) { return command.arguments[0] == '\0' ? "" : " "; }
+
 void print_usage(FILE* to) {
   std::fprintf(to,
                "usage: millet [--state DIR | --socket PATH] [--json] COMMAND\n\n"
@@ -49,11 +52,11 @@ void print_usage(FILE* to) {
                "  --json         output for programs\n"
                "  --version, --help\n\n",
                default_state_folder("millet").c_str());
-  for (const Command& command : k_commands) std::fprintf(to, "  %s %s\n      %s\n", command.name, command.arguments, command.help);
+  for (const Command& command : k_commands) std::fprintf(to, "  %s%s%s\n      %s\n", command.name, space_before(command), command.arguments, command.help);
   std::fprintf(to, "\nHASH is an info hash, or its first digits. Amounts are BTT, rates BTT per GB (10^9 bytes).\n");
 }
 
-void print_command_usage(const Command& command) { std::printf("usage: millet %s %s\n\n  %s\n", command.name, command.arguments, command.help); }
+void print_command_usage(const Command& command) { std::printf("usage: millet %s%s%s\n\n  %s\n", command.name, space_before(command), command.arguments, command.help); }
 
 // The program's own options stand before the command; --json may stand anywhere.
 struct Invocation {

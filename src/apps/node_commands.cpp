@@ -50,7 +50,7 @@ Result<Json> hash_argument(CommandArguments arguments, bool required) {
 }
 
 int listing(const CommandContext& context, CommandArguments arguments, const char* method, std::string (*view)(const Json&)) {
-  if (!arguments.empty()) return report_error(context, error(Errc::bad_input, std::string(method) + " takes no arguments"), true);
+  if (!arguments.empty()) return report_error(context, error(Errc::bad_input, std::string(method) + " takes no arguments; --state and --socket stand before it"), true);
   return finish(context, call(context, method, Json::object()), view);
 }
 

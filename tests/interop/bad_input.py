@@ -205,6 +205,10 @@ def arguments_of_commands(world):
     node.wait_state(torrent, "seeding")
     address = node.call("wallet", "address")["address"]
     expect(f"address={address}" in node.log(), "the address in the log is not the one that the wallet shows")
+    refused("bad_input", "before", "list", "--state", node.state)
+    node.stop()
+    node.start("--set", "speed.enabled=1")
+    expect("event=speed_without_ledger" in node.log(), "payments without a ledger are turned on without a word")
     node.stop()
 
 
