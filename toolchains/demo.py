@@ -28,6 +28,8 @@ SLOTS = 4  # two auctioned, one free, one optimistic
 RESERVE = "1"  # BTT per GB
 # Requesters give little to each other, as homes with slow uplinks do: what they want they get from the seeder.
 HOME_UPLOAD_RATE = 40_000
+# ann's line is slow, so that it is not done with what the free slots give before another bidder has finished: then it wins the slot that it lost at first.
+ANN_DOWNLOAD_RATE = 1_500_000
 BUDGETS = {"ann": "2", "ben": "4", "cem": "8"}  # BTT
 TIME_MAX = 175  # seconds for the transfers
 
@@ -104,7 +106,8 @@ class Demo:
         common = {"ledger__url": self.ledger.url, "ledger__key": self.ledger.key, "speed__enabled": 1}
         self.seeder = Milletd(self.world, 10, name="seeder", node__upload_rate=UPLOAD_RATE, node__upload_slots=SLOTS, speed__reserve=RESERVE, **common)
         self.seeder.start("--seed", self.torrent.path, "--data", self.file.parent)
-        self.requesters = {name: Milletd(self.world, number, name=name, node__upload_rate=HOME_UPLOAD_RATE, **common).start()
+        self.requesters = {name: Milletd(self.world, number, name=name, node__upload_rate=HOME_UPLOAD_RATE,
+                                         node__download_rate=ANN_DOWNLOAD_RATE if name == "ann" else 0, **common).start()
                            for number, name in enumerate(BUDGETS, 11)}
         self.nodes = {"seeder": self.seeder, **self.requesters}
 
