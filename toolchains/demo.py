@@ -295,6 +295,8 @@ def main():
         world.show_logs()
         good = False
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C does not stop the cleaning up
         world.end()
         os.chdir(ROOT)
         if arguments.keep:
