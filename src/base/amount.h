@@ -1,4 +1,4 @@
-// Money and prices (speed.md decision 1). Money is a type with checked addition and subtraction and no other arithmetic; a price is in
+// Money and prices (src/speed/PROTOCOL.md). Money is a type with checked addition and subtraction and no other arithmetic; a price is in
 // pBTT per byte, which is micro-BTT per 10^6 bytes. No floating point, no 128-bit integers (32-bit MIPS has none).
 #pragma once
 
@@ -81,7 +81,7 @@ class Rate {
 };
 
 // What bytes cost so far, exactly: the remainder below one micro-BTT is carried, so that both sides of a connection compute the same
-// number over millions of blocks (payments.md B1.1). At most 1 micro-BTT is rounded up, once.
+// number over millions of blocks. At most 1 micro-BTT is rounded up, once.
 class Meter {
  public:
   // Largest `bytes` per call: one block, the larger of what any client sends.

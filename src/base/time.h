@@ -67,7 +67,7 @@ class WallTime {
   int64_t ms_ = 0;
 };
 
-// The ledger's own clock, which every channel decision is made by (speed.md "Time"): whole seconds since 1970-01-01 UTC. It never runs
+// The ledger's own clock, which every channel decision is made by (src/speed/PROTOCOL.md): whole seconds since 1970-01-01 UTC. It never runs
 // backwards. Values come from the wire, so sums saturate.
 class LedgerTime {
  public:

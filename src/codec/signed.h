@@ -1,4 +1,4 @@
-// The bytes that are signed about payment channels (payments.md B1.4, speed.md): all fields big-endian, an 8-byte domain tag and the
+// The bytes that are signed about payment channels (src/speed/PROTOCOL.md): all fields big-endian, an 8-byte domain tag and the
 // ledger id first, so that a signature of one kind or of one ledger is never valid as another. Layouts only: no hashing, no signing.
 //
 //   OPEN   "BTT1OPEN" ledger[32] payer[32] payee[32] capacity u64 expiry u64 nonce[16] valid_until u64   144 bytes, signed by the payer

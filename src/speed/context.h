@@ -58,7 +58,7 @@ struct Context {
 
   uint64_t next_commit = 1;          // the one that changes made now will be in
   std::optional<Instant> in_flight;  // a commit is under way since
-  // Commits lag: nothing more is given on trust, nobody is struck (architecture.md "Threads").
+  // Commits lag: nothing more is given on trust, nobody is struck.
   bool store_lags(Instant now) const { return in_flight && now - *in_flight > Duration::seconds(2); }
 
   Ticket ticket(Work work, PeerHandle peer, const ChannelId& channel = {}) {

@@ -1,4 +1,4 @@
-// The time by which channels are judged (speed.md "Time"): the last time that the ledger signed, and monotonic time since. Routers boot
+// The time by which channels are judged (PROTOCOL.md): the last time that the ledger signed, and monotonic time since. Routers boot
 // without a clock, so a calendar is never asked. What was known at the last commit is a floor; before the first signed reply of this
 // process the time itself is unknown, and nothing is served for money.
 #pragma once

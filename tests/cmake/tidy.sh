@@ -47,5 +47,7 @@ report "a path or a name of one machine" "$(grep -nIE '/(wor[k]|farm|roo[t]|home
 report "a shell script that is not executable or has no first line" "$(for file in "${present[@]}"; do
   case $file in *.sh | toolchains/dev | .ci/run) { [ -x "$file" ] && head -n 1 "$file" | grep -q '^#!'; } || echo "$file" ;; esac
 done)"
+report "tests/README.md names a test that is not there" "$(tr -cs 'a-z0-9_' '\n' <tests/README.md | grep -xE '[a-z0-9]+(_[a-z0-9]+){2,}' | sort -u |
+  while read -r name; do grep -rqw -- "$name" tests/unit tests/sim tests/interop || [ -f "tests/unit/$name.cpp" ] || echo "$name"; done)"
 [ "$failed" = 0 ] && echo "tidy: ${#present[@]} files"
 exit "$failed"

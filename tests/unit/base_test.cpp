@@ -27,7 +27,7 @@ static void amounts_never_wrap(void**) {
   assert_true(Amount::micro(3).minus_or_zero(Amount::micro(5)).is_zero());
 }
 
-// payments.md C.2: due vectors.
+// due vectors.
 static void meter_matches_the_golden_vectors(void**) {
   Meter meter;
   assert_true(meter.add(Rate::pico_per_byte(14000), 16384).has_value());

@@ -95,7 +95,7 @@ void a_close_below_what_was_claimed_takes_nothing_back(void** state) {
   assert_int_equal(closed.refunded.in_micro(), 300);
 }
 
-// payments.md B7 rows 4, 5: what was signed for another purpose, by another key, or in another form.
+// Attacks 4 and 5: what was signed for another purpose, by another key, or in another form.
 void redemption_needs_both_signatures_for_this_channel(void** state) {
   World world(*state != nullptr);
   SigningKey a = world.funded(1, 1000), b = numbered_key(2), c = world.funded(3, 1000);
@@ -174,7 +174,7 @@ void expiry_refunds_what_was_not_claimed_in_order(void** state) {
   assert_int_equal(world.code(world.claim(first.statement, a, b, 50)), LedgerCode::done);
 }
 
-// payments.md B7 row 11: a close in the very second of the expiry, and a clock that was set back.
+// Attack 11: a close in the very second of the expiry, and a clock that was set back.
 void a_channel_has_exactly_one_end_whatever_the_clock_does(void** state) {
   World world(*state != nullptr);
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
@@ -297,7 +297,7 @@ void many_channels_that_expire_at_once_take_several_batches(void** state) {
   assert_true(world.state().check_books().has_value());
 }
 
-// payments.md B7 row 9.
+// Attack 9.
 void one_balance_opened_to_a_thousand_payees_at_once_opens_once(void** state) {
   World world(*state != nullptr);
   SigningKey a = world.funded(1, 1000);

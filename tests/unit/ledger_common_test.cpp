@@ -65,7 +65,7 @@ void a_query_and_its_signed_reply_match_the_golden_vectors(void**) {
                       "a7da5c5abe3d836d015f85db7652ca0bff1cf453268f0ded917df45bba92420a");
 }
 
-// payments.md B7 row 4: no bytes that are signed for one purpose begin like those of another.
+// Attack 4: no bytes that are signed for one purpose begin like those of another.
 void domain_tags_are_all_different(void**) {
   const std::string_view tags[] = {ChannelTerms::k_tag,      PayStatement::k_tag,    CloseStatement::k_tag,  ClaimStatement::k_tag,
                                    FundStatement::k_tag,     TransferStatement::k_tag, FaucetStatement::k_tag, GenesisOperation::k_tag,

@@ -355,7 +355,7 @@ void more_requests_than_there_is_room_for_are_refused_and_then_dropped(void**) {
   assert_int_equal(server.world.available(a), 999);  // all the same operation
 }
 
-// payments.md B7 row 27: a solution that is sent again and again costs one Argon2id evaluation.
+// Attack 27: a solution that is sent again and again costs one Argon2id evaluation.
 void a_faucet_solution_is_evaluated_once(void**) {
   Server server;
   SigningKey a = numbered_key(9);

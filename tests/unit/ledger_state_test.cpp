@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t k_btt = 1'000'000;
 
-// payments.md B2.1
+// The issuance table of the white paper.
 void genesis_is_the_issuance_table_and_exactly_the_supply(void** state) {
   World world(*state != nullptr);
   const uint64_t btt[] = {59'400'000'000, 19'800'000'000, 89'100'000'000, 99'990'000'000, 99'000'000'000,
@@ -54,7 +54,7 @@ void transfer_moves_exactly_the_amount(void** state) {
   assert_int_equal(world.available(a), 60);
 }
 
-// payments.md B7 row 12: one execution, the same result.
+// Attack 12: one execution, the same result.
 void repeated_operations_execute_once_and_give_the_first_result(void** state) {
   World world(*state != nullptr);
   SigningKey a = world.funded(1, 1000), b = world.funded(2, 1000);
@@ -104,7 +104,7 @@ void valid_until_is_at_most_ten_minutes_ahead_and_not_past(void** state) {
   assert_int_equal(world.code(valid_until(UINT64_MAX)), LedgerCode::too_early);
 }
 
-// payments.md B7 row 24.
+// Attack 24.
 void the_largest_amounts_neither_wrap_nor_pass_the_supply(void** state) {
   World world(*state != nullptr);
   SigningKey pool = pool_key(world.ledger_key(), 6), a = numbered_key(1);

@@ -75,7 +75,7 @@ void a_signature_is_good_for_one_ledger_channel_amount_and_kind_only(void**) {
   assert_false(verify(payee_key().public_key(), preimage(pay), signature));
 }
 
-// payments.md B7 row 5: a second form of the same signature, and a key that would verify anything.
+// Attack 5: a second form of the same signature, and a key that would verify anything.
 void malleated_signatures_and_small_order_keys_are_refused(void**) {
   PayStatement pay = golden_pay();
   Signature signature = payer_key().sign(preimage(pay));
@@ -120,7 +120,7 @@ void every_statement_round_trips_and_no_other_size_decodes(void**) {
   assert_true(good);
 }
 
-// payments.md B7 row 24.
+// Attack 24.
 void amounts_above_the_supply_are_refused_by_name(void**) {
   auto bytes = encode_fields(golden_pay());
   store_be<uint64_t>(bytes.data() + 72, k_supply_micro + 1);

@@ -117,7 +117,7 @@ void no_bid_beats_the_true_value(void**) {
   }
 }
 
-// speed.md, "How it is shown": two auctioned slots, four bidders.
+// Two auctioned slots, four bidders.
 void the_result_explains_itself(void**) {
   AuctionResult result = hold_auction(rules(2, 1000), {bidder(1, 5000), bidder(2, 9000), bidder(3, 7000), bidder(4, 500)});
   assert_true(winners(result) == (std::vector<uint32_t>{2, 3}));
@@ -128,7 +128,7 @@ void the_result_explains_itself(void**) {
   assert_string_equal(auction_outcome_name(result.entries[3].outcome), "below_reserve");
 }
 
-// B7 row 21.
+// Attack 21.
 void as_many_slots_as_bidders_sell_at_the_reserve(void**) {
   AuctionResult result = hold_auction(rules(4, 1000), {bidder(1, 5000), bidder(2, 9000)});
   assert_int_equal(result.price.in_pico_per_byte(), 1000);
@@ -136,7 +136,7 @@ void as_many_slots_as_bidders_sell_at_the_reserve(void**) {
   assert_int_equal(hold_auction(rules(4, 0), {bidder(1, 5000)}).price.in_pico_per_byte(), 0);
 }
 
-// B7 row 20: a phantom bid, however high, changes neither the price nor who wins among the backed.
+// Attack 20: a phantom bid, however high, changes neither the price nor who wins among the backed.
 void unbacked_bids_set_no_price_and_displace_nobody(void**) {
   std::vector<AuctionBidder> honest = {bidder(1, 5000), bidder(2, 9000), bidder(3, 7000)};
   AuctionResult before = hold_auction(rules(2, 1000), honest);

@@ -28,13 +28,13 @@ void there_is_no_bid_at_zero_remaining_kilobytes(void**) {
   assert_true(bid(settings(), 1'000'000, 1000) > 0);
 }
 
-// B7 row 22: kept choked until the end, a requester bids at most its maximum.
+// Attack 22: kept choked until the end, a requester bids at most its maximum.
 void the_bid_never_passes_the_maximum(void**) {
   assert_int_equal(bid(settings(1'000'000, 10'000), k_supply_micro, 1000), 10'000);
   assert_int_equal(bid(settings(), k_supply_micro, 1000), Rate::k_max);
 }
 
-// B7 row 24: against arithmetic in 128 bits.
+// Attack 24: against arithmetic in 128 bits.
 void the_formula_is_exact_and_never_wraps(void**) {
   Random random(5);
   for (int i = 0; i < 100'000; ++i) {
@@ -52,7 +52,7 @@ void the_formula_is_exact_and_never_wraps(void**) {
   assert_true(bid(settings(), k_supply_micro, UINT64_MAX) > 0);
 }
 
-// B7 row 23: 9 % is no news; more than 10 % is, once a minute.
+// Attack 23: 9 % is no news; more than 10 % is, once a minute.
 void a_bid_changes_by_more_than_ten_percent_and_once_a_minute(void**) {
   Bidder bidder(settings());
   assert_true(bidder.update(at(0), Amount::micro(1'000'000), 1'000'000'000));
@@ -87,7 +87,7 @@ void a_bid_stops_at_once_when_nothing_is_left(void**) {
   assert_false(poor.update(at(0), Amount(), 1'000'000'000));
 }
 
-// B3.4: where the price equals the bid, the bid stays what it was; where everything is free, it grows, slowly.
+// Where the price equals the bid, the bid stays what it was; where everything is free, it grows, slowly.
 void the_bid_is_constant_if_it_is_paid_in_full(void**) {
   Bidder bidder(settings());
   uint64_t left = 4'000'000'000;

@@ -49,7 +49,7 @@ std::string killed_at(uint64_t event, bool provider) {
   return "";
 }
 
-// B7 rows 13 and 14.
+// Attacks 13 and 14.
 void killed_at_any_point_on_any_side_it_goes_on(void**) {
   uint64_t events = length_of_a_run();
   assert_true(events > 150);
@@ -78,7 +78,7 @@ void a_payer_killed_after_its_download_learns_how_the_channel_ended(void**) {
   assert_int_equal(duo.world.violations.size(), 0);
 }
 
-// B7 row 15. A payer whose store is from an hour ago has forgotten what it signed; the payee shows it its own signature.
+// Attack 15. A payer whose store is from an hour ago has forgotten what it signed; the payee shows it its own signature.
 void a_payer_restored_from_a_backup_goes_on(void**) {
   Settings settings;
   settings.pieces = 60;

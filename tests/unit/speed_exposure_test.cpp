@@ -23,7 +23,7 @@ void send(Debt& debt, uint64_t rate, uint32_t bytes) {
   if (!debt.on_sent(pico(rate), bytes)) check_failed("sent", __FILE__, __LINE__);
 }
 
-// payments.md C.2: 14000 pBTT/B x 16384 B = 229.376, twice 458.752.
+// 14000 pBTT/B x 16384 B = 229.376, twice 458.752.
 void payments_cover_the_oldest_blocks_first(void**) {
   Debt debt;
   for (int i = 0; i < 4; ++i) send(debt, 14'000, k_block);
@@ -109,7 +109,7 @@ void tiny_blocks_cost_little_memory(void**) {
   assert_int_equal(*debt.on_paid(micro(100)), 100'000);
 }
 
-// B7 row 24.
+// Attack 24.
 void debts_never_pass_the_supply(void**) {
   Debt debt;
   bool refused = false;
@@ -118,7 +118,7 @@ void debts_never_pass_the_supply(void**) {
   assert_false(Debt().on_paid(Amount::supply()).has_value());
 }
 
-// B7 row 6: identities without end get what the bucket holds, an eighth of it per network.
+// Attack 6: identities without end get what the bucket holds, an eighth of it per network.
 void unknown_payers_share_one_bucket(void**) {
   UnknownBucket bucket(1000);
   constexpr uint32_t piece = 256 * 1024;

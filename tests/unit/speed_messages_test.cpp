@@ -94,7 +94,7 @@ void signed_vectors_hold(void**) {
                       "1f1caf1927323949f4df0ffce99c5a750e39282db4acdd62f91e421ffcaa0e06");
 }
 
-// B7 row 4: no signature of one purpose is good for another, because no two signed layouts can be equal.
+// Attack 4: no signature of one purpose is good for another, because no two signed layouts can be equal.
 void signed_layouts_differ_in_their_first_eight_bytes(void**) {
   std::vector<std::string_view> tags = {ProofStatement::k_tag, ChannelTerms::k_tag,  PayStatement::k_tag,
                                         CloseStatement::k_tag, ClaimStatement::k_tag, FundStatement::k_tag};
@@ -176,7 +176,7 @@ void every_message_survives_a_round_trip(void**) {
   }
 }
 
-// B7 row 24: whatever the bytes, decoding gives a message that encodes to the same bytes, or a protocol error.
+// Attack 24: whatever the bytes, decoding gives a message that encodes to the same bytes, or a protocol error.
 void mutated_messages_decode_to_themselves_or_are_refused(void**) {
   Random random(2);
   uint32_t refused = 0, accepted = 0;
@@ -227,7 +227,7 @@ void a_tree_head_may_follow_hello(void**) {
   assert_false(decode(bytes).has_value());
 }
 
-// B7 row 24.
+// Attack 24.
 void values_out_of_range_are_refused(void**) {
   auto refuse = [](const char* hex) {
     std::vector<uint8_t> bytes(strlen(hex) / 2);

@@ -238,7 +238,7 @@ void a_payer_that_vanishes_has_its_channel_closed_after_ten_minutes(void**) {
   assert_int_equal(duo.world.violations.size(), 0);
 }
 
-// B7 row 10: nobody closes, so everything goes back.
+// Attack 10: nobody closes, so everything goes back.
 void what_the_payee_never_closes_goes_back_to_the_payer(void**) {
   Duo duo;
   duo.start();
@@ -281,7 +281,7 @@ void a_ledger_that_is_down_at_first_only_delays(void**) {
   assert_int_equal(duo.world.violations.size(), 0);
 }
 
-// B7 row 12: every operation is repeated until it is answered, and done once.
+// Attack 12: every operation is repeated until it is answered, and done once.
 void lost_replies_open_no_second_channel(void**) {
   Duo duo;
   duo.world.ledger_loses_replies = true;

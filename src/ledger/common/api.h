@@ -21,7 +21,7 @@ inline constexpr size_t k_queries_max = 8;          // keeps a reply below k_rep
 inline constexpr size_t k_closed_page_max = 32;     // channels in one answer of the closed feed
 inline constexpr size_t k_request_size_max = 20 * 1024;
 inline constexpr size_t k_reply_size_max = 64 * 1024;
-// How far ahead valid_until may be (ledger.md 2).
+// How far ahead valid_until may be (src/ledger/PROTOCOL.md).
 inline constexpr uint64_t k_valid_ahead_max_s = 600;
 
 using RequestNonce = std::array<uint8_t, 16>;
