@@ -26,6 +26,19 @@ SocketAddress to_system(const Endpoint& endpoint) {
   return out;
 }
 
+SocketAddress to_system_v6(const Endpoint& endpoint) {
+  if (!endpoint.address.is_v4()) return to_system(endpoint);
+  SocketAddress out;
+  sockaddr_in6 v6 = {};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(endpoint.port);
+  v6.sin6_addr.s6_addr[10] = v6.sin6_addr.s6_addr[11] = 0xff;
+  std::memcpy(&v6.sin6_addr.s6_addr[12], endpoint.address.raw().data(), 4);
+  std::memcpy(&out.storage, &v6, sizeof v6);
+  out.size = sizeof v6;
+  return out;
+}
+
 Endpoint from_system(const SocketAddress& address) {
   if (address.family() == AF_INET) {
     sockaddr_in v4 = {};

@@ -15,6 +15,8 @@ struct SocketAddress {
 };
 
 SocketAddress to_system(const Endpoint& endpoint);
+// For an IPv6 socket: an IPv4 address as ::ffff:a.b.c.d.
+SocketAddress to_system_v6(const Endpoint& endpoint);
 // 0.0.0.0:0 for what is not an internet address. Requires: the address came from the system.
 Endpoint from_system(const SocketAddress& address);
 

@@ -44,12 +44,14 @@ uv_loop_t* prepared(uv_loop_t* loop) {
 LinuxSystem::LinuxSystem(LogSink& log)
     : loop_(clock_),
       streams_(prepared(loop_.uv()), log),
+      datagrams_(loop_.uv(), log),
       executor_(loop_.uv(), compute_threads()),
-      system_{clock_, random_, streams_, files_, executor_, resolver_, loop_, detect_cpu()} {}
+      system_{clock_, random_, streams_, datagrams_, files_, executor_, resolver_, loop_, detect_cpu()} {}
 
 LinuxSystem::~LinuxSystem() {
   executor_.stop();
   streams_.close_all();
+  datagrams_.close();
   loop_.close();
 }
 

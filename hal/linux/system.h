@@ -7,6 +7,7 @@
 #pragma once
 
 #include "hal/linux/clock.h"
+#include "hal/linux/datagrams.h"
 #include "hal/linux/executor.h"
 #include "hal/linux/files.h"
 #include "hal/linux/loop.h"
@@ -34,6 +35,7 @@ class LinuxSystem {
   LinuxRandom random_;
   LinuxLoop loop_;
   LinuxStreams streams_;
+  LinuxDatagrams datagrams_;
   LinuxFiles files_;
   LinuxExecutor executor_;
   LinuxResolver resolver_;

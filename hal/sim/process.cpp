@@ -17,11 +17,13 @@ Process::Process(Machine& machine, Random random)
     : machine_(machine),
       world_(machine.world()),
       tcp_(world_.tcp()),
+      udp_(world_.udp()),
       random_(random),
       owner_{machine.index(), nullptr},
+      socket_{machine.index(), nullptr, false, false, {}, {}},
       executor_(world_, machine.executor(), Random(random_.next())),
       files_(machine, executor_),
-      system_{*this, *this, *this, files_, executor_, *this, *this, CpuFeatures{}} {
+      system_{*this, *this, *this, *this, files_, executor_, *this, *this, CpuFeatures{}} {
   world_.add_target(*this);
 }
 
@@ -32,6 +34,7 @@ void Process::end(bool power_lost) {
   ended_ = true;
   owner_.events = nullptr;
   timer_events_ = nullptr;
+  udp_.close(socket_);
   executor_.stop();
   if (power_lost) tcp_.power_lost(owner_);
   else tcp_.process_ended(owner_);
@@ -69,6 +72,11 @@ void Process::set_reading(hal::StreamId stream, bool reading) { tcp_.set_reading
 void Process::close(hal::StreamId stream) { tcp_.close(owner_, stream); }
 Endpoint Process::local_endpoint(hal::StreamId stream) { return tcp_.local_endpoint(owner_, stream); }
 
+void Process::set_events(hal::DatagramEvents* events) { socket_.events = events; }
+Result<Endpoint> Process::bind(const Endpoint& local, const hal::DatagramOptions&) { return udp_.bind(socket_, local); }
+bool Process::send(std::span<hal::OutgoingRun> runs) { return udp_.send(socket_, runs); }
+void Process::close() { udp_.close(socket_); }
+
 Result<std::vector<IpAddress>> Process::resolve(const std::string& name) {
   CHECK(executor_.in_job());
   executor_.charge(k_resolve_cost);
@@ -90,6 +98,7 @@ void Process::arm(Instant when) {
 void Process::stop() {
   if (ended_) return;
   owner_.events = nullptr;
+  socket_.events = nullptr;
   timer_events_ = nullptr;
   executor_.stop();
   // The program is on the call stack: it is destroyed by an event of its own.

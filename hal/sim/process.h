@@ -8,13 +8,20 @@
 #include "hal/sim/executor.h"
 #include "hal/sim/files.h"
 #include "hal/sim/tcp.h"
+#include "hal/sim/udp.h"
 #include "hal/system.h"
 
 namespace millet::sim {
 
 class Machine;
 
-class Process final : public hal::Clock, public hal::Streams, public hal::Resolver, public hal::Loop, public SecureRandom, public EventTarget {
+class Process final : public hal::Clock,
+                      public hal::Streams,
+                      public hal::Datagrams,
+                      public hal::Resolver,
+                      public hal::Loop,
+                      public SecureRandom,
+                      public EventTarget {
  public:
   Process(Machine& machine, Random random);
   ~Process() override;
@@ -40,6 +47,12 @@ class Process final : public hal::Clock, public hal::Streams, public hal::Resolv
   void set_reading(hal::StreamId stream, bool reading) override;
   void close(hal::StreamId stream) override;
   Endpoint local_endpoint(hal::StreamId stream) override;
+  // hal::Datagrams
+  void set_events(hal::DatagramEvents* events) override;
+  Result<Endpoint> bind(const Endpoint& local, const hal::DatagramOptions& options) override;
+  bool send(std::span<hal::OutgoingRun> runs) override;
+  void close() override;
+  hal::DatagramCounters counters() const override { return socket_.counters; }
   // hal::Resolver
   Result<std::vector<IpAddress>> resolve(const std::string& name) override;
   // hal::Loop
@@ -55,8 +68,10 @@ class Process final : public hal::Clock, public hal::Streams, public hal::Resolv
   Machine& machine_;
   World& world_;
   Tcp& tcp_;
+  Udp& udp_;
   Random random_;
   Tcp::Owner owner_;
+  Udp::Owner socket_;
   Executor executor_;
   SimFiles files_;
   hal::TimerEvents* timer_events_ = nullptr;

@@ -44,7 +44,7 @@ void Tcp::set_power(uint32_t machine, bool on) { uplink(machine).powered = on; }
 // Whether a packet from this side gets to the other machine now.
 bool Tcp::reachable(const Connection& connection, int from) const {
   uint32_t to = connection.side[1 - from].machine;
-  return network_.connected(connection.side[from].machine, to) && to < uplinks_.size() && uplinks_[to].powered;
+  return network_.connected(connection.side[from].machine, to) && has_power(to);
 }
 
 // ---- what a program calls ----

@@ -64,6 +64,7 @@ class Tcp final : public EventTarget {
   void power_lost(Owner& owner);
   // Whether the machine answers packets at all. Machines start off.
   void set_power(uint32_t machine, bool on);
+  bool has_power(uint32_t machine) const { return machine < uplinks_.size() && uplinks_[machine].powered; }
 
   void set_tap(Tap* tap) { tap_ = tap; }
   // Connections that have an open side, for tests.

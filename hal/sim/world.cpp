@@ -3,6 +3,7 @@
 #include "hal/sim/machine.h"
 #include "hal/sim/network.h"
 #include "hal/sim/tcp.h"
+#include "hal/sim/udp.h"
 
 namespace millet::sim {
 
@@ -19,9 +20,14 @@ const char* stop_reason_name(StopReason reason) {
 World::World(uint64_t seed) : World(seed, NetworkOptions{}) {}
 
 World::World(uint64_t seed, const NetworkOptions& network)
-    : seed_(seed), network_(std::make_unique<Network>(*this)), tcp_(std::make_unique<Tcp>(*this, *network_, network)) {}
+    : seed_(seed),
+      network_(std::make_unique<Network>(*this)),
+      tcp_(std::make_unique<Tcp>(*this, *network_, network)),
+      udp_(std::make_unique<Udp>(*this, *network_, network)) {}
 
 World::~World() = default;
+
+bool World::has_power(uint32_t machine) const { return tcp_->has_power(machine); }
 
 Random World::random(std::string_view purpose, uint64_t index) const {
   TraceHash mix;

@@ -20,6 +20,7 @@ struct MachineOptions;
 class Network;
 struct NetworkOptions;
 class Tcp;
+class Udp;
 
 // Sees the world between two events: where invariants are checked.
 class Observer {
@@ -59,6 +60,9 @@ class World {
   uint32_t machine_count() const { return static_cast<uint32_t>(machines_.size()); }
   Network& network() { return *network_; }
   Tcp& tcp() { return *tcp_; }
+  Udp& udp() { return *udp_; }
+  // Whether a machine answers packets at all.
+  bool has_power(uint32_t machine) const;
 
   // Gives a target its place in the trace. Call in the same order in every run; before its first event.
   void add_target(EventTarget& target);
@@ -99,6 +103,7 @@ class World {
   TraceHash trace_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Tcp> tcp_;
+  std::unique_ptr<Udp> udp_;
   std::vector<std::unique_ptr<Machine>> machines_;
 };
 

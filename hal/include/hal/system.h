@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "crypto/hash.h"
 #include "hal/clock.h"
+#include "hal/datagrams.h"
 #include "hal/executor.h"
 #include "hal/files.h"
 #include "hal/streams.h"
@@ -41,6 +42,7 @@ struct System {
   Clock& clock;
   SecureRandom& random;
   Streams& streams;
+  Datagrams& datagrams;
   Files& files;
   Executor& executor;
   Resolver& resolver;
