@@ -109,11 +109,18 @@ uint16_t Utp::add(const Endpoint& remote, uint16_t receive_id, uint16_t send_id,
   return slot;
 }
 
+// The cookie is part of it: a new connection with the same ids has another one.
+uint64_t Utp::ended_mark(const Endpoint& remote, uint16_t receive_id, uint16_t seq) const { return (hash_of(remote, receive_id) << 16 | seq) + 1; }
+
 void Utp::remove(uint16_t slot) {
   table_remove(slot);
   timers_.disarm(slot);
   UtpConnection& connection = *slots_[slot].connection;
   UtpPath& path = connection.path();
+  if (connection.was_accepted()) {
+    ended_[next_ended_] = ended_mark(connection.remote(), connection.receive_id(), connection.first_seq());
+    next_ended_ = (next_ended_ + 1) % k_ended_max;
+  }
   if (connection.in_ack_line) {
     acks_.erase(slot);
     late_acks_.erase(slot);

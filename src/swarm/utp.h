@@ -98,6 +98,7 @@ class Utp {
   static constexpr uint16_t k_none = 0xffff;
   static constexpr size_t k_answers_max = 32;       // to strangers, waiting to be sent
   static constexpr uint64_t k_answers_per_second = 200;
+  static constexpr size_t k_ended_max = 64;
   struct Answer {
     Endpoint to;
     UtpHeader header;
@@ -117,6 +118,7 @@ class Utp {
   UtpPath& path_for(const IpAddress& address, uint16_t& index);
   uint16_t add(const Endpoint& remote, uint16_t receive_id, uint16_t send_id, uint16_t seq);
   void remove(uint16_t slot);
+  uint64_t ended_mark(const Endpoint& remote, uint16_t receive_id, uint16_t seq) const;
 
   void on_stranger(Instant now, const Endpoint& from, const UtpPacket& packet);
   void on_reset(Instant now, const Endpoint& from, const UtpHeader& header);
@@ -150,6 +152,9 @@ class Utp {
   std::vector<Answer> answers_;
   TokenBucket answer_rate_;
   size_t count_ = 0;
+  // Accepted connections that have ended, as hashes: their first packet, come late or twice, must not make them again.
+  std::array<uint64_t, k_ended_max> ended_{};
+  size_t next_ended_ = 0;
   Counters counters_;
   // The payload of the last datagram, until it is polled.
   uint16_t direct_slot_ = k_none;

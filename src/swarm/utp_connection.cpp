@@ -18,6 +18,7 @@ UtpConnection::UtpConnection(const Setup& setup, UtpPath& path, UtpPool& pool)
       pool_(pool),
       receive_id_(setup.receive_id),
       send_id_(setup.send_id),
+      first_seq_(setup.seq),
       window_(setup.window) {
   ++path_.users;
 }
@@ -82,6 +83,7 @@ bool UtpConnection::on_packet(Instant now, const UtpPacket& packet) {
     return false;
   }
   if (!is_current(packet)) return false;
+  silent_ = 0;
   if (packet.header.sent_us != 0) delay_.on_timestamp(now, packet.header.sent_us);
   on_acknowledgement(now, packet);
   bool direct = on_payload(now, packet);
@@ -201,14 +203,15 @@ bool UtpConnection::on_data(Instant now, const UtpPacket& packet) {
     case UtpReceived::Fate::duplicate:
     case UtpReceived::Fate::refused: break;
     case UtpReceived::Fate::in_order:
-      if (state_ == State::lingering || (reading_ && !received_.is_readable())) {
+      if (!received_.is_readable() && (reading_ || state_ == State::lingering)) {
         received_.took_in_order();
         direct = state_ != State::lingering && !packet.payload.empty();
         break;
       }
       [[fallthrough]];
     case UtpReceived::Fate::kept:
-      if (state_ != State::lingering) received_.keep(seq, packet.payload);
+      // Beyond the window that we told comes only what asks whether it is open again.
+      if (state_ != State::lingering && received_.buffered() < window_) received_.keep(seq, packet.payload);
       break;
   }
   note_ack(now, packet.payload.size(), fate != UtpReceived::Fate::in_order || had_hole);
@@ -264,8 +267,10 @@ void UtpConnection::set_reading(Instant now, bool reading) {
 
 uint32_t UtpConnection::window_to_advertise() const {
   uint32_t own = window_ > received_.buffered() ? window_ - received_.buffered() : 0;
-  uint64_t pool = uint64_t{pool_.left()} * UtpPool::k_block_size / 2;
-  if (reading_ && !received_.is_readable()) pool = std::max<uint64_t>(pool, k_reading_window_min);
+  // What comes to a reader needs room only behind a hole: promised more than once, and what finds none comes again. Else every packet needs a
+  // block, which its payload may fill by half.
+  bool flows = reading_ && !received_.is_readable();
+  uint64_t pool = flows ? std::max<uint64_t>(pool_.room(), k_reading_window_min) : pool_.room() / 2;
   return static_cast<uint32_t>(std::min<uint64_t>(own, pool));
 }
 
@@ -311,6 +316,7 @@ void UtpConnection::close(Instant now) {
 
 void UtpConnection::abandon(Instant now) {
   closed_untold_ = opened_untold_ = false;
+  closed_told_ = true;
   if (is_over()) return;
   if (state_ == State::lingering && now < linger_until_) return;
   state_ = State::dead;
@@ -332,7 +338,10 @@ bool UtpConnection::take_writable() {
 
 bool UtpConnection::take_closed() {
   bool out = closed_untold_ && !is_readable();
-  if (out) closed_untold_ = false;
+  if (out) {
+    closed_untold_ = false;
+    closed_told_ = true;
+  }
   return out;
 }
 

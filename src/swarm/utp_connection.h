@@ -26,7 +26,7 @@ class UtpConnection {
   static constexpr uint16_t k_reach = 900;
   static constexpr Duration k_ack_delay = Duration::ms(20);
   static constexpr unsigned k_syns_max = 4;        // 15 s in all
-  static constexpr unsigned k_timeouts_max = 8;    // in a row; about a minute
+  static constexpr unsigned k_timeouts_max = 8;    // in a row without a packet of theirs; about a minute
   static constexpr Duration k_keep_alive = Duration::seconds(20);       // NAT mappings of UDP live 30 s
   static constexpr Duration k_keep_alive_grid = Duration::seconds(9);   // of all connections: one wake for many
   static constexpr uint8_t k_reorder_steps_max = 16;
@@ -56,6 +56,7 @@ class UtpConnection {
   const Endpoint& remote() const { return remote_; }
   uint16_t receive_id() const { return receive_id_; }
   uint16_t send_id() const { return send_id_; }
+  uint16_t first_seq() const { return first_seq_; }
   State state() const { return state_; }
   UtpPath& path() { return path_; }
 
@@ -100,7 +101,7 @@ class UtpConnection {
   // Things to tell the owner, in this order.
   bool take_opened();     // accepted or connected
   bool was_accepted() const { return accepted_; }
-  bool is_readable() const { return received_.is_readable() && reading_; }
+  bool is_readable() const { return received_.is_readable() && reading_ && !closed_told_; }
   Bytes read_front() { return received_.front(); }
   void read_pop(Instant now);
   bool take_writable();
@@ -166,12 +167,14 @@ class UtpConnection {
   UtpRtt rtt_;
   const uint16_t receive_id_;
   const uint16_t send_id_;
+  const uint16_t first_seq_;
   const uint32_t window_;
 
   State state_ = State::syn_sent;
   bool accepted_ = false;
   bool opened_untold_ = false;
   bool closed_untold_ = false;
+  bool closed_told_ = false;
   bool reading_ = true;
   bool stalled_ = false;        // the owner can't give the bytes now
   mutable bool wants_room_ = true;  // the owner is to hear of room: it had none, or has used what it had
@@ -186,7 +189,8 @@ class UtpConnection {
   uint16_t short_seq_ = 0;
   uint16_t recovery_end_ = 0;
   uint16_t since_ack_ = 0;      // packets that came since we last acknowledged
-  uint8_t backoff_ = 0;
+  uint8_t backoff_ = 0;         // doublings of the retransmission timeout
+  uint8_t silent_ = 0;          // timeouts since anything came
   uint8_t syns_ = 0;
   uint8_t probes_of_window_ = 0;
   uint8_t reorder_steps_ = 1;   // RFC 8985 section 6.2: quarters of a round trip that a packet may be late

@@ -97,7 +97,9 @@ UtpConnection::Plan UtpConnection::plan_payload(Instant now, UtpRun& run) {
     set_control(run, UtpRun::Kind::fin, header(now, UtpType::fin, sent_.next()), {});
     return Plan::run;
   }
-  uint64_t least = std::min<uint64_t>(path_.mtu.size(), unsent() + k_utp_header_size);
+  // Not packet by packet as acknowledgements come in, but runs, of what the path takes in a grain of time.
+  uint64_t least = std::max<uint64_t>(path_.mtu.size(), std::min(path_.quantum(UtpRun::k_size_max) / 2, path_.ledbat.window() / 4));
+  least = std::min(least, unsent() + k_utp_header_size);
   if (unsent() != 0 && !send_one_ && path_.in_flight != 0 && budget < least) return Plan::no_room;
   if (plan_probe(now, run) || plan_fresh(now, run, budget)) return Plan::run;
   if (!send_one_) return Plan::nothing;
@@ -142,7 +144,7 @@ bool UtpConnection::plan_again(Instant now, UtpRun& run, uint32_t budget) {
 
 // A packet larger than those that are known to pass, to find out.
 bool UtpConnection::plan_probe(Instant now, UtpRun& run) {
-  if (!rtt_.is_known() || recovering_ || backoff_ != 0 || send_one_ || sent_.has_hole()) return false;
+  if (!rtt_.is_known() || acknowledged() == 0 || recovering_ || backoff_ != 0 || send_one_ || sent_.has_hole()) return false;
   uint16_t size = path_.mtu.probe(now);
   if (size == 0) return false;
   uint16_t payload = static_cast<uint16_t>(size - k_utp_header_size);
@@ -278,10 +280,11 @@ void UtpConnection::on_retransmission_timer(Instant now) {
     retransmit_at_ = now + rtt_.timeout(0);
     return;
   }
-  if (++backoff_ > k_timeouts_max) {
+  if (++silent_ > k_timeouts_max) {
     fail(Errc::timed_out, "answers no more");
     return;
   }
+  if (backoff_ < k_timeouts_max) ++backoff_;
   uint16_t first_size = static_cast<uint16_t>(sent_.at(sent_.first()).size + k_utp_header_size);
   bool path_works = path_.progress_at + rtt_.timeout(0) > now;
   Instant sent_at = now - Duration::us(static_cast<uint32_t>(static_cast<uint32_t>(now.in_us()) - sent_.oldest_sent_us()));

@@ -49,8 +49,8 @@ void UtpLedbat::avoid_classic(const Ack& ack) {
   int64_t target = options_.target.in_us();
   int64_t off = std::max<int64_t>(target - static_cast<int64_t>(ack.queue_us), -target);
   if (off > 0 && !ack.limited) return;
-  int64_t step = static_cast<int64_t>(packet_) * ack.bytes / static_cast<int64_t>(std::max<uint64_t>(window_ >> k_shift, 1));
-  int64_t change = (step << k_shift) / target * off;
+  int64_t step = static_cast<int64_t>((uint64_t{packet_} * ack.bytes << k_shift) / (window_ >> k_shift));
+  int64_t change = step / target * off;
   window_ = change < 0 && static_cast<uint64_t>(-change) > window_ ? 0 : window_ + static_cast<uint64_t>(change);
 }
 

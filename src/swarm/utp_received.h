@@ -33,8 +33,10 @@ class UtpPool {
   uint8_t* data(uint32_t block) { return slabs_[block / k_slab_blocks].get() + block % k_slab_blocks * k_block_size; }
   // Blocks that can still be taken.
   uint32_t left() const { return blocks_max_ - used_; }
-  // Less than a quarter is left: that is for those who have little.
-  bool is_scarce() const { return left() < blocks_max_ / 4; }
+  // The last quarter is for those who have little.
+  bool is_scarce() const { return left() <= blocks_max_ / 4; }
+  // Bytes that may be promised to anybody.
+  uint64_t room() const { return is_scarce() ? 0 : uint64_t{left() - blocks_max_ / 4} * k_block_size; }
   size_t memory() const { return slabs_.size() * k_slab_blocks * k_block_size + free_.capacity() * sizeof(uint32_t); }
 
  private:

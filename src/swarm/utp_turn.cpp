@@ -98,6 +98,7 @@ uint16_t Utp::accept(Instant now, const Endpoint& from, const UtpPacket& packet)
   for (unsigned i = 1; i <= tries; ++i) {
     uint16_t syn_seq = static_cast<uint16_t>(packet.header.seq - i);
     if (!cookies_.check(now, from, syn_id, syn_seq, cookie)) continue;
+    if (std::find(ended_.begin(), ended_.end(), ended_mark(from, packet.header.connection, cookie)) != ended_.end()) return k_none;
     uint16_t slot = add(from, packet.header.connection, syn_id, cookie);
     if (slot != k_none) slots_[slot].connection->start_accepted(now, static_cast<uint16_t>(syn_seq + 1));
     return slot;

@@ -23,6 +23,7 @@ struct UtpLink {
   Duration reorder_delay;        // by up to so much
   uint32_t packet_max = 65535;   // IP packet size; larger ones vanish unless they may be fragmented
   uint32_t overhead = 28;        // of a datagram on the link
+  uint32_t drop_next = 0;        // so many packets more are lost
 
   // What happened.
   Instant free_at;               // the link is busy until then
@@ -254,7 +255,9 @@ class UtpWorld {
     size_t ms = static_cast<size_t>(backlog.in_ms());
     ++link.queue_ms[std::min(ms, link.queue_ms.size() - 1)];
     bool full = link.bits_per_second != 0 && static_cast<uint64_t>(backlog.in_us()) * link.bits_per_second / 8'000'000 + size > link.queue_max;
-    if (full || (size > link.packet_max && !event.may_fragment) || random_.below(1'000'000) < link.loss_ppm) {
+    bool unlucky = link.drop_next != 0;
+    if (unlucky) --link.drop_next;
+    if (unlucky || full || (size > link.packet_max && !event.may_fragment) || random_.below(1'000'000) < link.loss_ppm) {
       ++link.dropped;
       return;
     }

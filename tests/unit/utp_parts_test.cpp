@@ -1,0 +1,616 @@
+// The parts of the uTP engine by themselves: packets in flight and their losses, packets that wait, delay, window, packet size, timers.
+#include <set>
+
+#include "swarm/utp_delay.h"
+#include "swarm/utp_ledbat.h"
+#include "swarm/utp_mtu.h"
+#include "swarm/utp_path.h"
+#include "swarm/utp_received.h"
+#include "swarm/utp_rtt.h"
+#include "swarm/utp_sent.h"
+#include "swarm/utp_timers.h"
+#include "base/random.h"
+#include "unit/test.h"
+
+using namespace millet;
+
+namespace {
+
+constexpr uint32_t k_full = 1000;
+constexpr uint32_t k_wire = k_full + k_utp_header_size;
+
+void push(UtpSent& sent, uint32_t now_us, unsigned count) {
+  for (unsigned i = 0; i < count; ++i) sent.push(now_us, static_cast<uint16_t>(sent.next()) * k_full, k_full, false);
+}
+
+std::vector<uint16_t> lost(const UtpSent& sent) {
+  uint16_t out[UtpSent::k_packets_max / 16];
+  return {out, out + sent.peek_lost(out, std::size(out))};
+}
+
+// ---- UtpSent ----
+
+void cumulative_acknowledgements_free_what_they_cover(void**) {
+  UtpSent sent(65'534);
+  push(sent, 1000, 5);
+  assert_int_equal(sent.in_flight(), 5 * k_wire);
+  UtpSent::Acked acked = sent.on_ack(51'000, 0, {}, 50'000);
+  assert_int_equal(acked.wire_bytes, 3 * k_wire);
+  assert_int_equal(acked.payload_bytes, 3 * k_full);
+  assert_int_equal(acked.rtt_us, 50'000);
+  assert_true(acked.advanced);
+  assert_int_equal(sent.first(), 1);
+  assert_int_equal(sent.in_flight(), 2 * k_wire);
+  // The same again tells nothing.
+  acked = sent.on_ack(52'000, 0, {}, 50'000);
+  assert_int_equal(acked.wire_bytes, 0);
+  assert_false(acked.advanced);
+}
+
+void selective_acknowledgements_count_once(void**) {
+  UtpSent sent(100);
+  push(sent, 1000, 80);
+  std::vector<uint8_t> sack(12, 0);
+  sack[0] = 0x05;   // 102 and 104 (acknowledged: 100)
+  sack[8] = 0x01;   // 166
+  sack[11] = 0xff;  // 190 on: never sent
+  UtpSent::Acked acked = sent.on_ack(51'000, 100, sack, 50'000);
+  assert_int_equal(acked.wire_bytes, 4 * k_wire);
+  assert_int_equal(sent.sacked(), 3);
+  acked = sent.on_ack(52'000, 100, sack, 50'000);
+  assert_int_equal(acked.wire_bytes, 0);
+  acked = sent.on_ack(53'000, 103, {}, 50'000);
+  assert_int_equal(acked.wire_bytes, 2 * k_wire);  // 101 and 103
+  assert_int_equal(sent.sacked(), 2);
+  assert_int_equal(sent.first(), 104);
+}
+
+void what_was_sent_before_something_that_arrived_is_lost(void**) {
+  UtpSent sent(1);
+  push(sent, 0, 2);       // 1, 2
+  push(sent, 10'000, 4);  // 3 to 6
+  uint32_t wait = 0;
+  const uint8_t sack[] = {0x04, 0, 0, 0};  // 4 (acknowledged: 0)
+  sent.on_ack(60'000, 0, sack, 50'000);
+  // 1 and 2 are 10 ms older than 4 and beyond a reordering window of 5 ms; 3 was sent with 4 and waits for the rest of it.
+  UtpSent::Lost found = sent.detect(60'000, 5000, wait);
+  assert_int_equal(found.wire_bytes, 2 * k_wire);
+  assert_true(found.congestion);
+  assert_int_equal(wait, 5000);
+  assert_true(lost(sent) == std::vector<uint16_t>({1, 2}));
+  found = sent.detect(65'000, 5000, wait);
+  assert_int_equal(found.wire_bytes, k_wire);
+  assert_true(lost(sent) == std::vector<uint16_t>({1, 2, 3}));
+  assert_int_equal(wait, 0);
+  assert_int_equal(sent.in_flight(), 2 * k_wire);
+  // Sent again they are in flight again, and the acknowledgement gives no round trip (Karn).
+  for (uint16_t seq : {1, 2, 3}) sent.resend(70'000, seq);
+  assert_int_equal(sent.in_flight(), 5 * k_wire);
+  assert_false(sent.has_lost());
+  UtpSent::Acked acked = sent.on_ack(120'000, 4, {}, 50'000);
+  assert_int_equal(acked.rtt_us, 0);
+  assert_false(acked.spurious);
+}
+
+void an_answer_that_is_too_fast_is_of_the_original(void**) {
+  UtpSent sent(1);
+  push(sent, 0, 1);
+  push(sent, 10'000, 1);
+  const uint8_t sack[] = {0x01, 0, 0, 0};
+  sent.on_ack(60'000, 0, sack, 50'000);
+  uint32_t wait = 0;
+  sent.detect(70'000, 0, wait);
+  sent.resend(70'000, 1);
+  UtpSent::Acked acked = sent.on_ack(71'000, 2, {}, 50'000);
+  assert_true(acked.spurious);
+  // Arrived though it counted as lost and was not sent again.
+  UtpSent late(1);
+  push(late, 0, 1);
+  push(late, 10'000, 1);
+  late.on_ack(60'000, 0, sack, 50'000);
+  late.detect(70'000, 0, wait);
+  assert_true(late.on_ack(75'000, 2, {}, 50'000).spurious);
+  assert_true(late.reordered());
+}
+
+void after_a_timeout_all_goes_again_in_the_order_of_the_stream(void**) {
+  UtpSent sent(1);
+  push(sent, 0, 2);
+  push(sent, 10'000, 4);
+  uint32_t wait = 0;
+  const uint8_t sack[] = {0x08, 0, 0, 0};  // 5
+  sent.on_ack(60'000, 0, sack, 50'000);
+  sent.detect(65'000, 5000, wait);
+  sent.resend(66'000, 1);
+  UtpSent::Lost all = sent.lose_all();
+  assert_true(all.congestion);
+  assert_int_equal(sent.in_flight(), 0);
+  assert_true(lost(sent) == std::vector<uint16_t>({1, 2, 3, 4, 6}));
+}
+
+void a_lost_probe_is_no_congestion(void**) {
+  UtpSent sent(1);
+  sent.push(0, 0, 1400, true);
+  push(sent, 10'000, 1);
+  const uint8_t sack[] = {0x01, 0, 0, 0};
+  sent.on_ack(60'000, 0, sack, 50'000);
+  uint32_t wait = 0;
+  UtpSent::Lost found = sent.detect(60'000, 0, wait);
+  assert_int_equal(found.probe_size, 1400);
+  assert_false(found.congestion);
+  sent.resend(61'000, 1);
+  assert_int_equal(sent.on_ack(120'000, 2, {}, 50'000).probe_size, 0);
+}
+
+// Against a plain model: sets of numbers.
+void random_histories_agree_with_a_model(void**) {
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    Random random(seed);
+    UtpSent sent(static_cast<uint16_t>(random.next()));
+    uint16_t first = sent.first();
+    std::set<uint32_t> out;      // not arrived, as distance from the start
+    std::set<uint32_t> arrived;  // at the receiver
+    uint32_t pushed = 0;
+    uint32_t cumulative = 0;     // all below have arrived and been acknowledged
+    uint32_t now = 0;
+    for (int step = 0; step < 400; ++step) {
+      now += 1000;
+      for (uint64_t i = random.below(8); i != 0 && !sent.is_full(); --i) {
+        push(sent, now, 1);
+        out.insert(pushed++);
+      }
+      for (uint64_t i = random.below(8); i != 0 && !out.empty(); --i) {
+        auto at = out.begin();
+        std::advance(at, static_cast<long>(random.below(std::min<size_t>(out.size(), 20))));
+        arrived.insert(*at);
+        out.erase(at);
+      }
+      while (arrived.count(cumulative) != 0) ++cumulative;
+      std::vector<uint8_t> sack(16, 0);
+      for (uint32_t i = 0; i < 128; ++i) {
+        if (arrived.count(cumulative + 1 + i) != 0) sack[i / 8] = static_cast<uint8_t>(sack[i / 8] | 1 << i % 8);
+      }
+      if (random.below(3) != 0 && pushed != 0) sent.on_ack(now, static_cast<uint16_t>(first + cumulative - 1), sack, 500);
+      uint32_t wait = 0;
+      sent.detect(now, 3000, wait);
+      if (random.below(50) == 0) sent.lose_all();
+      for (uint16_t seq : lost(sent)) {
+        if (random.below(2) == 0) sent.resend(now, seq);
+      }
+      if (random.below(20) == 0) sent.trim();
+      // What is neither acknowledged nor lost is in flight; nothing is both.
+      uint32_t in_flight = 0;
+      for (uint16_t seq = sent.first(); seq != sent.next(); ++seq) in_flight += (sent.at(seq).flags & 1) != 0 ? k_wire : 0;
+      assert_int_equal(sent.in_flight(), in_flight);
+      for (uint16_t seq : lost(sent)) assert_int_equal(sent.at(seq).flags & 7, 2);
+    }
+    assert_int_equal(sent.next(), static_cast<uint16_t>(first + pushed));
+  }
+}
+
+// ---- UtpReceived ----
+
+void packets_beyond_a_hole_wait_in_order(void**) {
+  UtpPool pool(1 << 20);
+  UtpReceived received(pool, 65'530, 1 << 20);
+  const uint8_t bytes[] = {1, 2, 3};
+  assert_int_equal(received.classify(65'530), UtpReceived::Fate::in_order);
+  received.took_in_order();
+  for (uint16_t seq : {65'534, 2, 65'532, 2}) {
+    if (received.classify(seq) == UtpReceived::Fate::kept) assert_true(received.keep(seq, bytes));
+  }
+  assert_int_equal(received.classify(2), UtpReceived::Fate::duplicate);
+  assert_int_equal(received.buffered(), 9);
+  uint8_t sack[UtpReceived::k_sack_size_max];
+  assert_int_equal(received.write_sack(sack), 4);
+  // Acknowledged: 65530; the first bit is 65532.
+  assert_int_equal(sack[0], 0x45);
+  assert_int_equal(sack[1], 0);
+  assert_false(received.is_readable());
+  assert_true(received.keep(65'531, bytes));
+  assert_int_equal(received.next(), 65'533);
+  assert_true(received.is_readable());
+  for (int i = 0; i < 2; ++i) {
+    assert_int_equal(received.front().size(), 3);
+    received.pop();
+  }
+  assert_false(received.is_readable());
+  assert_int_equal(received.buffered(), 6);
+}
+
+void selective_acknowledgements_are_whole_words_up_to_a_bound(void**) {
+  UtpPool pool(8 << 20);
+  UtpReceived received(pool, 0, 4 << 20);
+  const uint8_t byte[] = {1};
+  uint8_t sack[UtpReceived::k_sack_size_max];
+  assert_int_equal(received.write_sack(sack), 0);
+  assert_true(received.keep(32, byte));
+  assert_int_equal(received.write_sack(sack), 4);
+  assert_int_equal(sack[3], 0x80);
+  assert_true(received.keep(33, byte));
+  assert_int_equal(received.write_sack(sack), 8);
+  for (uint16_t seq = 34; seq < 3000; ++seq) assert_true(received.keep(seq, byte));
+  assert_int_equal(received.write_sack(sack), UtpReceived::k_sack_size_max);
+  // What it says is what is there.
+  for (size_t i = 0; i < 8 * UtpReceived::k_sack_size_max; ++i) assert_int_equal(sack[i / 8] >> i % 8 & 1, i + 1 >= 32);
+  assert_int_equal(received.classify(4096), UtpReceived::Fate::refused);
+}
+
+void the_last_quarter_of_the_pool_is_for_those_with_little(void**) {
+  UtpPool pool(400 * UtpPool::k_block_size);
+  UtpReceived greedy(pool, 0, 4 << 20);
+  UtpReceived modest(pool, 0, 4 << 20);
+  std::vector<uint8_t> payload(1400, 7);
+  uint16_t kept = 0;
+  for (uint16_t seq = 1; seq < 1000; ++seq) kept += greedy.keep(seq, payload);
+  assert_int_equal(kept, 300);
+  kept = 0;
+  for (uint16_t seq = 1; seq < 1000; ++seq) kept += modest.keep(seq, payload);
+  assert_int_equal(kept, UtpReceived::k_packets_always);
+}
+
+void an_unused_pool_has_no_memory(void**) {
+  UtpPool pool(1 << 20);
+  size_t empty = pool.memory();
+  std::vector<uint32_t> blocks;
+  while (true) {
+    uint32_t block = pool.take();
+    if (block == UtpPool::k_none) break;
+    pool.data(block)[0] = pool.data(block)[UtpPool::k_block_size - 1] = 1;
+    blocks.push_back(block);
+  }
+  assert_int_equal(blocks.size() * UtpPool::k_block_size, 1 << 20);
+  for (uint32_t block : blocks) pool.give(block);
+  assert_int_equal(pool.memory(), empty);
+}
+
+// ---- delay ----
+
+void the_least_delay_is_the_path_and_the_rest_queue(void**) {
+  UtpDelay delay;
+  Instant now = Instant::from_us(1'000'000);
+  uint32_t offset = 0xfffffff0;  // clocks that nobody has set
+  for (int i = 0; i < 10; ++i) delay.on_report(now, offset + 20'000, UINT32_MAX, 0);
+  assert_int_equal(delay.queue_us(), 0);
+  for (int i = 0; i < 10; ++i) delay.on_report(now, offset + 50'000, UINT32_MAX, 0);
+  assert_int_equal(delay.queue_us(), 30'000);
+  // A single spike says nothing, and no report is longer than the round trip.
+  delay.on_report(now, offset + 900'000, UINT32_MAX, 0);
+  assert_int_equal(delay.queue_us(), 30'000);
+  for (int i = 0; i < 10; ++i) delay.on_report(now, offset + 500'000'000, 12'000, 0);
+  assert_int_equal(delay.queue_us(), 12'000);
+  // Unknown, as others say it.
+  delay.on_report(now, 0, UINT32_MAX, 0);
+  delay.on_report(now, INT32_MAX, UINT32_MAX, 0);
+  assert_int_equal(delay.queue_us(), 12'000);
+}
+
+void a_path_that_becomes_longer_is_learnt_within_minutes(void**) {
+  UtpDelay delay;
+  Instant now;
+  delay.on_report(now, 20'000, UINT32_MAX, 0);
+  for (int minute = 0; minute < 12; ++minute) {
+    now = now + Duration::minutes(1);
+    for (int i = 0; i < 5; ++i) delay.on_report(now, 70'000, UINT32_MAX, 0);
+  }
+  assert_int_equal(delay.queue_us(), 0);
+}
+
+void drift_of_the_clocks_is_no_queue(void**) {
+  UtpDelay delay;
+  Instant now = Instant::from_us(0);
+  // Their clock is 500 ppm faster: what they measure grows, what we measure shrinks.
+  for (int64_t ms = 0; ms < 300'000; ms += 100) {
+    now = Instant::from_us(ms * 1000);
+    uint32_t theirs_now = static_cast<uint32_t>(ms * 1000 + ms / 2);
+    delay.on_timestamp(now, theirs_now);
+    delay.on_report(now, theirs_now - static_cast<uint32_t>(ms * 1000) + 10'000, UINT32_MAX, 0);
+  }
+  assert_true(delay.queue_us() < 1000);
+}
+
+void a_connection_that_joins_a_queue_sees_it(void**) {
+  UtpDelay delay;
+  for (int i = 0; i < 4; ++i) delay.on_report(Instant(), 75'000, UINT32_MAX, 55'000);
+  assert_int_equal(delay.queue_us(), 55'000);
+}
+
+// ---- timers of RFC 6298 ----
+
+void retransmission_timeouts_follow_rfc_6298(void**) {
+  UtpRtt rtt;
+  assert_int_equal(rtt.timeout(0).in_ms(), 1000);
+  assert_int_equal(rtt.timeout(2).in_ms(), 4000);
+  rtt.add(40'000);
+  assert_int_equal(rtt.smoothed_us(), 40'000);
+  assert_int_equal(rtt.timeout(0).in_ms(), 200);  // the floor
+  for (int i = 0; i < 100; ++i) rtt.add(300'000);
+  assert_in_range(rtt.timeout(0).in_ms(), 390, 410);
+  assert_in_range(rtt.timeout(1).in_ms(), 780, 820);
+  assert_int_equal(rtt.timeout(200).in_ms(), 30'000);
+}
+
+// ---- window ----
+
+UtpLedbat::Ack ack_of(uint32_t bytes, uint32_t queue_ms, uint32_t base_ms = 120) {
+  UtpLedbat::Ack out;
+  out.bytes = bytes;
+  out.queue_us = queue_ms * 1000;
+  out.base_rtt_us = base_ms * 1000;
+  out.rtt_us = (base_ms + queue_ms) * 1000;
+  out.limited = true;
+  return out;
+}
+
+// One round trip: the whole window is acknowledged by packets.
+Instant round(UtpLedbat& ledbat, Instant now, uint32_t queue_ms, uint32_t base_ms = 120) {
+  uint32_t window = ledbat.window();
+  for (uint32_t done = 0; done < window; done += 1000) {
+    ledbat.on_ack(now + Duration::us(int64_t{base_ms + queue_ms} * 1000 * done / window), ack_of(std::min<uint32_t>(1000, window - done), queue_ms, base_ms));
+  }
+  return now + Duration::ms(base_ms + queue_ms);
+}
+
+void slow_start_grows_by_the_gain(void**) {
+  UtpLedbat fast({}, 1000);
+  assert_int_equal(fast.window(), 2000);  // LEDBAT++ section 4.1: two packets
+  round(fast, Instant(), 0, 120);
+  assert_in_range(fast.window(), 3900, 4100);  // gain 1
+  UtpLedbat slow({}, 1000);
+  for (int i = 0; i < 10; ++i) slow.on_ack(Instant(), ack_of(1000, 0, 2));
+  assert_in_range(slow.window(), 2600, 2640);  // gain 1/16
+  UtpLedbat::Ack idle = ack_of(1000, 0);
+  idle.limited = false;
+  uint32_t before = slow.window();
+  slow.on_ack(Instant(), idle);
+  assert_int_equal(slow.window(), before);  // a window that is not used does not grow
+}
+
+void slow_start_ends_at_three_quarters_of_the_target(void**) {
+  UtpLedbat ledbat({}, 1000);
+  Instant now;
+  for (int i = 0; i < 4; ++i) now = round(ledbat, now, 44);
+  assert_true(ledbat.in_slow_start());
+  ledbat.on_ack(now, ack_of(1000, 46));
+  assert_false(ledbat.in_slow_start());
+}
+
+// A controller in congestion avoidance with a large window.
+UtpLedbat avoiding(Instant& now) {
+  UtpLedbat ledbat({}, 1000);
+  now = Instant::from_us(1'000'000);
+  for (int i = 0; i < 6; ++i) now = round(ledbat, now, 0);
+  ledbat.on_loss(now, now, 0);  // half, and out of slow start
+  return ledbat;
+}
+
+void avoidance_adds_the_gain_and_takes_off_by_excess(void**) {
+  Instant now;
+  UtpLedbat ledbat = avoiding(now);
+  uint32_t before = ledbat.window();
+  assert_in_range(before, 60'000, 70'000);
+  now = round(ledbat, now, 59);
+  assert_in_range(ledbat.window(), before + 950, before + 1050);  // one packet: gain 1, not faded near the target
+  before = ledbat.window();
+  now = round(ledbat, now, 66);  // a tenth above: a tenth off, less the gain
+  assert_in_range(ledbat.window(), before * 90 / 100 + 500, before * 92 / 100 + 1000);
+  before = ledbat.window();
+  round(ledbat, now, 300);  // never more than half a round trip
+  assert_in_range(ledbat.window(), before / 2 - 1000, before * 62 / 100);
+}
+
+void a_slowdown_comes_after_two_round_trips_and_then_at_nine_times_its_length(void**) {
+  UtpLedbat ledbat({}, 1000);
+  Instant now = Instant::from_us(1'000'000);
+  for (int i = 0; i < 5; ++i) now = round(ledbat, now, 0);
+  uint32_t peak = ledbat.window();
+  ledbat.on_ack(now, ack_of(1000, 50));
+  Instant ended_slow_start = now;
+  Instant slow_at;
+  while (!ledbat.in_slowdown()) now = round(ledbat, now, 0);
+  assert_in_range((now - ended_slow_start).in_ms(), 240, 700);
+  slow_at = now;
+  assert_int_equal(ledbat.window(), 2000);
+  while (ledbat.in_slowdown()) now = round(ledbat, now, 0);
+  assert_true(ledbat.window() >= peak);
+  Duration length = now - slow_at;
+  Instant resumed = now;
+  while (!ledbat.in_slowdown()) now = round(ledbat, now, 0);
+  assert_in_range((now - resumed).in_ms() * 100 / length.in_ms(), 750, 1050);
+}
+
+void losses_of_one_event_count_once(void**) {
+  Instant now;
+  UtpLedbat ledbat = avoiding(now);
+  uint32_t before = ledbat.window();
+  Instant sent = now + Duration::ms(10);
+  now = now + Duration::ms(200);
+  ledbat.on_loss(now, sent, 0);
+  assert_int_equal(ledbat.window(), before / 2);
+  ledbat.on_loss(now + Duration::ms(20), sent + Duration::ms(5), 0);
+  assert_int_equal(ledbat.window(), before / 2);
+  ledbat.on_loss(now + Duration::ms(300), now + Duration::ms(100), 0);
+  assert_int_equal(ledbat.window(), before / 4);
+}
+
+void a_loss_from_before_a_slowdown_halves_where_it_leads(void**) {
+  Instant now;
+  UtpLedbat ledbat = avoiding(now);
+  Instant before_slowdown;
+  while (!ledbat.in_slowdown()) {
+    before_slowdown = now;
+    now = round(ledbat, now, 0);
+  }
+  for (int i = 0; i < 3; ++i) now = round(ledbat, now, 0);
+  uint32_t window = ledbat.window();
+  ledbat.on_loss(now, before_slowdown, 0);
+  assert_int_equal(ledbat.window(), window);
+  assert_true(ledbat.in_slowdown());
+}
+
+void a_spurious_loss_is_taken_back(void**) {
+  Instant now;
+  UtpLedbat ledbat = avoiding(now);
+  uint32_t before = ledbat.window();
+  ledbat.on_loss(now + Duration::ms(200), now + Duration::ms(100), 0);
+  ledbat.undo();
+  assert_int_equal(ledbat.window(), before);
+  ledbat.on_timeout(now + Duration::ms(500));
+  assert_int_equal(ledbat.window(), 2000);
+  ledbat.undo();
+  assert_int_equal(ledbat.window(), before);
+}
+
+void rfc_6817_fades_towards_the_target(void**) {
+  UtpLedbat::Options options;
+  options.classic = true;
+  options.target = Duration::ms(100);
+  UtpLedbat ledbat(options, 1000);
+  Instant now;
+  for (int i = 0; i < 6; ++i) now = round(ledbat, now, 0);
+  ledbat.on_loss(now, now, 0);
+  uint32_t before = ledbat.window();
+  now = round(ledbat, now, 50);
+  assert_in_range(ledbat.window(), before + 400, before + 600);
+  before = ledbat.window();
+  now = round(ledbat, now, 100);
+  assert_in_range(ledbat.window(), before - 10, before + 10);
+  now = round(ledbat, now, 500);
+  assert_in_range(ledbat.window(), before - 1100, before - 900);
+  for (int i = 0; i < 500; ++i) now = round(ledbat, now, 0);
+  assert_false(ledbat.in_slowdown());
+}
+
+// ---- packet size ----
+
+uint16_t search(UtpMtu& mtu, Instant& now, uint16_t passes) {
+  for (int i = 0; i < 50; ++i) {
+    uint16_t size = mtu.probe(now);
+    if (size == 0) break;
+    mtu.on_probe_sent(now);
+    now = now + Duration::ms(50);
+    if (size <= passes) mtu.on_probe_arrived(now);
+    else mtu.on_probe_lost(now);
+  }
+  return mtu.size();
+}
+
+void the_search_finds_what_passes(void**) {
+  Instant now;
+  for (uint16_t packet : {1280, 1360, 1400, 1420, 1460, 1480, 1492, 1500}) {
+    UtpMtu mtu(true, 1500);
+    assert_int_equal(mtu.size(), 1280 - 28);
+    assert_int_equal(search(mtu, now, static_cast<uint16_t>(packet - 28)), packet - 28);
+  }
+  UtpMtu pppoe(true, 1492);
+  assert_int_equal(pppoe.probe(now), 1492 - 28);
+  UtpMtu v6(false, 1500);
+  assert_int_equal(v6.size(), 1280 - 48);
+  assert_int_equal(search(v6, now, 1452), 1452);
+}
+
+void the_search_begins_again_after_a_while(void**) {
+  Instant now;
+  UtpMtu mtu(true, 1500);
+  search(mtu, now, 1400);
+  assert_int_equal(mtu.probe(now), 0);
+  now = now + Duration::minutes(11);
+  assert_int_equal(search(mtu, now, 1472), 1472);
+}
+
+void two_timeouts_of_full_packets_are_a_black_hole(void**) {
+  Instant now;
+  UtpMtu mtu(true, 1500);
+  search(mtu, now, 1472);
+  assert_false(mtu.on_timeout(now, 1472));
+  mtu.on_arrived(1472);  // one passed: no black hole
+  assert_false(mtu.on_timeout(now, 1472));
+  assert_false(mtu.on_timeout(now, 600));  // a small one says nothing about size
+  mtu.on_arrived(600);
+  assert_true(mtu.on_timeout(now, 1472));
+  assert_int_equal(mtu.size(), 1280 - 28);
+  assert_true(mtu.probe(now) < 1472);
+}
+
+void what_our_own_system_refuses_is_not_tried_again(void**) {
+  Instant now;
+  UtpMtu mtu(true, 1500);
+  mtu.on_probe_sent(now);
+  mtu.on_refused(now, 1472);
+  assert_int_equal(mtu.probe(now), 1492 - 28);
+}
+
+// ---- lines and timers ----
+
+void timers_give_the_earliest_first(void**) {
+  Random random(5);
+  UtpTimers timers;
+  std::vector<Instant> armed(300, Instant::never());
+  for (int i = 0; i < 20'000; ++i) {
+    uint16_t key = static_cast<uint16_t>(random.below(armed.size()));
+    if (random.below(4) == 0) {
+      timers.disarm(key);
+      armed[key] = Instant::never();
+    } else {
+      Instant when = Instant::from_us(static_cast<int64_t>(random.below(1'000'000)));
+      timers.arm(key, when);
+      armed[key] = earlier(armed[key], when);
+    }
+    Instant first = *std::min_element(armed.begin(), armed.end());
+    assert_true(timers.next() == first);
+    if (random.below(3) != 0 || first.is_never()) continue;
+    assert_true(timers.pop(first, key));
+    assert_true(armed[key] == first);
+    armed[key] = Instant::never();
+  }
+}
+
+void a_line_keeps_its_order(void**) {
+  UtpLine line;
+  for (uint16_t i = 0; i < 100; ++i) line.push(i);
+  for (uint16_t i = 0; i < 50; ++i) assert_int_equal(line.pop(), i);
+  for (uint16_t i = 100; i < 200; ++i) line.push(i);
+  line.erase(60);
+  for (uint16_t i = 50; i < 200; ++i) {
+    if (i != 60) assert_int_equal(line.pop(), i);
+  }
+  assert_true(line.empty());
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(cumulative_acknowledgements_free_what_they_cover),
+      cmocka_unit_test(selective_acknowledgements_count_once),
+      cmocka_unit_test(what_was_sent_before_something_that_arrived_is_lost),
+      cmocka_unit_test(an_answer_that_is_too_fast_is_of_the_original),
+      cmocka_unit_test(after_a_timeout_all_goes_again_in_the_order_of_the_stream),
+      cmocka_unit_test(a_lost_probe_is_no_congestion),
+      cmocka_unit_test(random_histories_agree_with_a_model),
+      cmocka_unit_test(packets_beyond_a_hole_wait_in_order),
+      cmocka_unit_test(selective_acknowledgements_are_whole_words_up_to_a_bound),
+      cmocka_unit_test(the_last_quarter_of_the_pool_is_for_those_with_little),
+      cmocka_unit_test(an_unused_pool_has_no_memory),
+      cmocka_unit_test(the_least_delay_is_the_path_and_the_rest_queue),
+      cmocka_unit_test(a_path_that_becomes_longer_is_learnt_within_minutes),
+      cmocka_unit_test(drift_of_the_clocks_is_no_queue),
+      cmocka_unit_test(a_connection_that_joins_a_queue_sees_it),
+      cmocka_unit_test(retransmission_timeouts_follow_rfc_6298),
+      cmocka_unit_test(slow_start_grows_by_the_gain),
+      cmocka_unit_test(slow_start_ends_at_three_quarters_of_the_target),
+      cmocka_unit_test(avoidance_adds_the_gain_and_takes_off_by_excess),
+      cmocka_unit_test(a_slowdown_comes_after_two_round_trips_and_then_at_nine_times_its_length),
+      cmocka_unit_test(losses_of_one_event_count_once),
+      cmocka_unit_test(a_loss_from_before_a_slowdown_halves_where_it_leads),
+      cmocka_unit_test(a_spurious_loss_is_taken_back),
+      cmocka_unit_test(rfc_6817_fades_towards_the_target),
+      cmocka_unit_test(the_search_finds_what_passes),
+      cmocka_unit_test(the_search_begins_again_after_a_while),
+      cmocka_unit_test(two_timeouts_of_full_packets_are_a_black_hole),
+      cmocka_unit_test(what_our_own_system_refuses_is_not_tried_again),
+      cmocka_unit_test(timers_give_the_earliest_first),
+      cmocka_unit_test(a_line_keeps_its_order),
+  };
+  return RUN_TESTS(tests);
+}
