@@ -2,9 +2,9 @@
 // says what the seeder needed for it. It stores nothing.
 //
 //   leech --to HOST:PORT --torrent FILE [--connections 1] [--pipeline 250] [--seconds 5] [--bytes N] [--source 127.1.0.1]
-//         [--check FILE] [--seeder PID] [--wait 20]
+//         [--check FILE] [--seeder PID] [--wait 20] [--idle yes]
 //
-// It ends after so many seconds or bytes, whichever comes first. One line of JSON goes to standard output. Time and the seeder's CPU are
+// It ends after so many seconds or bytes, whichever comes first. With --idle its peers are connected and want nothing. One line of JSON goes to standard output. Time and the seeder's CPU are
 // counted from the first block. --check compares every 64th block with the payload of a single-file torrent. Exit 1: nothing was served, or
 // a block was wrong.
 #include <errno.h>
@@ -48,6 +48,7 @@ struct Options {
   uint32_t seconds = 5;
   uint32_t wait_seconds = 20;
   int seeder = 0;
+  bool idle = false;
 };
 
 [[noreturn]] void stop(const std::string& why) {
@@ -89,6 +90,8 @@ Options parse_options(int argc, char** argv) {
       out.seconds = static_cast<uint32_t>(number(value));
     } else if (name == "--wait") {
       out.wait_seconds = static_cast<uint32_t>(number(value));
+    } else if (name == "--idle") {
+      out.idle = true;
     } else if (name == "--seeder") {
       out.seeder = static_cast<int>(number(value));
     } else {
@@ -170,7 +173,9 @@ class Leech {
     started_ = begin;
     for (;;) {
       Instant now = clock_.now();
-      if (bytes_ == 0 && now > waiting_ends) break;
+      if (bytes_ == 0 && !options_.idle && now > waiting_ends) break;
+      if (options_.idle && now - begin >= Duration::seconds(options_.seconds)) break;
+      look_at_memory(now);
       if (bytes_ != 0 && now - first_ >= Duration::seconds(options_.seconds)) break;
       if (options_.bytes != 0 && bytes_ >= options_.bytes) break;
       epoll_event events[256];
@@ -179,6 +184,8 @@ class Leech {
       if (open_ == 0) break;
     }
     last_ = clock_.now();
+    looked_ = Instant();
+    look_at_memory(last_);
   }
 
   // False if nothing came or something was wrong.
@@ -193,9 +200,9 @@ class Leech {
            static_cast<double>((first_ - started_).in_us()) / 1e6, static_cast<unsigned long long>(checked_),
            static_cast<unsigned long long>(wrong_), bytes_ == 0 ? 0 : (own_cpu_seconds() - own_cpu_before_) / gib);
     if (options_.seeder != 0 && bytes_ != 0) {
-      printf(", \"seeder_cpu_s_per_gib\": %.3f, \"seeder_rss_kib\": %llu, \"seeder_anon_kib\": %llu",
-             (cpu_seconds_of(options_.seeder) - seeder_cpu_before_) / gib, static_cast<unsigned long long>(memory_of(options_.seeder, "Rss:")),
-             static_cast<unsigned long long>(memory_of(options_.seeder, "Anonymous:")));
+      printf(", \"seeder_cpu_s_per_gib\": %.3f, \"seeder_rss_peak_kib\": %llu, \"seeder_anon_peak_kib\": %llu",
+             (cpu_seconds_of(options_.seeder) - seeder_cpu_before_) / gib, static_cast<unsigned long long>(rss_peak_),
+             static_cast<unsigned long long>(anon_peak_));
     }
     printf("}\n");
     return bytes_ != 0 && wrong_ == 0;
@@ -216,6 +223,14 @@ class Leech {
     uint64_t blocks = 0;
   };
 
+  // Four times a second: reading the figures costs the seeder a little.
+  void look_at_memory(Instant now) {
+    if (options_.seeder == 0 || now - looked_ < Duration::ms(250)) return;
+    looked_ = now;
+    rss_peak_ = std::max(rss_peak_, memory_of(options_.seeder, "Rss:"));
+    anon_peak_ = std::max(anon_peak_, memory_of(options_.seeder, "Anonymous:"));
+  }
+
   void open(uint32_t i) {
     auto peer = std::make_unique<Peer>();
     peer->fd = hal::Fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -229,7 +244,7 @@ class Leech {
     hello.info_hash = InfoHash::from_bytes(Sha1::of(metainfo_.info).bytes());
     random_.fill(hello.peer_id.raw);
     wire::encode(hello, peer->out);
-    wire::encode(wire::Interested{}, peer->out);
+    if (!options_.idle) wire::encode(wire::Interested{}, peer->out);
     peer->reader.set_piece_count(layout_.piece_count());
     peer->piece = static_cast<uint32_t>(uint64_t{layout_.piece_count()} * i / options_.connections);
     epoll_event event = {};
@@ -348,6 +363,9 @@ class Leech {
   Instant started_;
   Instant first_;
   Instant last_;
+  Instant looked_;
+  uint64_t rss_peak_ = 0;
+  uint64_t anon_peak_ = 0;
   double own_cpu_before_ = 0;
   double seeder_cpu_before_ = 0;
 };

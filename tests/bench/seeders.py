@@ -7,6 +7,7 @@ from that state and returns at once.
 import json
 import os
 import socket
+import time
 import urllib.error
 import urllib.request
 import xmlrpc.client
@@ -14,7 +15,7 @@ import xmlrpc.client
 from harness.torrents import bdecode, bencode
 from harness.world import address, expect, need, wait_until
 
-SLOTS = 200  # more than leechers
+SLOTS = 300  # more than leechers
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -47,6 +48,17 @@ class Seeder:
 
         wait_until(seeding, timeout, lambda: f"{self.name} to seed {count} torrents; it seeds {self.seeding()}")
 
+    def verify(self, torrent, folder, cores):
+        """Seconds from the launch, on so many cores, until a torrent that it did not know is hashed and seeded."""
+        command = [need("taskset"), "-c", ",".join(str(core) for core in range(cores)), *self.command(*self.unknown([torrent], folder))]
+        began = time.monotonic()
+        self.process = self.world.start(self.label, command)
+        while self.seeding() != 1:
+            expect(self.process.poll() is None, f"{self.name} ended with {self.process.returncode}")
+            expect(time.monotonic() - began < 120, f"{self.name} did not verify the payload within two minutes")
+            time.sleep(0.005)
+        return time.monotonic() - began
+
     def stop(self):
         if self.process and self.process.poll() is None:
             self.world.stop(self.process, timeout=120)
@@ -68,6 +80,44 @@ class Seeder:
         return values["Rss"], values["Anonymous"]
 
 
+    def _count(self, field):
+        """The sum of a field of /proc/PID/task/TID/status over its threads."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{task}/status", encoding="utf-8") as status:
+                total += sum(int(line.split()[1]) for line in status if line.startswith(field))
+        return total
+
+    def wake_ups(self):
+        """How often its threads have gone to sleep, that is woken up, since it was started."""
+        return self._count("voluntary_ctxt_switches:")
+
+
+class Bare(Seeder):
+    """The floor: a loop that writes the blocks of one file to whoever asks."""
+
+    name = "bare"
+
+    def __init__(self, world, label):
+        super().__init__(world, 5, label)
+        self.program = world.bin / "tests" / "bench" / "bare"
+
+    def command(self):
+        return [self.program, "--listen", self.endpoint, "--torrent", self.torrent.path, "--payload", self.folder / self.torrent.name]
+
+    def start(self, torrents, folder, timeout=120):
+        self.torrent, self.folder = torrents[0], folder
+        self.launch()
+        self.wait_seeding(1, timeout)
+
+    def seeding(self):
+        try:
+            socket.create_connection((self.address, self.port), 5).close()
+        except OSError:
+            return 0
+        return 1
+
+
 class Milletd(Seeder):
     name = "milletd"
 
@@ -80,11 +130,15 @@ class Milletd(Seeder):
         options = {"node.listen": self.endpoint, "node.upload_slots": SLOTS, "node.peers_max": 1000}
         return [self.program, "--state", self.state] + [word for key, value in options.items() for word in ("--set", f"{key}={value}")] + list(more)
 
-    def start(self, torrents, folder, timeout=120):
+    def unknown(self, torrents, folder):
+        """Arguments that add torrents of which it has no state."""
         links = self.world.make_folder(f"{self.label}.torrents")
         for torrent in torrents:
             (links / torrent.path.name).symlink_to(torrent.path)
-        self.process = self.world.start(self.label, self.command("--seed", links, "--data", folder))
+        return "--seed", links, "--data", folder
+
+    def start(self, torrents, folder, timeout=120):
+        self.process = self.world.start(self.label, self.command(*self.unknown(torrents, folder)))
         self.wait_seeding(len(torrents), timeout)
 
     def seeding(self):
@@ -115,6 +169,10 @@ class Rtorrent(Seeder):
         settings = self.state / "rtorrent.rc"
         settings.write_text("".join(option + "\n" for option in options))
         return [self.program, "-n", "-o", f"import={settings}"]
+
+    def unknown(self, torrents, folder):
+        loads = [f'schedule2 = load{number}, 0, 0, "load.start={torrent.path}"' for number, torrent in enumerate(torrents)]
+        return f"directory.default.set = {folder}", *loads
 
     def start(self, torrents, folder, timeout=120):
         # As if it had verified them earlier, by the record that it takes in with a .torrent file: it verifies a small piece in a millisecond.
@@ -202,4 +260,5 @@ class Transmission(Seeder):
         return None
 
 
-SEEDERS = {seeder.name: seeder for seeder in (Milletd, Rtorrent, Transmission)}
+SEEDERS = {seeder.name: seeder for seeder in (Milletd, Rtorrent, Transmission, Bare)}
+PEERS = ("rtorrent", "transmission")  # what others seed with
