@@ -1,5 +1,11 @@
 #include "hal/linux/executor.h"
 
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace millet::hal {
@@ -8,14 +14,17 @@ namespace {
 // Enough for name resolution in the C library, the deepest of what runs here. Only what is touched costs memory.
 constexpr size_t k_stack_size = 256 * 1024;
 
+// Verifying a terabyte may take all processors, but not from the loop, nor from what else the machine does.
+constexpr int k_background_nice = 10;
+
 constexpr uint64_t k_resolve_wait_ns = 1'000'000'000;
 
-int threads_of(Queue queue, int compute_threads) {
+int threads_of(Queue queue, int processors) {
   switch (queue) {
     case Queue::disk_read: return 2;   // keeps a disk's queue filled without starving the loop's core
     case Queue::disk_write: return 1;  // in order, so that a sync follows the writes before it
-    case Queue::hash: return compute_threads;
-    case Queue::compute: return compute_threads;
+    case Queue::hash: return std::clamp(processors, 1, 4);  // in the background
+    case Queue::compute: return std::clamp(processors / 2, 1, 4);  // signing must not take the loop's time slice
     case Queue::store: return 1;       // commits are done in order
     case Queue::resolve: return 1;
   }
@@ -34,12 +43,13 @@ class Lock {
 
 }  // namespace
 
-LinuxExecutor::LinuxExecutor(uv_loop_t* loop, int compute_threads) {
+LinuxExecutor::LinuxExecutor(uv_loop_t* loop, int processors) {
   CHECK(uv_mutex_init(&mutex_) == 0);
   for (int i = 0; i < k_queue_count; ++i) {
     Lane& lane = lanes_[static_cast<size_t>(i)];
     lane.owner = this;
-    lane.threads_max = threads_of(static_cast<Queue>(i), compute_threads);
+    lane.threads_max = threads_of(static_cast<Queue>(i), processors);
+    lane.background = static_cast<Queue>(i) == Queue::hash;
     CHECK(uv_cond_init(&lane.wake) == 0);
   }
   CHECK(uv_cond_init(&resolved_) == 0);
@@ -78,6 +88,8 @@ void LinuxExecutor::start_thread(Lane& lane) {
 void LinuxExecutor::work(void* argument) {
   Lane& lane = *static_cast<Lane*>(argument);
   LinuxExecutor& owner = *lane.owner;
+  // Linux keeps this for each thread. Without it they are as urgent as the rest.
+  if (lane.background) setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), k_background_nice);
   uv_mutex_lock(&owner.mutex_);
   for (;;) {
     while (lane.waiting.empty() && !owner.stopping_) {

@@ -14,8 +14,8 @@ namespace millet::hal {
 
 class LinuxExecutor final : public Executor {
  public:
-  // `compute_threads`: hashing and signatures; the others are fixed (threads_of). Requires: the loop outlives it.
-  LinuxExecutor(uv_loop_t* loop, int compute_threads);
+  // `processors` of the machine: they bound hashing and signatures; the others are fixed (threads_of). Requires: the loop outlives it.
+  LinuxExecutor(uv_loop_t* loop, int processors);
   // Requires: stop() was called and has_stuck_job() is false.
   ~LinuxExecutor() override;
   LinuxExecutor(const LinuxExecutor&) = delete;
@@ -33,6 +33,7 @@ class LinuxExecutor final : public Executor {
     std::deque<std::unique_ptr<Job>> waiting;
     std::vector<uv_thread_t> threads;
     int threads_max = 1;
+    bool background = false;
     int idle = 0;
     int running = 0;  // jobs
     uv_cond_t wake;

@@ -29,11 +29,6 @@ void prepare_process() {
 #endif
 }
 
-int compute_threads() {
-  // Half of the processors, at least one: hashing and signing must not take the loop's time slice.
-  return std::clamp(static_cast<int>(uv_available_parallelism()) / 2, 1, 4);
-}
-
 uv_loop_t* prepared(uv_loop_t* loop) {
   prepare_process();
   return loop;
@@ -45,7 +40,7 @@ LinuxSystem::LinuxSystem(LogSink& log)
     : loop_(clock_),
       streams_(prepared(loop_.uv()), log),
       datagrams_(loop_.uv(), log),
-      executor_(loop_.uv(), compute_threads()),
+      executor_(loop_.uv(), static_cast<int>(uv_available_parallelism())),
       system_{clock_, random_, streams_, datagrams_, files_, executor_, resolver_, loop_, detect_cpu()} {}
 
 LinuxSystem::~LinuxSystem() {

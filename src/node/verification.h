@@ -10,8 +10,8 @@ namespace millet {
 
 class Verification {
  public:
-  // Enough for two hashing threads and the next reads behind them.
-  static constexpr uint32_t k_in_flight_max = 4;
+  // Enough for four hashing threads and the next reads behind them.
+  static constexpr uint32_t k_in_flight_max = 8;
 
   explicit Verification(Core& core) : core_(core) {}
 
