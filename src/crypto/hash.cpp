@@ -64,6 +64,19 @@ void Sha1::update(Bytes bytes) {
   pending_size_ = bytes.size();
 }
 
+void Sha1::update_both(Sha1& a, Bytes x, Sha1& b, Bytes y) {
+  size_t count = std::min(x.size(), y.size()) / 64;
+  bool aligned = a.pending_size_ == 0 && b.pending_size_ == 0 && count != 0;
+  if (aligned && a.cpu_.sha1 && b.cpu_.sha1 && sha1_blocks_by_instructions(a.state_, x.data(), b.state_, y.data(), count)) {
+    a.length_ += 64 * count;
+    b.length_ += 64 * count;
+    x = x.subspan(64 * count);
+    y = y.subspan(64 * count);
+  }
+  a.update(x);
+  b.update(y);
+}
+
 Sha1Digest Sha1::finish() {
   uint64_t bits = length_ * 8;
   uint8_t padding[72] = {0x80};

@@ -40,27 +40,65 @@ MILLET_SHA1_TARGET void all_rounds(State& s, const uint8_t* block, __m128i byte_
   (four_rounds<Group>(s, block, byte_order), ...);
 }
 
-__attribute__((target("sha,sse4.1"))) void compress(uint32_t state[5], const uint8_t* data, size_t count) {
-  const __m128i byte_order = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
+// The instructions keep a in the highest word.
+MILLET_SHA1_TARGET State load(const uint32_t state[5]) {
   State s;
-  // The instructions keep a in the highest word.
   s.abcd = _mm_shuffle_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(state)), 0x1b);
   s.e = _mm_set_epi32(static_cast<int>(state[4]), 0, 0, 0);
-  for (; count != 0; --count, data += 64) {
-    __m128i abcd = s.abcd;
-    __m128i e = s.e;
-    all_rounds(s, data, byte_order, std::make_integer_sequence<int, 20>());
-    s.e = _mm_sha1nexte_epu32(s.e, e);
-    s.abcd = _mm_add_epi32(s.abcd, abcd);
-  }
+  return s;
+}
+
+MILLET_SHA1_TARGET void add(State& s, const State& before) {
+  s.e = _mm_sha1nexte_epu32(s.e, before.e);
+  s.abcd = _mm_add_epi32(s.abcd, before.abcd);
+}
+
+MILLET_SHA1_TARGET void store(const State& s, uint32_t state[5]) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(state), _mm_shuffle_epi32(s.abcd, 0x1b));
   state[4] = static_cast<uint32_t>(_mm_extract_epi32(s.e, 3));
+}
+
+__attribute__((target("sha,sse4.1"))) void compress(uint32_t state[5], const uint8_t* data, size_t count) {
+  const __m128i byte_order = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
+  State s = load(state);
+  for (; count != 0; --count, data += 64) {
+    State before = s;
+    all_rounds(s, data, byte_order, std::make_integer_sequence<int, 20>());
+    add(s, before);
+  }
+  store(s, state);
+}
+
+template <int... Group>
+MILLET_SHA1_TARGET void all_rounds(State& s, const uint8_t* s_block, State& t, const uint8_t* t_block, __m128i byte_order, std::integer_sequence<int, Group...>) {
+  ((four_rounds<Group>(s, s_block, byte_order), four_rounds<Group>(t, t_block, byte_order)), ...);
+}
+
+__attribute__((target("sha,sse4.1"))) void compress(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data,
+                                                    size_t count) {
+  const __m128i byte_order = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
+  State s = load(first);
+  State t = load(second);
+  for (; count != 0; --count, first_data += 64, second_data += 64) {
+    State s_before = s;
+    State t_before = t;
+    all_rounds(s, first_data, t, second_data, byte_order, std::make_integer_sequence<int, 20>());
+    add(s, s_before);
+    add(t, t_before);
+  }
+  store(s, first);
+  store(t, second);
 }
 
 }  // namespace
 
 bool sha1_blocks_by_instructions(uint32_t state[5], const uint8_t* data, size_t count) {
   compress(state, data, count);
+  return true;
+}
+
+bool sha1_blocks_by_instructions(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data, size_t count) {
+  compress(first, first_data, second, second_data, count);
   return true;
 }
 
@@ -121,25 +159,61 @@ MILLET_SHA1_TARGET void all_rounds(State& s, const uint8_t* block, std::integer_
   (four_rounds<Group>(s, block), ...);
 }
 
-MILLET_SHA1_ATTRIBUTE void compress(uint32_t state[5], const uint8_t* data, size_t count) {
+MILLET_SHA1_TARGET State load(const uint32_t state[5]) {
   State s;
   s.abcd = vld1q_u32(state);
   s.e = state[4];
-  for (; count != 0; --count, data += 64) {
-    uint32x4_t abcd = s.abcd;
-    uint32_t e = s.e;
-    all_rounds(s, data, std::make_integer_sequence<int, 20>());
-    s.abcd = vaddq_u32(s.abcd, abcd);
-    s.e += e;
-  }
+  return s;
+}
+
+MILLET_SHA1_TARGET void add(State& s, const State& before) {
+  s.abcd = vaddq_u32(s.abcd, before.abcd);
+  s.e += before.e;
+}
+
+MILLET_SHA1_TARGET void store(const State& s, uint32_t state[5]) {
   vst1q_u32(state, s.abcd);
   state[4] = s.e;
+}
+
+MILLET_SHA1_ATTRIBUTE void compress(uint32_t state[5], const uint8_t* data, size_t count) {
+  State s = load(state);
+  for (; count != 0; --count, data += 64) {
+    State before = s;
+    all_rounds(s, data, std::make_integer_sequence<int, 20>());
+    add(s, before);
+  }
+  store(s, state);
+}
+
+template <int... Group>
+MILLET_SHA1_TARGET void all_rounds(State& s, const uint8_t* s_block, State& t, const uint8_t* t_block, std::integer_sequence<int, Group...>) {
+  ((four_rounds<Group>(s, s_block), four_rounds<Group>(t, t_block)), ...);
+}
+
+MILLET_SHA1_ATTRIBUTE void compress(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data, size_t count) {
+  State s = load(first);
+  State t = load(second);
+  for (; count != 0; --count, first_data += 64, second_data += 64) {
+    State s_before = s;
+    State t_before = t;
+    all_rounds(s, first_data, t, second_data, std::make_integer_sequence<int, 20>());
+    add(s, s_before);
+    add(t, t_before);
+  }
+  store(s, first);
+  store(t, second);
 }
 
 }  // namespace
 
 bool sha1_blocks_by_instructions(uint32_t state[5], const uint8_t* data, size_t count) {
   compress(state, data, count);
+  return true;
+}
+
+bool sha1_blocks_by_instructions(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data, size_t count) {
+  compress(first, first_data, second, second_data, count);
   return true;
 }
 
@@ -154,6 +228,7 @@ bool sha1_blocks_by_instructions(uint32_t state[5], const uint8_t* data, size_t 
 namespace millet {
 
 bool sha1_blocks_by_instructions(uint32_t*, const uint8_t*, size_t) { return false; }
+bool sha1_blocks_by_instructions(uint32_t*, const uint8_t*, uint32_t*, const uint8_t*, size_t) { return false; }
 
 }  // namespace millet
 

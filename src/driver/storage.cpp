@@ -9,7 +9,7 @@ namespace {
 
 // Read ahead of a cold block: a requester asks for the blocks of a piece in order, and a disk reads this much in the time that a seek takes.
 constexpr uint64_t k_read_ahead = 128 * 1024;
-constexpr size_t k_hash_buffer = 128 * 1024;
+constexpr size_t k_hash_buffer = 64 * 1024;  // stays in the second level cache between the read and the hash
 
 class ReadJob final : public StorageJob {
  public:
@@ -69,42 +69,6 @@ class WriteJob final : public StorageJob {
 
   WriteBlock request_;
   Status status_ = ok;
-};
-
-class HashJob final : public StorageJob {
- public:
-  HashJob(Storage& storage, Storage::Torrent& torrent, const HashPiece& request) : StorageJob(storage, torrent), request_(request) {
-    ExtentWalk walk = torrent.layout.extents(request.piece, 0, torrent.layout.piece_size(request.piece));
-    for (FileExtent extent; walk.next(extent);) {
-      expect(extent.file, false);
-      // What it reads may be in the page cache only, written by a process that was killed: the next sync takes it along.
-      torrent.dirty[extent.file] = true;
-    }
-  }
-  void run() override { digest_ = hash(); }
-
- private:
-  Result<Sha1Digest> hash() {
-    Sha1 sha1(cpu());
-    uint32_t size = torrent_.layout.piece_size(request_.piece);
-    std::vector<uint8_t> buffer(std::min<size_t>(size, k_hash_buffer));
-    ExtentWalk walk = torrent_.layout.extents(request_.piece, 0, size);
-    for (FileExtent extent; walk.next(extent);) {
-      while (extent.length != 0) {
-        FileExtent part = extent;
-        part.length = static_cast<uint32_t>(std::min<size_t>(extent.length, buffer.size()));
-        TRY(read_extent(part, buffer));
-        sha1.update(Bytes(buffer).first(part.length));
-        extent.offset += part.length;
-        extent.length -= part.length;
-      }
-    }
-    return sha1.finish();
-  }
-  void finish() override { events().on_piece_hashed(request_.ticket, digest_); }
-
-  HashPiece request_;
-  Result<Sha1Digest> digest_ = Sha1Digest();
 };
 
 class CheckJob final : public StorageJob {
@@ -234,6 +198,77 @@ class DeleteJob final : public StorageJob {
 
 }  // namespace
 
+// One piece, or two of one torrent in step, which takes hardly longer (Sha1::update_both).
+class Storage::HashJob final : public StorageJob {
+ public:
+  HashJob(Storage& storage, Storage::Torrent& torrent, const HashPiece& request) : StorageJob(storage, torrent) { add(request); }
+  bool takes(const HashPiece& request) const { return pieces_.size() == 1 && torrent_.handle == request.torrent; }
+  // On the loop, before the job is submitted. Requires: takes(), but for the first.
+  void add(const HashPiece& request) {
+    ExtentWalk walk = torrent_.layout.extents(request.piece, 0, torrent_.layout.piece_size(request.piece));
+    for (FileExtent extent; walk.next(extent);) {
+      expect(extent.file, false);
+      // What it reads may be in the page cache only, written by a process that was killed: the next sync takes it along.
+      torrent_.dirty[extent.file] = true;
+    }
+    uint32_t size = torrent_.layout.piece_size(request.piece);
+    pieces_.push_back({request.ticket, torrent_.layout.extents(request.piece, 0, size), {}, size, Sha1(cpu()), ok});
+  }
+  void run() override {
+    size_t buffer_size = std::min<size_t>(pieces_[0].left, k_hash_buffer);
+    std::unique_ptr<uint8_t[]> memory(new uint8_t[2 * buffer_size]);  // not a vector, which would write zeros first
+    MutBytes first(memory.get(), buffer_size);
+    MutBytes second(memory.get() + buffer_size, buffer_size);
+    while (pieces_.size() == 2 && pieces_[0].left != 0 && pieces_[1].left != 0) {
+      Bytes x = read(pieces_[0], first);
+      Bytes y = read(pieces_[1], second);
+      Sha1::update_both(pieces_[0].sha1, x, pieces_[1].sha1, y);
+    }
+    for (Piece& piece : pieces_) {
+      while (piece.left != 0) piece.sha1.update(read(piece, first));
+    }
+  }
+
+ private:
+  struct Piece {
+    Ticket ticket;
+    ExtentWalk walk;
+    FileExtent extent;  // the rest of the one under way
+    uint32_t left;      // bytes still to be read
+    Sha1 sha1;
+    Status status;
+  };
+
+  // The next bytes, as many as there is room for; none, and nothing left, if they can't be read.
+  Bytes read(Piece& piece, MutBytes buffer) {
+    size_t size = std::min<size_t>(piece.left, buffer.size());
+    for (size_t done = 0; done < size;) {
+      if (piece.extent.length == 0) CHECK(piece.walk.next(piece.extent));
+      FileExtent part = piece.extent;
+      part.length = static_cast<uint32_t>(std::min<size_t>(part.length, size - done));
+      piece.status = read_extent(part, buffer.subspan(done));
+      if (!piece.status) {
+        piece.left = 0;
+        return {};
+      }
+      piece.extent.offset += part.length;
+      piece.extent.length -= part.length;
+      done += part.length;
+    }
+    piece.left -= static_cast<uint32_t>(size);
+    return buffer.first(size);
+  }
+
+  void finish() override {
+    storage_.on_hash_job_done();
+    for (Piece& piece : pieces_) {
+      events().on_piece_hashed(piece.ticket, piece.status ? Result<Sha1Digest>(piece.sha1.finish()) : Result<Sha1Digest>(piece.status.error()));
+    }
+  }
+
+  std::vector<Piece> pieces_;
+};
+
 Storage::Storage(hal::Files& files, hal::Executor& executor, CpuFeatures cpu, StorageEvents& events, size_t open_files_max)
     : files_(files), executor_(executor), cpu_(cpu), events_(events), open_files_(open_files_max) {}
 
@@ -297,7 +332,25 @@ void Storage::write(WriteBlock request) {
 void Storage::hash(const HashPiece& request) {
   Torrent& torrent = find(request.torrent);
   torrent.dirty.resize(torrent.files.size());
-  executor_.submit(hal::Queue::hash, std::make_unique<HashJob>(*this, torrent, request));
+  if (held_hash_ != nullptr && held_hash_->takes(request)) {
+    held_hash_->add(request);
+    submit_held_hash();
+    return;
+  }
+  submit_held_hash();
+  held_hash_ = std::make_unique<HashJob>(*this, torrent, request);
+  if (hash_jobs_ == 0) submit_held_hash();
+}
+
+void Storage::submit_held_hash() {
+  if (held_hash_ == nullptr) return;
+  ++hash_jobs_;
+  executor_.submit(hal::Queue::hash, std::move(held_hash_));
+}
+
+void Storage::on_hash_job_done() {
+  CHECK(hash_jobs_ > 0);
+  if (--hash_jobs_ == 0) submit_held_hash();
 }
 
 void Storage::check(const CheckFiles& request) {

@@ -56,8 +56,11 @@ class Storage {
 
  private:
   friend class StorageJob;
+  class HashJob;
   Torrent& find(TorrentHandle handle);
   void unpin(Torrent& torrent);
+  void submit_held_hash();
+  void on_hash_job_done();
 
   hal::Files& files_;
   hal::Executor& executor_;
@@ -65,6 +68,9 @@ class Storage {
   StorageEvents& events_;
   OpenFiles open_files_;
   std::unordered_map<TorrentHandle, std::unique_ptr<Torrent>> torrents_;
+  // A piece waits, while others are being hashed, for one that can be hashed in step with it.
+  std::unique_ptr<HashJob> held_hash_;
+  uint32_t hash_jobs_ = 0;  // submitted and not done
 };
 
 }  // namespace millet

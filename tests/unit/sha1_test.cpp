@@ -56,6 +56,32 @@ void cuts_and_alignment_do_not_matter(void**) {
   }
 }
 
+// Two messages in step are each what they are alone, whatever their sizes and cuts.
+void two_messages_in_step(void**) {
+  Random random(3);
+  std::vector<uint8_t> data(20'000);
+  for (uint8_t& byte : data) byte = static_cast<uint8_t>(random.next());
+  for (CpuFeatures cpu : {none(), hal::detect_cpu()}) {
+    for (int round = 0; round < 200; ++round) {
+      Bytes x = Bytes(data).subspan(static_cast<size_t>(random.below(64)), static_cast<size_t>(random.below(9'000)));
+      Bytes y = Bytes(data).subspan(9'500 + static_cast<size_t>(random.below(64)), static_cast<size_t>(random.below(9'000)));
+      Sha1 a(cpu);
+      Sha1 b(cpu);
+      for (Bytes x_rest = x, y_rest = y; !x_rest.empty() || !y_rest.empty();) {
+        // Mostly whole blocks, as in pieces.
+        size_t take = static_cast<size_t>(1 + random.below(40)) * 64 + (random.below(8) == 0 ? 1 : 0);
+        Bytes x_part = x_rest.first(std::min(take, x_rest.size()));
+        Bytes y_part = y_rest.first(std::min(take, y_rest.size()));
+        Sha1::update_both(a, x_part, b, y_part);
+        x_rest = x_rest.subspan(x_part.size());
+        y_rest = y_rest.subspan(y_part.size());
+      }
+      assert_true(a.finish() == Sha1::of(x, none()));
+      assert_true(b.finish() == Sha1::of(y, none()));
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -63,6 +89,7 @@ int main() {
       cmocka_unit_test(fips_vectors),
       cmocka_unit_test(every_length_gives_the_same_digest_both_ways),
       cmocka_unit_test(cuts_and_alignment_do_not_matter),
+      cmocka_unit_test(two_messages_in_step),
   };
   return RUN_TESTS(tests);
 }

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/random.h"
+#include "hal/linux/cpu.h"
 #include "hal/linux/files.h"
 #include "unit/inline_executor.h"
 #include "unit/temp_folder.h"
@@ -22,13 +24,14 @@ constexpr TorrentHandle k_torrent = 5;
 
 // A storage on a real disk that writes down what it is answered.
 struct World final : StorageEvents {
-  explicit World(size_t open_files_max = 16) : storage(files, executor, CpuFeatures{}, *this, open_files_max) {}
+  explicit World(size_t open_files_max = 16) : storage(files, executor, hal::detect_cpu(), *this, open_files_max) {}
   void on_block_read(PeerHandle, const BlockRef&, const Status& status, std::vector<uint8_t> block_bytes) override {
     answers.push_back(status);
     data = std::move(block_bytes);
   }
   void on_block_written(Ticket, const Status& status) override { answers.push_back(status); }
-  void on_piece_hashed(Ticket, const Result<Sha1Digest>& result) override {
+  void on_piece_hashed(Ticket ticket, const Result<Sha1Digest>& result) override {
+    hashed.emplace(ticket, result);
     answers.push_back(result ? Status(ok) : Status(result.error()));
     if (result) digest = *result;
   }
@@ -86,6 +89,7 @@ struct World final : StorageEvents {
   std::vector<Status> answers;
   std::vector<uint8_t> data;
   Sha1Digest digest;
+  std::map<Ticket, Result<Sha1Digest>> hashed;
   FileStates states;
 };
 
@@ -111,6 +115,26 @@ void what_is_written_is_read_hashed_and_listed(void**) {
   world.storage.sync({1, k_torrent});
   assert_true(world.finish());
   assert_int_equal(world.states[1]->size, 0);  // and again with a sync
+}
+
+// Pieces that are asked for together are hashed two at a time: fewer jobs, each digest its own, and one that can't be read spoils no other.
+void pieces_are_hashed_in_pairs(void**) {
+  World world;
+  world.open(k_files);
+  assert_true(world.write_all());
+  uint32_t pieces = static_cast<uint32_t>((world.bytes.size() + k_piece_size - 1) / k_piece_size);
+  assert_int_equal(truncate((world.folder / ("data/" + k_files[3].path)).c_str(), 100'000), 0);
+  for (uint32_t piece = 0; piece < pieces; ++piece) world.storage.hash({100 + piece, k_torrent, piece});
+  assert_int_equal(world.executor.run_all(), 1 + pieces / 2);
+  uint32_t unreadable = 0;
+  for (uint32_t piece = 0; piece < pieces; ++piece) {
+    size_t begin = piece * size_t{k_piece_size};
+    Bytes whole = Bytes(world.bytes).subspan(begin, std::min<size_t>(k_piece_size, world.bytes.size() - begin));
+    const Result<Sha1Digest>& got = world.hashed.at(100 + piece);
+    unreadable += got ? 0 : 1;
+    assert_true(!got || *got == Sha1::of(whole));
+  }
+  assert_true(unreadable > 0 && unreadable <= 3);
 }
 
 // Blocks over several files, between room for headers, by one call; all open files come from the jobs before.
@@ -298,6 +322,7 @@ void empty_files_come_with_the_first_write_after_hashing(void**) {
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(what_is_written_is_read_hashed_and_listed),
+      cmocka_unit_test(pieces_are_hashed_in_pairs),
       cmocka_unit_test(cached_blocks_are_read_in_one_go),
       cmocka_unit_test(a_file_that_is_not_open_is_cold_and_a_job_opens_it),
       cmocka_unit_test(reading_stops_at_the_first_block_that_is_missing),
