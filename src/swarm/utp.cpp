@@ -11,6 +11,7 @@ Utp::Utp(const UtpOptions& options, SecureRandom& secure, uint64_t seed)
       random_(seed),
       cookies_(secure),
       pool_(options.reassembly_max),
+      uplink_(options.ledbat, UtpMtu(true, options.link_packet_max).size()),
       slots_(options.connections_max),
       path_of_(options.connections_max, k_none),
       table_(std::bit_ceil(size_t{options.connections_max} * 2), k_none),
@@ -88,7 +89,7 @@ UtpPath& Utp::path_for(const IpAddress& address, uint16_t& index) {
     free = static_cast<uint16_t>(paths_.size());
     paths_.emplace_back();
   }
-  paths_[free] = std::make_unique<UtpPath>(address, options_.ledbat, options_.link_packet_max);
+  paths_[free] = std::make_unique<UtpPath>(address, free, uplink_, options_.ledbat, options_.link_packet_max);
   return *paths_[index = free];
 }
 
@@ -234,7 +235,7 @@ size_t Utp::memory(UtpId stream) const {
 
 uint32_t Utp::window(UtpId stream) const {
   UtpConnection* found = connection(stream);
-  return found == nullptr ? 0 : found->path().ledbat.window();
+  return found == nullptr ? 0 : std::min(found->path().ledbat.window(), uplink_.ledbat.window());
 }
 
 uint32_t Utp::queue_us(UtpId stream) const {

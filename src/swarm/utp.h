@@ -89,7 +89,7 @@ class Utp {
   // Bytes that all connections hold, and that one holds.
   size_t memory() const;
   size_t memory(UtpId stream) const;
-  // For tests and metrics: window in bytes, and microseconds of queue, of a stream's path.
+  // For tests and metrics: window in bytes that holds a stream back, microseconds of queue, bytes of a packet, of a stream's path.
   uint32_t window(UtpId stream) const;
   uint32_t queue_us(UtpId stream) const;
   uint32_t packet_size(UtpId stream) const;
@@ -130,6 +130,7 @@ class Utp {
   void line_up(UtpPath& path, uint16_t index);
   bool plan_answer(UtpRun& out);
   bool plan_ack(Instant now, UtpLine& line, bool all, UtpRun& out);
+  bool uplink_is_open(Instant now);
   bool plan_payload(Instant now, UtpRun& out);
   bool poll_connection(Instant now, uint16_t slot, UtpEvent& out);
 
@@ -138,6 +139,7 @@ class Utp {
   Random random_;
   UtpCookies cookies_;
   UtpPool pool_;
+  UtpUplink uplink_;
   std::vector<std::unique_ptr<UtpPath>> paths_;    // outlive their connections
   std::vector<Slot> slots_;
   std::vector<uint16_t> free_slots_;

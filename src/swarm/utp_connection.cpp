@@ -24,7 +24,7 @@ UtpConnection::UtpConnection(const Setup& setup, UtpPath& path, UtpPool& pool)
 }
 
 UtpConnection::~UtpConnection() {
-  path_.in_flight -= sent_.in_flight();
+  path_.take_from_flight(sent_.in_flight());
   --path_.users;
 }
 
@@ -108,14 +108,15 @@ void UtpConnection::on_acknowledgement(Instant now, const UtpPacket& packet) {
     if (peer_window_ < packet.header.window) window_probe_at_ = Instant::never();
     peer_window_ = packet.header.window;
   }
-  uint32_t in_flight_before = path_.in_flight;
+  uint32_t path_before = path_.in_flight;
+  uint32_t uplink_before = path_.uplink.in_flight;
   uint32_t now_us = static_cast<uint32_t>(now.in_us());
   UtpSent::Acked acked = sent_.on_ack(now_us, packet.header.ack, packet.sack, path_.base_rtt_us());
   if (acked.wire_bytes == 0 && !acked.advanced) {
     if (sent_.has_hole()) find_losses(now);
     return;
   }
-  path_.in_flight -= acked.freed_bytes;
+  path_.take_from_flight(acked.freed_bytes);
   path_.progress_at = now;
   probes_of_window_ = 0;
   uint32_t over_base_us = UINT32_MAX;
@@ -123,7 +124,7 @@ void UtpConnection::on_acknowledgement(Instant now, const UtpPacket& packet) {
     take_round_trip(now, acked.rtt_us);
     over_base_us = acked.rtt_us - std::min(acked.rtt_us, path_.base_rtt_us());
   }
-  delay_.on_report(now, packet.header.delay_us, over_base_us, path_.queue_us);
+  delay_.on_report(now, packet.header.delay_us, over_base_us, path_.uplink.queue_us());
   if (acked.spurious) {
     path_.ledbat.undo();
     if (reorder_steps_ < k_reorder_steps_max) ++reorder_steps_;
@@ -131,7 +132,7 @@ void UtpConnection::on_acknowledgement(Instant now, const UtpPacket& packet) {
   if (acked.probe_size != 0) path_.mtu.on_probe_arrived(now);
   if (acked.size_max != 0) path_.mtu.on_arrived(static_cast<uint16_t>(acked.size_max + k_utp_header_size));
   path_.ledbat.set_packet(path_.mtu.size());
-  feed_controller(now, acked, in_flight_before);
+  feed_controllers(now, acked, path_before, uplink_before);
   backoff_ = 0;
   probed_tail_ = false;
   if (short_in_flight_ && utp_distance(sent_.first(), short_seq_) > 0) short_in_flight_ = false;
@@ -142,18 +143,27 @@ void UtpConnection::on_acknowledgement(Instant now, const UtpPacket& packet) {
 
 void UtpConnection::take_round_trip(Instant now, uint32_t rtt_us) {
   rtt_.add(rtt_us);
-  path_.rtt.add(rtt_us);
-  path_.round_trip.add(now, rtt_us);
+  path_.take_round_trip(now, rtt_us);
 }
 
-void UtpConnection::feed_controller(Instant now, const UtpSent::Acked& acked, uint32_t in_flight_before) {
-  if (delay_.is_known()) path_.queue_us = delay_.queue_us();
+// The uplink hears of the queue that all share, the path of what it has beyond that.
+void UtpConnection::feed_controllers(Instant now, const UtpSent::Acked& acked, uint32_t path_before, uint32_t uplink_before) {
+  UtpUplink& uplink = path_.uplink;
   UtpLedbat::Ack ack;
   ack.bytes = acked.wire_bytes;
-  ack.queue_us = delay_.is_known() ? path_.queue_us : 0;
   ack.base_rtt_us = path_.base_rtt_us();
-  ack.rtt_us = path_.rtt.is_known() ? path_.rtt.smoothed_us() : 0;
-  ack.limited = uint64_t{in_flight_before} * 2 >= path_.ledbat.window();
+  if (delay_.is_known()) path_.take_queue(now, delay_.queue_us());
+  uint32_t shared = uplink.add_queue(now, path_.index, path_.queue_us);
+  ack.no_queue = delay_.is_known() && path_.is_no_queue(path_.queue_us);
+  ack.queue_us = shared;
+  ack.rtt_us = uplink.last_rtt_us;
+  ack.in_flight = uplink_before;
+  ack.limited = uplink.is_used(uplink_before);
+  uplink.ledbat.on_ack(now, ack);
+  ack.queue_us = path_.queue_us - shared;
+  ack.rtt_us = path_.last_rtt_us;
+  ack.in_flight = path_before;
+  ack.limited = path_.is_used(path_before);
   path_.ledbat.on_ack(now, ack);
 }
 
@@ -172,7 +182,8 @@ void UtpConnection::find_losses(Instant now) {
 
 void UtpConnection::take_losses(Instant now, const UtpSent::Lost& lost) {
   if (lost.wire_bytes == 0) return;
-  path_.in_flight -= lost.wire_bytes;
+  uint32_t path_before = path_.in_flight;
+  path_.take_from_flight(lost.wire_bytes);
   if (lost.probe_size != 0) path_.mtu.on_probe_lost(now);
   if (!lost.congestion) return;
   if (!recovering_) {
@@ -180,7 +191,7 @@ void UtpConnection::take_losses(Instant now, const UtpSent::Lost& lost) {
     recovery_end_ = sent_.next();
   }
   uint32_t ago = static_cast<uint32_t>(now.in_us()) - lost.newest_sent_us;
-  path_.ledbat.on_loss(now, now - Duration::us(ago), delay_.is_known() ? delay_.queue_us() : 0);
+  path_.ledbat.on_loss(now, now - Duration::us(ago), path_before, path_.is_loss_random());
 }
 
 // ---- payload ----
@@ -296,7 +307,7 @@ uint64_t UtpConnection::peer_room() const {
 
 uint64_t UtpConnection::room() const {
   if (state_ != State::open || fin_wanted_) return 0;
-  uint64_t take = std::min<uint64_t>({std::max<uint32_t>(path_.room(), path_.mtu.size()), peer_room(), UtpRun::k_size_max});
+  uint64_t take = std::min<uint64_t>({std::max<uint32_t>(std::min(path_.room(), path_.uplink.room()), path_.mtu.size()), peer_room(), UtpRun::k_size_max});
   return take > unsent() ? take - unsent() : 0;
 }
 

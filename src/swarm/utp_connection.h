@@ -124,7 +124,7 @@ class UtpConnection {
   bool on_state_packet(Instant now, const UtpPacket& packet);
   bool is_current(const UtpPacket& packet) const;
   void on_acknowledgement(Instant now, const UtpPacket& packet);
-  void feed_controller(Instant now, const UtpSent::Acked& acked, uint32_t in_flight_before);
+  void feed_controllers(Instant now, const UtpSent::Acked& acked, uint32_t path_before, uint32_t uplink_before);
   void take_round_trip(Instant now, uint32_t rtt_us);
   void find_losses(Instant now);
   void take_losses(Instant now, const UtpSent::Lost& lost);

@@ -90,16 +90,13 @@ UtpConnection::Plan UtpConnection::plan_payload(Instant now, UtpRun& run) {
   run.count = 0;
   run.may_fragment = false;
   run.has_payload = true;
-  uint32_t budget = path_.quantum(UtpRun::k_size_max);
-  if (!send_one_) budget = std::min(budget, path_.in_flight == 0 ? std::max<uint32_t>(path_.room(), path_.mtu.size()) : path_.room());
+  uint32_t budget = path_.budget();
   if (sent_.has_lost()) return plan_again(now, run, budget) ? Plan::run : Plan::no_room;
   if (may_fin()) {
     set_control(run, UtpRun::Kind::fin, header(now, UtpType::fin, sent_.next()), {});
     return Plan::run;
   }
-  // Not packet by packet as acknowledgements come in, but runs, of what the path takes in a grain of time.
-  uint64_t least = std::max<uint64_t>(path_.mtu.size(), std::min(path_.quantum(UtpRun::k_size_max) / 2, path_.ledbat.window() / 4));
-  least = std::min(least, unsent() + k_utp_header_size);
+  uint64_t least = std::min<uint64_t>(path_.batch_of_both(), unsent() + k_utp_header_size);
   if (unsent() != 0 && !send_one_ && path_.in_flight != 0 && budget < least) return Plan::no_room;
   if (plan_probe(now, run) || plan_fresh(now, run, budget)) return Plan::run;
   if (!send_one_) return Plan::nothing;
@@ -219,8 +216,8 @@ void UtpConnection::commit(Instant now, const UtpRun& run, MutBytes buffer) {
     if (!received_.has_hole()) note_acknowledged(head.window);
   }
   last_sent_ = now;
-  path_.in_flight += sent_.in_flight() - in_flight_before;
-  if (run.kind != UtpRun::Kind::state && run.kind != UtpRun::Kind::syn) path_.on_sent(now, static_cast<uint32_t>(run.size()));
+  path_.put_in_flight(sent_.in_flight() - in_flight_before);
+  if (run.kind != UtpRun::Kind::state && run.kind != UtpRun::Kind::syn) path_.on_payload_sent(now, static_cast<uint32_t>(run.size()));
   if (retransmit_at_.is_never()) arm_retransmission(now);
 }
 
@@ -288,8 +285,9 @@ void UtpConnection::on_retransmission_timer(Instant now) {
   uint16_t first_size = static_cast<uint16_t>(sent_.at(sent_.first()).size + k_utp_header_size);
   bool path_works = path_.progress_at + rtt_.timeout(0) > now;
   Instant sent_at = now - Duration::us(static_cast<uint32_t>(static_cast<uint32_t>(now.in_us()) - sent_.oldest_sent_us()));
+  uint32_t path_before = path_.in_flight;
   UtpSent::Lost lost = sent_.lose_all();
-  path_.in_flight -= lost.wire_bytes;
+  path_.take_from_flight(lost.wire_bytes);
   if (lost.probe_size != 0) path_.mtu.on_probe_lost(now);
   if (path_.mtu.on_timeout(now, first_size)) path_.ledbat.set_packet(path_.mtu.size());
   recovering_ = true;
@@ -297,8 +295,8 @@ void UtpConnection::on_retransmission_timer(Instant now) {
   reorder_at_ = Instant::never();
   if (!lost.congestion) return;
   // One dead peer behind an address must not stop the others behind it.
-  if (path_works && path_.users > 1) path_.ledbat.on_loss(now, sent_at, 0);
-  else path_.ledbat.on_timeout(now);
+  if (path_works && path_.users > 1) path_.ledbat.on_loss(now, sent_at, path_before, false);
+  else path_.ledbat.on_timeout(now, path_before);
 }
 
 void UtpConnection::on_timer(Instant now) {

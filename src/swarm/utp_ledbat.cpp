@@ -17,6 +17,14 @@ void UtpLedbat::clamp() {
   window_ = std::clamp(window_, least(), std::max(least(), static_cast<uint64_t>(options_.window_max) << k_shift));
 }
 
+void UtpLedbat::shrink_to(uint32_t in_flight) { window_ = std::max(least(), std::min(window_, static_cast<uint64_t>(in_flight) << k_shift)); }
+
+// The least of a few samples is a little less than the queue: aimed at is so much less than the target, that the target is what others meet.
+uint64_t UtpLedbat::target_us() const {
+  int64_t margin = options_.classic ? 0 : options_.target.in_us() / 32;
+  return static_cast<uint64_t>(options_.target.in_us() - margin);
+}
+
 // LEDBAT++ section 4.2: GAIN = 1 / min(16, ceil(2 * TARGET / base)). Never faster than Reno.
 uint32_t UtpLedbat::gain_divisor(uint32_t base_rtt_us) const {
   if (options_.classic) return 1;
@@ -31,12 +39,15 @@ void UtpLedbat::grow(const Ack& ack) { window_ += (static_cast<uint64_t>(ack.byt
 // LEDBAT++ section 4.3, per round trip: W += max(GAIN - W * (delay / target - 1), -W / 2), spread over the bytes of the window.
 void UtpLedbat::avoid(const Ack& ack) {
   uint64_t window_bytes = window_ >> k_shift;
-  uint64_t gain = (static_cast<uint64_t>(packet_) * ack.bytes << k_shift) / (window_bytes * gain_divisor(ack.base_rtt_us));
-  uint64_t target = static_cast<uint64_t>(options_.target.in_us());
+  uint64_t target = target_us();
+  // Where there is no queue at all there is nobody to be gentle to: Reno's gain.
+  uint32_t divisor = ack.no_queue ? 1 : gain_divisor(ack.base_rtt_us);
+  uint64_t gain = (static_cast<uint64_t>(packet_) * ack.bytes << k_shift) / (window_bytes * divisor);
   if (ack.queue_us <= target) {
     if (ack.limited) window_ += gain;
     return;
   }
+  if (!ack.limited) shrink_to(ack.in_flight);
   uint64_t over = std::min<uint64_t>(ack.queue_us - target, target);
   uint64_t loss = (static_cast<uint64_t>(ack.bytes) << k_shift) / target * over;
   loss = loss > gain ? loss - gain : 0;
@@ -46,7 +57,7 @@ void UtpLedbat::avoid(const Ack& ack) {
 
 // RFC 6817 section 2.4.2: W += GAIN * (target - delay) / target * acknowledged * MSS / W.
 void UtpLedbat::avoid_classic(const Ack& ack) {
-  int64_t target = options_.target.in_us();
+  int64_t target = static_cast<int64_t>(target_us());
   int64_t off = std::max<int64_t>(target - static_cast<int64_t>(ack.queue_us), -target);
   if (off > 0 && !ack.limited) return;
   int64_t step = static_cast<int64_t>((uint64_t{packet_} * ack.bytes << k_shift) / (window_ >> k_shift));
@@ -79,7 +90,8 @@ bool UtpLedbat::on_phase(Instant now, const Ack& ack) {
     if (now < freeze_until_) return true;
     phase_ = Phase::ramp;
   }
-  if (phase_ == Phase::avoidance && now >= slowdown_at_ && ack.limited) {
+  bool is_due = phase_ == Phase::avoidance && now >= slowdown_at_ && ack.limited;
+  if (is_due && static_cast<int64_t>(ack.queue_us) >= options_.slowdown_queue_min.in_us()) {
     start_slowdown(now, ack);
     return true;
   }
@@ -88,7 +100,7 @@ bool UtpLedbat::on_phase(Instant now, const Ack& ack) {
 
 void UtpLedbat::on_ack(Instant now, const Ack& ack) {
   if (on_phase(now, ack)) return;
-  uint64_t target = static_cast<uint64_t>(options_.target.in_us());
+  uint64_t target = target_us();
   if (phase_ == Phase::slow_start && ack.queue_us > target * 3 / 4) end_slow_start(now, ack);
   if (phase_ == Phase::ramp && ack.queue_us > target) end_slow_start(now, ack);
   if (phase_ == Phase::slow_start || phase_ == Phase::ramp) {
@@ -105,7 +117,7 @@ void UtpLedbat::on_ack(Instant now, const Ack& ack) {
   clamp();
 }
 
-void UtpLedbat::on_loss(Instant now, Instant sent_at, uint32_t) {
+void UtpLedbat::on_loss(Instant now, Instant sent_at, uint32_t in_flight, bool random) {
   if (was_cut_ && sent_at <= cut_at_) return;
   undo_window_ = window_;
   undo_threshold_ = threshold_;
@@ -116,7 +128,8 @@ void UtpLedbat::on_loss(Instant now, Instant sent_at, uint32_t) {
     threshold_ = std::max(threshold_ / 2, least());
     return;
   }
-  window_ /= 2;
+  shrink_to(in_flight);
+  window_ = random && !options_.classic ? window_ - window_ / k_random_loss_share : window_ / 2;
   clamp();
   threshold_ = window_;
   if (phase_ == Phase::slow_start || phase_ == Phase::ramp) {
@@ -125,11 +138,12 @@ void UtpLedbat::on_loss(Instant now, Instant sent_at, uint32_t) {
   }
 }
 
-void UtpLedbat::on_timeout(Instant now) {
+void UtpLedbat::on_timeout(Instant now, uint32_t in_flight) {
   undo_window_ = window_;
   undo_threshold_ = threshold_;
   was_cut_ = true;
   cut_at_ = now;
+  if (!in_slowdown()) shrink_to(in_flight);
   threshold_ = std::max(in_slowdown() ? threshold_ / 2 : window_ / 2, least());
   window_ = least();
   phase_ = Phase::ramp;

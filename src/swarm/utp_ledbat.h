@@ -19,13 +19,16 @@ class UtpLedbat {
     Duration target = Duration::ms(60);  // LEDBAT++ section 4.5; RFC 6817 says at most 100 ms
     bool classic = false;                // RFC 6817
     uint32_t window_max = 32u << 20;     // bytes
+    Duration slowdown_queue_min;         // no slowdown while the queue is shorter
   };
   struct Ack {
     uint32_t bytes = 0;        // newly acknowledged, with headers
     uint32_t queue_us = 0;     // delay that is queue
     uint32_t base_rtt_us = 0;  // round trip without queue; 0: unknown
     uint32_t rtt_us = 0;       // smoothed round trip; 0: unknown
-    bool limited = false;      // the window was in use: it may grow
+    bool no_queue = false;     // there is no queue at all, whoever's it would be
+    bool limited = false;      // the window was what held back: it may grow
+    uint32_t in_flight = 0;    // bytes that were in flight under it
   };
 
   // `packet`: bytes of a full packet, with its header.
@@ -38,10 +41,11 @@ class UtpLedbat {
   void set_packet(uint32_t bytes) { packet_ = bytes; clamp(); }
 
   void on_ack(Instant now, const Ack& ack);
-  // Packets were lost, the last of them sent at `sent_at`. One congestion event counts once: what was sent before the last cut belongs to it.
-  void on_loss(Instant now, Instant sent_at, uint32_t queue_us);
+  // Packets were lost, the last of them sent at `sent_at`, when `in_flight` bytes were in flight. One congestion event counts once: what was sent before the last
+  // cut belongs to it. `random`: there was no queue that could have overflowed.
+  void on_loss(Instant now, Instant sent_at, uint32_t in_flight, bool random);
   // Nothing has arrived for a retransmission timeout.
-  void on_timeout(Instant now);
+  void on_timeout(Instant now, uint32_t in_flight);
   // The last cut was for something that had arrived: it is taken back.
   void undo();
   // Nothing was sent for a while: what the window knew is old.
@@ -52,11 +56,15 @@ class UtpLedbat {
   static constexpr uint32_t k_packets_min = 2;
   static constexpr uint32_t k_gain_divisor_max = 16;
   static constexpr int64_t k_slowdown_factor = 9;
+  static constexpr uint64_t k_random_loss_share = 12;  // a loss that was no congestion costs a twelfth: radio links lose a packet in a hundred
   enum class Phase : uint8_t { slow_start, avoidance, freeze, ramp };
 
   uint64_t least() const { return static_cast<uint64_t>(k_packets_min * packet_) << k_shift; }
   void clamp();
+  // A window that nothing filled is worth what was in flight.
+  void shrink_to(uint32_t in_flight);
   uint32_t gain_divisor(uint32_t base_rtt_us) const;
+  uint64_t target_us() const;
   void grow(const Ack& ack);
   void avoid(const Ack& ack);
   void avoid_classic(const Ack& ack);

@@ -114,6 +114,7 @@ void Utp::answer(Instant now, const Endpoint& to, const UtpHeader& header) {
 void Utp::on_timer(Instant now) {
   uint16_t key = 0;
   while (timers_.pop(now, key)) {
+    if (key == 2 * options_.connections_max) continue;  // the uplink: plan() looks
     if (key >= options_.connections_max) {
       uint16_t index = static_cast<uint16_t>(key - options_.connections_max);
       if (paths_[index] != nullptr) line_up(*paths_[index], index);
@@ -251,9 +252,19 @@ bool Utp::plan_ack(Instant now, UtpLine& line, bool all, UtpRun& out) {
   return false;
 }
 
+// Whether the uplink takes a run now; if it is only too early, a timer says when.
+bool Utp::uplink_is_open(Instant now) {
+  uint32_t packet = paths_[path_line_.front()]->mtu.size();
+  if (uplink_.in_flight != 0 && uplink_.room() < uplink_.batch(packet)) return false;
+  if (now >= uplink_.release_at) return true;
+  timers_.arm(static_cast<uint16_t>(2 * options_.connections_max), uplink_.release_at);
+  return false;
+}
+
 // Paths in turn, and the connections of one path in turn.
 bool Utp::plan_payload(Instant now, UtpRun& out) {
   while (!path_line_.empty()) {
+    if (!uplink_is_open(now)) return false;
     uint16_t index = path_line_.front();
     UtpPath* path = paths_[index].get();
     while (!path->ready.empty()) {

@@ -369,7 +369,7 @@ void slow_start_grows_by_the_gain(void**) {
 void slow_start_ends_at_three_quarters_of_the_target(void**) {
   UtpLedbat ledbat({}, 1000);
   Instant now;
-  for (int i = 0; i < 4; ++i) now = round(ledbat, now, 44);
+  for (int i = 0; i < 4; ++i) now = round(ledbat, now, 43);
   assert_true(ledbat.in_slow_start());
   ledbat.on_ack(now, ack_of(1000, 46));
   assert_false(ledbat.in_slow_start());
@@ -380,7 +380,7 @@ UtpLedbat avoiding(Instant& now) {
   UtpLedbat ledbat({}, 1000);
   now = Instant::from_us(1'000'000);
   for (int i = 0; i < 6; ++i) now = round(ledbat, now, 0);
-  ledbat.on_loss(now, now, 0);  // half, and out of slow start
+  ledbat.on_loss(now, now, ledbat.window(), false);  // half, and out of slow start
   return ledbat;
 }
 
@@ -389,10 +389,10 @@ void avoidance_adds_the_gain_and_takes_off_by_excess(void**) {
   UtpLedbat ledbat = avoiding(now);
   uint32_t before = ledbat.window();
   assert_in_range(before, 60'000, 70'000);
-  now = round(ledbat, now, 59);
+  now = round(ledbat, now, 57);
   assert_in_range(ledbat.window(), before + 950, before + 1050);  // one packet: gain 1, not faded near the target
   before = ledbat.window();
-  now = round(ledbat, now, 66);  // a tenth above: a tenth off, less the gain
+  now = round(ledbat, now, 64);  // a tenth above: a tenth off, less the gain
   assert_in_range(ledbat.window(), before * 90 / 100 + 500, before * 92 / 100 + 1000);
   before = ledbat.window();
   round(ledbat, now, 300);  // never more than half a round trip
@@ -425,12 +425,58 @@ void losses_of_one_event_count_once(void**) {
   uint32_t before = ledbat.window();
   Instant sent = now + Duration::ms(10);
   now = now + Duration::ms(200);
-  ledbat.on_loss(now, sent, 0);
+  ledbat.on_loss(now, sent, before, false);
   assert_int_equal(ledbat.window(), before / 2);
-  ledbat.on_loss(now + Duration::ms(20), sent + Duration::ms(5), 0);
+  ledbat.on_loss(now + Duration::ms(20), sent + Duration::ms(5), before, false);
   assert_int_equal(ledbat.window(), before / 2);
-  ledbat.on_loss(now + Duration::ms(300), now + Duration::ms(100), 0);
+  ledbat.on_loss(now + Duration::ms(300), now + Duration::ms(100), before, false);
   assert_int_equal(ledbat.window(), before / 4);
+}
+
+void a_loss_without_a_queue_costs_little(void**) {
+  Instant now;
+  UtpLedbat ledbat = avoiding(now);
+  uint32_t before = ledbat.window();
+  ledbat.on_loss(now + Duration::ms(200), now + Duration::ms(100), before, true);
+  assert_in_range(ledbat.window(), before * 91 / 100, before * 92 / 100);
+}
+
+void a_window_that_nothing_filled_is_cut_from_what_was_in_flight(void**) {
+  Instant now;
+  UtpLedbat ledbat = avoiding(now);
+  ledbat.on_loss(now + Duration::ms(200), now + Duration::ms(100), 20'000, false);
+  assert_int_equal(ledbat.window(), 10'000);
+}
+
+void a_path_knows_losses_that_no_queue_made(void**) {
+  UtpUplink uplink({}, 1252);
+  UtpPath path(IpAddress::v4({10, 0, 0, 1}), 0, uplink, {}, 1500);
+  Instant now = Instant::from_us(1'000'000);
+  path.take_queue(now, 1000);
+  assert_true(path.is_loss_random());
+  path.take_queue(now, 40'000);
+  assert_false(path.is_loss_random());  // at its longest: it overflowed
+  path.last_rtt_us = 50'000;
+  path.take_queue(now + Duration::ms(10), 20'000);
+  assert_false(path.is_loss_random());  // what is found lost now met the queue of a round trip ago
+  for (int i = 1; i < 10; ++i) path.take_queue(now + Duration::ms(50 * i), 20'000);
+  assert_true(path.is_loss_random());   // it was longer, and nothing was lost
+  path.take_queue(now + Duration::seconds(11), 20'000);
+  assert_false(path.is_loss_random());
+}
+
+void the_uplinks_queue_is_the_least_that_any_path_sees(void**) {
+  UtpUplink uplink({}, 1252);
+  uplink.in_flight = 1;
+  Instant now = Instant::from_us(1'000'000);
+  assert_int_equal(uplink.add_queue(now, 1, 80'000), 80'000);
+  assert_int_equal(uplink.add_queue(now, 1, 90'000), 90'000);  // alone: its newest
+  assert_int_equal(uplink.add_queue(now, 2, 30'000), 30'000);
+  assert_int_equal(uplink.add_queue(now, 1, 85'000), 30'000);
+  assert_int_equal(uplink.add_queue(now, 2, 95'000), 80'000);
+  assert_int_equal(uplink.queue_us(), 80'000);
+  assert_int_equal(uplink.add_queue(now + Duration::ms(150), 2, 50'000), 50'000);
+  assert_int_equal(uplink.add_queue(now + Duration::seconds(1), 1, 70'000), 70'000);  // the rest is old
 }
 
 void a_loss_from_before_a_slowdown_halves_where_it_leads(void**) {
@@ -443,7 +489,7 @@ void a_loss_from_before_a_slowdown_halves_where_it_leads(void**) {
   }
   for (int i = 0; i < 3; ++i) now = round(ledbat, now, 0);
   uint32_t window = ledbat.window();
-  ledbat.on_loss(now, before_slowdown, 0);
+  ledbat.on_loss(now, before_slowdown, window, false);
   assert_int_equal(ledbat.window(), window);
   assert_true(ledbat.in_slowdown());
 }
@@ -452,10 +498,10 @@ void a_spurious_loss_is_taken_back(void**) {
   Instant now;
   UtpLedbat ledbat = avoiding(now);
   uint32_t before = ledbat.window();
-  ledbat.on_loss(now + Duration::ms(200), now + Duration::ms(100), 0);
+  ledbat.on_loss(now + Duration::ms(200), now + Duration::ms(100), before, false);
   ledbat.undo();
   assert_int_equal(ledbat.window(), before);
-  ledbat.on_timeout(now + Duration::ms(500));
+  ledbat.on_timeout(now + Duration::ms(500), before);
   assert_int_equal(ledbat.window(), 2000);
   ledbat.undo();
   assert_int_equal(ledbat.window(), before);
@@ -468,7 +514,7 @@ void rfc_6817_fades_towards_the_target(void**) {
   UtpLedbat ledbat(options, 1000);
   Instant now;
   for (int i = 0; i < 6; ++i) now = round(ledbat, now, 0);
-  ledbat.on_loss(now, now, 0);
+  ledbat.on_loss(now, now, ledbat.window(), false);
   uint32_t before = ledbat.window();
   now = round(ledbat, now, 50);
   assert_in_range(ledbat.window(), before + 400, before + 600);
@@ -602,6 +648,10 @@ int main() {
       cmocka_unit_test(avoidance_adds_the_gain_and_takes_off_by_excess),
       cmocka_unit_test(a_slowdown_comes_after_two_round_trips_and_then_at_nine_times_its_length),
       cmocka_unit_test(losses_of_one_event_count_once),
+      cmocka_unit_test(a_loss_without_a_queue_costs_little),
+      cmocka_unit_test(a_window_that_nothing_filled_is_cut_from_what_was_in_flight),
+      cmocka_unit_test(a_path_knows_losses_that_no_queue_made),
+      cmocka_unit_test(the_uplinks_queue_is_the_least_that_any_path_sees),
       cmocka_unit_test(a_loss_from_before_a_slowdown_halves_where_it_leads),
       cmocka_unit_test(a_spurious_loss_is_taken_back),
       cmocka_unit_test(rfc_6817_fades_towards_the_target),
