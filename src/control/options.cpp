@@ -55,6 +55,8 @@ const Option k_milletd_options[] = {
     {"node.peers_max", Number32{AT(uint32_t, node.peers_max)}, "200", 1, 10000, "connections", When::live, "Connections of the whole node."},
     {"node.peers_per_address", Number32{AT(uint32_t, node.peers_per_address)}, "8", 1, 10000, "connections", When::live,
      "Connections from and to one address."},
+    {"transport.tcp", Switch{AT(bool, node.tcp)}, "1", 0, 1, "", When::start, "Connect to peers over TCP. With uTP on too, whichever answers first is kept."},
+    {"transport.utp", Switch{AT(bool, node.utp)}, "0", 0, 1, "", When::start, "Connect to peers over uTP, which gives way to everything else on the line."},
     {"discovery.trackers", Switch{AT(bool, node.trackers)}, "1", 0, 1, "", When::live, "Announce to the trackers that a torrent names."},
     {"control.socket", Text{AT(std::string, control_socket)}, "", 0, 0, "", When::start,
      "Local socket of the command line; empty is control.socket in the state folder."},
@@ -93,8 +95,6 @@ struct NotBuilt {
   const char* instead;
 };
 constexpr NotBuilt k_not_built[] = {
-    {"transport.tcp", "TCP is the only transport and always on"},
-    {"transport.utp", "TCP is the only transport"},
     {"transport.encryption", "connections are plaintext"},
     {"discovery.dht", "peers come from trackers and --peer"},
     {"discovery.pex", "peers come from trackers and --peer"},
@@ -323,6 +323,7 @@ Status check_settings(const Settings& settings, Program program) {
                                       ledgerd.faucet_grant.to_btt() + " BTT; allowed: at least ledgerd.faucet_grant");
   }
   const NodeConfig& node = settings.node;
+  if (!node.tcp && !node.utp) return error(Errc::bad_input, "option transport.tcp: no transport is left; allowed: 0 if transport.utp is 1");
   if (node.speed_enabled && node.free_slots >= node.upload_slots) {
     return error(Errc::bad_input, "option speed.free_slots: " + std::to_string(node.free_slots) + " of node.upload_slots " + std::to_string(node.upload_slots) +
                                       " leave none: one is optimistic, so allowed: 0 to " + std::to_string(node.upload_slots - 1));

@@ -1,10 +1,22 @@
 #include "driver/node_driver.h"
 
+#include <algorithm>
+
 namespace millet {
 namespace {
 
 // Gathers for each connection before other events get their turn.
 constexpr int k_send_rounds = 4;
+// Free ports to try until one is free for TCP, too.
+constexpr int k_port_tries = 16;
+
+UtpOptions utp_options(const NodeConfig& config) {
+  UtpOptions options;
+  // With those that are refused, and those that only end in good order; the engine's own tables hold 16-bit numbers.
+  constexpr uint32_t k_connections_max = 16'000;
+  options.connections_max = static_cast<uint16_t>(std::min(config.peers_max * 2 + 64, k_connections_max));
+  return options;
+}
 
 }  // namespace
 
@@ -18,10 +30,18 @@ NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, 
       storage_(system.files, system.executor, system.cpu, *this, options.open_files_max),
       peers_(node_, storage_, system.streams, options.config.listen.address),
       commits_(store, system.executor, system.clock, *this),
-      http_(system, options.config.listen.address, *this) {}
+      http_(system, options.config.listen.address, *this) {
+  if (!options.config.utp) return;
+  utp_ = std::make_unique<UtpLinks>(utp_options(options.config), node_, storage_, system.datagrams, system.random, options.config.listen.address);
+  if (!options.config.tcp) return;
+  peers_.set_rival(*utp_);
+  utp_->set_rival(peers_);
+}
 
 NodeDriver::~NodeDriver() {
   system_.streams.set_events(nullptr);
+  system_.datagrams.set_events(nullptr);
+  if (utp_ != nullptr) system_.datagrams.close();
   system_.loop.set_events(nullptr);
 }
 
@@ -33,10 +53,25 @@ Status NodeDriver::restore() {
 Result<Endpoint> NodeDriver::listen() {
   system_.streams.set_events(this);
   system_.loop.set_events(this);
-  TRY_ASSIGN(Endpoint listening, system_.streams.listen(k_peer_listener, listen_));
+  if (utp_ != nullptr) system_.datagrams.set_events(this);
+  TRY_ASSIGN(Endpoint listening, open_ports());
   node_.set_listen_port(listening.port);
   settle();
   return listening;
+}
+
+// The UDP socket first: it can be closed again, when TCP finds a free port of its choice taken.
+Result<Endpoint> NodeDriver::open_ports() {
+  const NodeConfig& config = node_.config();
+  if (utp_ == nullptr) return system_.streams.listen(k_peer_listener, listen_);
+  for (int tries = 1;; ++tries) {
+    TRY_ASSIGN(Endpoint bound, system_.datagrams.bind(listen_, {}));
+    if (!config.tcp) return bound;
+    Result<Endpoint> listening = system_.streams.listen(k_peer_listener, {listen_.address, bound.port});
+    if (listening) return listening;
+    system_.datagrams.close();
+    if (listen_.port != 0 || listening.error().code != Errc::conflict || tries == k_port_tries) return listening;
+  }
 }
 
 Status NodeDriver::serve_control(const std::string& path, RequestHandler& handler, size_t request_bytes_max) {
@@ -54,6 +89,7 @@ void NodeDriver::settle(Instant now) {
   bool more = true;
   for (int i = 0; i < k_send_rounds && more && !ended_; ++i) {
     more = peers_.send_some(now);
+    if (utp_ != nullptr) more = utp_->send_some(now) || more;
     do_actions(now);
   }
   if (!ended_) arm(now, more);
@@ -69,6 +105,7 @@ void NodeDriver::do_actions(Instant now) {
 void NodeDriver::arm(Instant now, bool more_to_send) {
   Instant next = earlier(earlier(node_.next_deadline(), commits_.next_deadline()), earlier(http_.next_deadline(), shutdown_deadline_));
   if (control_ != nullptr) next = earlier(next, control_->next_deadline());
+  if (utp_ != nullptr) next = earlier(next, utp_->next_deadline());
   // What is left to send waits until the other events had their turn.
   system_.loop.arm(more_to_send ? now : next);
 }
@@ -114,6 +151,26 @@ void NodeDriver::on_closed(hal::StreamId stream, const Error& reason) {
   settle(now);
 }
 
+void NodeDriver::on_datagrams(std::span<const hal::IncomingRun> runs) {
+  Instant now = system_.clock.now();
+  utp_->on_datagrams(now, runs);
+  settle(now);
+}
+
+void NodeDriver::on_datagrams_writable() {
+  utp_->on_writable();
+  settle(system_.clock.now());
+}
+
+void NodeDriver::on_unreachable(const Endpoint& remote) {
+  Instant now = system_.clock.now();
+  utp_->on_unreachable(now, remote);
+  settle(now);
+}
+
+// The uTP engine finds out for itself what passes (RFC 8899), so that a forged message can't make packets small.
+void NodeDriver::on_path_mtu(const Endpoint&, uint32_t) {}
+
 void NodeDriver::on_timer() {
   Instant now = system_.clock.now();
   if (shutdown_deadline_ <= now) {
@@ -124,6 +181,7 @@ void NodeDriver::on_timer() {
   commits_.on_timer(now);
   http_.on_timer(now);
   if (control_ != nullptr) control_->on_timer(now);
+  if (utp_ != nullptr) utp_->on_timer(now);
   if (node_.next_deadline() <= now) node_.on_timer(now, system_.clock.wall());
   settle(now);
 }
@@ -150,7 +208,8 @@ void NodeDriver::end(bool well) {
 
 void NodeDriver::on_block_read(PeerHandle peer, const BlockRef& block, const Status& status, std::vector<uint8_t> data) {
   Instant now = system_.clock.now();
-  peers_.on_block_read(now, peer, block, status, std::move(data));
+  bool is_utp = utp_ != nullptr && utp_->on_block_read(now, peer, block, status, data);
+  if (!is_utp) peers_.on_block_read(now, peer, block, status, std::move(data));
   settle(now);
 }
 
@@ -216,10 +275,25 @@ void NodeDriver::on_http_done(Ticket ticket, const Result<HttpReply>& reply) {
 
 // ---- actions of the node ----
 
-void NodeDriver::act(Instant, ConnectPeer& action) { peers_.connect(action); }
-void NodeDriver::act(Instant, ClosePeer& action) { peers_.close(action.peer); }
-void NodeDriver::act(Instant, PullPeer& action) { peers_.pull(action.peer); }
-void NodeDriver::act(Instant, SetReading& action) { peers_.set_reading(action.peer, action.reading); }
+void NodeDriver::act(Instant now, ConnectPeer& action) {
+  bool tcp = node_.config().tcp;
+  if (tcp) peers_.connect(action);
+  bool utp = utp_ != nullptr && utp_->connect(now, action);
+  if (!tcp && !utp) node_.on_closed(now, action.peer, error(Errc::no_room, "all uTP connections are in use"));
+}
+// A peer is of one transport, or dialled over both; the other does nothing.
+void NodeDriver::act(Instant now, ClosePeer& action) {
+  peers_.close(action.peer);
+  if (utp_ != nullptr) utp_->close(now, action.peer);
+}
+void NodeDriver::act(Instant, PullPeer& action) {
+  peers_.pull(action.peer);
+  if (utp_ != nullptr) utp_->pull(action.peer);
+}
+void NodeDriver::act(Instant now, SetReading& action) {
+  peers_.set_reading(action.peer, action.reading);
+  if (utp_ != nullptr) utp_->set_reading(now, action.peer, action.reading);
+}
 void NodeDriver::act(Instant, OpenTorrent& action) { storage_.open(std::move(action)); }
 void NodeDriver::act(Instant, CloseTorrent& action) { storage_.close(action.torrent, action.delete_files); }
 void NodeDriver::act(Instant, CheckFiles& action) { storage_.check(action); }

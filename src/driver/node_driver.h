@@ -17,6 +17,7 @@
 #include "driver/http_client.h"
 #include "driver/peer_links.h"
 #include "driver/storage.h"
+#include "driver/utp_links.h"
 #include "hal/system.h"
 #include "node/node.h"
 
@@ -29,6 +30,7 @@ struct NodeDriverOptions {
 };
 
 class NodeDriver final : private hal::StreamEvents,
+                         private hal::DatagramEvents,
                          private hal::TimerEvents,
                          private StorageEvents,
                          private CommitEvents,
@@ -46,7 +48,8 @@ class NodeDriver final : private hal::StreamEvents,
   // Reads the durable state into the node: first of all, and on the calling thread, because nothing is served yet.
   // Errors: those of the store and of Node::restore.
   Status restore();
-  // Listens for peers and lets the node begin. Returns the address. Requires: restored. Errors: as Streams::listen.
+  // Listens for peers, on one port for TCP and uTP as far as they are on, and lets the node begin. Returns the address. Requires: restored.
+  // Errors: as Streams::listen and Datagrams::bind.
   Result<Endpoint> listen();
   // Serves a control socket. Requires: the handler outlives this. Errors: as Streams::listen_local.
   Status serve_control(const std::string& path, RequestHandler& handler, size_t request_bytes_max);
@@ -68,6 +71,10 @@ class NodeDriver final : private hal::StreamEvents,
   void on_received(hal::StreamId stream, Bytes bytes) override;
   void on_writable(hal::StreamId stream) override;
   void on_closed(hal::StreamId stream, const Error& reason) override;
+  void on_datagrams(std::span<const hal::IncomingRun> runs) override;
+  void on_datagrams_writable() override;
+  void on_unreachable(const Endpoint& remote) override;
+  void on_path_mtu(const Endpoint& remote, uint32_t mtu) override;
   void on_timer() override;
   void on_shutdown() override;
   void on_block_read(PeerHandle peer, const BlockRef& block, const Status& status, std::vector<uint8_t> data) override;
@@ -81,6 +88,7 @@ class NodeDriver final : private hal::StreamEvents,
   void on_verified(Ticket ticket, bool valid) override;
   void on_http_done(Ticket ticket, const Result<HttpReply>& reply) override;
 
+  Result<Endpoint> open_ports();
   void settle(Instant now);
   void do_actions(Instant now);
   void arm(Instant now, bool more_to_send);
@@ -111,6 +119,7 @@ class NodeDriver final : private hal::StreamEvents,
   Node node_;
   Storage storage_;
   PeerLinks peers_;
+  std::unique_ptr<UtpLinks> utp_;  // null: off
   CommitQueue commits_;
   HttpClient http_;
   std::unique_ptr<ControlServer> control_;

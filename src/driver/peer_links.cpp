@@ -72,6 +72,7 @@ bool PeerLinks::on_connected(Instant now, hal::StreamId stream) {
   Link* link = find(stream);
   if (link == nullptr) return false;
   link->connected = true;
+  if (rival_ != nullptr) rival_->stop_dialling(now, link->peer);
   node_.on_connected(now, link->peer, streams_.local_endpoint(stream).address);
   return true;
 }
@@ -95,13 +96,23 @@ bool PeerLinks::on_closed(Instant now, hal::StreamId stream, const Error& reason
   Link* link = find(stream);
   if (link == nullptr) return false;
   PeerHandle peer = link->peer;
+  bool goes_on = !link->connected && rival_ != nullptr && rival_->is_dialling(peer);
   forget(*link);
-  node_.on_closed(now, peer, reason);
+  if (!goes_on) node_.on_closed(now, peer, reason);
   return true;
 }
 
 void PeerLinks::connect(const ConnectPeer& action) {
   add(action.peer, streams_.connect(action.remote, source_address(listen_, action.remote.address)));
+}
+
+bool PeerLinks::is_dialling(PeerHandle peer) const {
+  auto found = by_peer_.find(peer);
+  return found != by_peer_.end() && !found->second->connected;
+}
+
+void PeerLinks::stop_dialling(Instant, PeerHandle peer) {
+  if (is_dialling(peer)) close(peer);
 }
 
 void PeerLinks::close(PeerHandle peer) {

@@ -13,13 +13,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "driver/dial_rival.h"
 #include "driver/storage.h"
 #include "hal/streams.h"
 #include "node/node.h"
 
 namespace millet {
 
-class PeerLinks {
+class PeerLinks final : public DialRival {
  public:
   static constexpr size_t k_staging_size = 256 * 1024;  // one system call; measured best between 128 and 512 KiB
   static constexpr size_t k_items_max = 32;             // gathered at once: small messages, or 15 blocks
@@ -27,8 +28,9 @@ class PeerLinks {
 
   // `listen`: where our connections come from (source_address.h). Requires: the others outlive it.
   PeerLinks(Node& node, Storage& storage, hal::Streams& streams, const IpAddress& listen);
-  ~PeerLinks();
+  ~PeerLinks() override;
   PeerLinks(const PeerLinks&) = delete;
+  void set_rival(DialRival& rival) { rival_ = &rival; }
 
   // Streams.
   void on_accepted(Instant now, hal::StreamId stream, const Endpoint& remote);
@@ -48,6 +50,9 @@ class PeerLinks {
 
   // Sends for every connection that had something to send when it was called, one gather each. True if there is more to do at once.
   bool send_some(Instant now);
+
+  bool is_dialling(PeerHandle peer) const override;
+  void stop_dialling(Instant now, PeerHandle peer) override;
 
   size_t count() const { return by_peer_.size(); }
 
@@ -85,6 +90,7 @@ class PeerLinks {
   Storage& storage_;
   hal::Streams& streams_;
   const IpAddress listen_;
+  DialRival* rival_ = nullptr;
   std::unordered_map<hal::StreamId, PeerHandle> by_stream_;
   std::unordered_map<PeerHandle, std::unique_ptr<Link>> by_peer_;
   std::deque<PeerHandle> ready_;

@@ -21,6 +21,9 @@ struct NodeConfig {
   uint64_t download_rate = 0;
   uint32_t peers_max = 200;      // connections of the whole node
   uint32_t peers_per_address = 8;
+  // transport.*
+  bool tcp = true;               // at least one of the two
+  bool utp = false;
   // discovery.*
   bool trackers = true;
   // speed.*

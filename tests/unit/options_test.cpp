@@ -79,7 +79,7 @@ void a_wrong_value_is_refused_with_what_is_allowed(void**) {
 void what_is_unknown_or_not_built_is_refused_by_name(void**) {
   assert_true(contains(refusal("node.colour", "1", Errc::not_found), "'node.colour'"));
   assert_true(contains(refusal("discovery.dht", "0", Errc::unsupported), "discovery.dht is not built yet"));
-  assert_true(contains(refusal("transport.utp", "1", Errc::unsupported), "transport.utp is not built yet"));
+  assert_true(contains(refusal("transport.encryption", "1", Errc::unsupported), "transport.encryption is not built yet"));
   assert_true(contains(refusal("ledger.url", "https://ledger", Errc::unsupported), "TLS is not built yet"));
   assert_true(contains(refusal("ledgerd.store", "postgres://", Errc::unsupported), "PostgreSQL is not built yet"));
   Settings settings = default_settings();
@@ -101,6 +101,11 @@ void options_that_exclude_each_other_are_refused(void**) {
   assert_true(check_settings(settings, Program::milletd).has_value());
   assert_true(set_option(settings, "ledger.url", "http://127.0.0.1:7411").has_value());
   assert_true(contains(check_settings(settings, Program::milletd).error().reason, "ledger.key"));
+  settings = default_settings();
+  assert_true(set_option(settings, "transport.tcp", "0").has_value() && set_option(settings, "transport.utp", "0").has_value());
+  assert_true(contains(check_settings(settings, Program::milletd).error().reason, "transport.tcp"));
+  assert_true(set_option(settings, "transport.utp", "1").has_value());
+  assert_true(check_settings(settings, Program::milletd).has_value());
 }
 
 void automatic_memory_suits_the_machine(void**) {
