@@ -1,7 +1,7 @@
 """Other people's clients, each at an address of its own: aria2c, libtorrent (python3-libtorrent), transmission-daemon; and opentracker.
 
 All have the same face: `download` and `seed` start them on a torrent, `complete` tells whether they have everything, `stop` ends them.
-They run as their users have them, but without what we do not speak (DHT, PEX, LSD, uTP).
+They run as their users have them, but without what we do not speak (DHT, PEX, LSD), and over TCP or, where they can, uTP alone.
 """
 import json
 import shutil
@@ -57,8 +57,8 @@ class Aria2:
 class Libtorrent:
     name = "libtorrent"
 
-    def __init__(self, world, number, port=6892):
-        self.world, self.number, self.port = world, number, port
+    def __init__(self, world, number, port=6892, utp=False):
+        self.world, self.number, self.port, self.transport = world, number, port, "utp" if utp else "tcp"
         if subprocess.run([sys.executable, "-c", "import libtorrent"], capture_output=True, check=False).returncode != 0:
             raise Skip("python3-libtorrent is not installed")
         self.data = world.make_folder(f"{self.name}.data")
@@ -66,7 +66,7 @@ class Libtorrent:
         self.log_name = f"{self.name}{number}"
 
     def download(self, torrent):
-        self.process = self.world.start(self.log_name, [sys.executable, HERE / "libtorrent_client.py", torrent.path, self.data, address(self.number), self.port])
+        self.process = self.world.start(self.log_name, [sys.executable, HERE / "libtorrent_client.py", torrent.path, self.data, address(self.number), self.port, self.transport])
 
     download_and_seed = download
 
@@ -87,8 +87,9 @@ class Transmission:
     name = "transmission"
     rpc_port = 9091
 
-    def __init__(self, world, number, port=6893):
-        self.world, self.number, self.port = world, number, port
+    def __init__(self, world, number, port=6893, utp=False):
+        """With `utp` it dials over uTP first, and takes TCP too: the other side decides."""
+        self.world, self.number, self.port, self.utp = world, number, port, utp
         self.program = need("transmission-daemon")
         self.data = world.make_folder(f"{self.name}.data")
         self.config = world.make_folder(f"{self.name}.config")
@@ -101,7 +102,7 @@ class Transmission:
         settings = {
             "bind-address-ipv4": own, "peer-port": self.port, "rpc-bind-address": own, "rpc-port": self.rpc_port, "rpc-authentication-required": False,
             "rpc-whitelist-enabled": False, "download-dir": str(self.data), "incomplete-dir-enabled": False, "dht-enabled": False, "pex-enabled": False,
-            "lpd-enabled": False, "utp-enabled": False, "port-forwarding-enabled": False, "preallocation": 0, "rename-partial-files": False,
+            "lpd-enabled": False, "utp-enabled": self.utp, "port-forwarding-enabled": False, "preallocation": 0, "rename-partial-files": False,
         }
         (self.config / "settings.json").write_text(json.dumps(settings))
         self.process = self.world.start(self.log_name, [self.program, "--foreground", "--config-dir", self.config])
