@@ -28,7 +28,8 @@ bool ControlServer::on_received(Instant now, hal::StreamId stream, Bytes bytes) 
 
 void ControlServer::handle_lines(Instant now, hal::StreamId stream, Client& client) {
   while (client.out.empty()) {
-    size_t end = client.in.find('\n');
+    size_t end = client.in.find('\n', client.searched);
+    client.searched = end == std::string::npos ? client.in.size() : 0;
     if (end == std::string::npos) break;
     std::string line = client.in.substr(0, end);
     client.in.erase(0, end + 1);

@@ -40,6 +40,7 @@ class ControlServer {
  private:
   struct Client {
     std::string in;          // of a line that is not complete
+    size_t searched = 0;     // bytes of it without an end of line
     std::string out;         // of a reply that the socket has not taken; nothing is read meanwhile
     Instant deadline;
   };

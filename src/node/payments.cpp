@@ -155,7 +155,7 @@ void Payments::on_extensions(Instant now, Peer& peer) {
   info.received = peer.downloaded;
   speed_->on_connected(now, peer.handle, info);
   if (peer.session->we_are_interested()) speed_->payer().set_wanted(now, peer.handle, true);
-  if (peer.slot == SlotKind::regular || peer.slot == SlotKind::optimistic) speed_->payee().on_free_unchoke(now, peer.handle);
+  if (peer.slot == SlotKind::regular || peer.slot == SlotKind::optimistic) speed_->payee().on_free_unchoke(peer.handle);
   pump(now);
 }
 
@@ -234,7 +234,7 @@ void Payments::remember(const speed::AuctionResult& result, uint32_t slots) {
 
 void Payments::on_free_unchoke(Instant now, const Peer& peer) {
   if (!peer.speaks_speed) return;
-  speed_->payee().on_free_unchoke(now, peer.handle);
+  speed_->payee().on_free_unchoke(peer.handle);
   pump(now);
 }
 

@@ -116,13 +116,6 @@ AuctionResult hold_auction(const AuctionRules& rules, std::vector<AuctionBidder>
   return result;
 }
 
-bool price_is_news(Rate current, Rate price, Duration since_rise) {
-  uint64_t old = current.in_pico_per_byte();
-  uint64_t now = price.in_pico_per_byte();
-  if (now < old) return (old - now) * 100 > old;
-  return (now - old) * 100 > old && since_rise >= Duration::minutes(1);
-}
-
 std::optional<uint32_t> pick_optimistic(std::span<const OptimisticCandidate> candidates, Duration rechoke_interval) {
   if (candidates.empty()) return std::nullopt;
   Instant oldest = Instant::never();

@@ -59,10 +59,6 @@ struct AuctionResult {
 // Errors: none; bids in any order give the same result.
 AuctionResult hold_auction(const AuctionRules& rules, std::vector<AuctionBidder> bidders);
 
-// True if a winner that pays `current` should be told `price`: lower by more than 1 % at once, higher by more than 1 % if its last rise is
-// a minute ago.
-bool price_is_news(Rate current, Rate price, Duration since_rise);
-
 // ---- the optimistic slot ----
 
 struct OptimisticCandidate {

@@ -331,7 +331,7 @@ void Payee::write_off(Instant now, Account& account, uint64_t old) {
   uint32_t window = grant_window(now, *peer);
   if (window != peer->window) {
     peer->window = window;
-    send_rate(now, *peer, peer->rate, peer->kind);
+    send_rate(*peer, peer->rate, peer->kind);
   }
 }
 

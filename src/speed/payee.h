@@ -106,7 +106,7 @@ class Payee {
   bool holds_slot(PeerHandle peer) const;
   uint32_t slots_held() const;
   // The choker unchokes this peer for nothing: a bidder is told so.
-  void on_free_unchoke(Instant now, PeerHandle peer);
+  void on_free_unchoke(PeerHandle peer);
   void on_free_choke(Instant now, PeerHandle peer);
   // Zero without a bid that is accepted and backed.
   Rate backed_bid(Instant now, PeerHandle peer);
@@ -239,7 +239,6 @@ class Payee {
     Rate rate;                           // in force while slot is paid or finishing
     RateKind kind = RateKind::auction;
     uint32_t window = 0;
-    Instant risen;
     // stream
     uint64_t sent = 0;                   // payload bytes on this connection
     uint64_t sent_paid = 0;
@@ -288,7 +287,7 @@ class Payee {
   void on_accept(Peer& peer, const AcceptMessage& accept);
   void grant(Instant now, Peer& peer, bool unchoked, const AuctionResult& result);
   uint32_t grant_window(Instant now, Peer& peer);
-  void send_rate(Instant now, Peer& peer, Rate rate, RateKind kind);
+  void send_rate(Peer& peer, Rate rate, RateKind kind);
   void lose_slot(Instant now, Peer& peer);
   void end_slot(Instant now, Peer& peer, bool choke);
   void want_rechoke_if_idle();

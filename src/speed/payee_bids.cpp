@@ -125,7 +125,7 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
   for (PeerHandle handle : winners) grant(now, *find(handle), unchoked[handle], result);
   // A bid from somebody whom the choker serves for nothing is answered, too.
   for (auto& [handle, peer] : peers_) {
-    if (peer.slot == Slot::free && peer.has_bid && peer.rate_seq != peer.bid_seq) send_rate(now, peer, Rate(), RateKind::free);
+    if (peer.slot == Slot::free && peer.has_bid && peer.rate_seq != peer.bid_seq) send_rate(peer, Rate(), RateKind::free);
   }
   return result;
 }
@@ -134,18 +134,16 @@ void Payee::grant(Instant now, Peer& peer, bool unchoked, const AuctionResult& r
   RateKind kind = result.price_setter >= 0 ? RateKind::auction : RateKind::reserve;
   if (is_paid(peer)) {
     if (peer.slot == Slot::finishing) peer.slot = Slot::paid;  // one that was to be choked after its piece stays
-    bool news = price_is_news(peer.rate, result.price, now - peer.risen) || peer.rate > peer.bid;
-    if (!news && peer.rate_seq == peer.bid_seq) return;
-    send_rate(now, peer, news ? result.price : peer.rate, kind);
+    // One price for all: who has held a slot for long pays what the others pay.
+    if (peer.rate != result.price || peer.rate_seq != peer.bid_seq) send_rate(peer, result.price, kind);
     return;
   }
   if (unchoked || peer.slot == Slot::free) ctx_.out.push_back(ChokePeer{peer.session->peer()});
   peer.slot = Slot::offered;
   peer.rate = result.price;
-  peer.risen = now;
   peer.blocked_since.reset();
   peer.window = grant_window(now, peer);
-  send_rate(now, peer, result.price, kind);
+  send_rate(peer, result.price, kind);
   peer.channel_by = now + k_channel_timeout;
   arm(peer.channel_by);
 }
@@ -182,8 +180,7 @@ uint32_t Payee::grant_window(Instant now, Peer& peer) {
   return 0;
 }
 
-void Payee::send_rate(Instant now, Peer& peer, Rate rate, RateKind kind) {
-  if (rate > peer.rate) peer.risen = now;
+void Payee::send_rate(Peer& peer, Rate rate, RateKind kind) {
   peer.rate = rate;
   peer.kind = kind;
   peer.rate_seq = peer.bid_seq;
@@ -256,12 +253,12 @@ uint32_t Payee::slots_held() const {
   return count;
 }
 
-void Payee::on_free_unchoke(Instant now, PeerHandle handle) {
+void Payee::on_free_unchoke(PeerHandle handle) {
   Peer* peer = find(handle);
   if (peer == nullptr || is_paid(*peer)) return;
   peer->slot = Slot::free;
   bool told = peer->has_bid || peer->epoch > 0;
-  if (told && peer->session->matches()) send_rate(now, *peer, Rate(), RateKind::free);
+  if (told && peer->session->matches()) send_rate(*peer, Rate(), RateKind::free);
 }
 
 void Payee::on_free_choke(Instant now, PeerHandle handle) {

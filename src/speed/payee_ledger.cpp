@@ -151,7 +151,7 @@ void Payee::activate(Instant now, Channel& channel, const LedgerReply& reply) {
     if (peer->window == 0) {
       peer->window = grant_window(now, *peer);
       if (peer->window != 0) {
-        send_rate(now, *peer, peer->rate, peer->kind);
+        send_rate(*peer, peer->rate, peer->kind);
         wake(*peer);
       }
     }

@@ -209,16 +209,6 @@ void an_incumbent_loses_to_a_higher_bid(void**) {
   assert_true(winners(hold_auction(rules(1, 1000), bidders)) == (std::vector<uint32_t>{2}));
 }
 
-void prices_fall_at_once_and_rise_once_a_minute(void**) {
-  assert_true(price_is_news(pico(10'000), pico(9'899), Duration()));
-  assert_false(price_is_news(pico(10'000), pico(9'900), Duration()));
-  assert_false(price_is_news(pico(10'000), pico(10'200), Duration::seconds(59)));
-  assert_true(price_is_news(pico(10'000), pico(10'200), Duration::seconds(60)));
-  assert_false(price_is_news(pico(10'000), pico(10'100), Duration::seconds(60)));
-  assert_false(price_is_news(Rate(), Rate(), Duration::seconds(60)));
-  assert_true(price_is_news(pico(Rate::k_max), pico(1), Duration()));
-}
-
 void the_optimistic_slot_goes_to_the_longest_waiting_and_bids_break_ties_only(void**) {
   std::vector<OptimisticCandidate> candidates = {
       {1, ip("10.0.0.1"), Instant::from_us(0) + Duration::seconds(100), pico(9000)},
@@ -246,7 +236,6 @@ int main() {
       cmocka_unit_test(an_address_gets_two_slots),
       cmocka_unit_test(ties_go_to_the_incumbent_then_the_longest_waiting_then_a_keyed_hash),
       cmocka_unit_test(an_incumbent_loses_to_a_higher_bid),
-      cmocka_unit_test(prices_fall_at_once_and_rise_once_a_minute),
       cmocka_unit_test(the_optimistic_slot_goes_to_the_longest_waiting_and_bids_break_ties_only),
   };
   return RUN_TESTS(tests);

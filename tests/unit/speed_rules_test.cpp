@@ -61,6 +61,39 @@ void an_auction_with_four_bidders_is_paid_as_the_rule_says(void**) {
   assert_int_equal(world.violations.size(), 0);
 }
 
+// One price for all winners, also for one that won when nobody competed: from the next round on it pays what the loser bids.
+void a_winner_that_was_alone_pays_the_new_price(void**) {
+  Settings settings;
+  settings.auction_slots = 1;
+  settings.free_slots = 0;
+  settings.pieces = 400;
+  settings.block_time = Duration::ms(40);
+  World world(1, settings);
+  Node& provider = world.add("provider", true);
+  for (uint64_t rate : {9000, 5000}) {
+    Node& node = world.add("bidder" + std::to_string(rate), false, 1'000'000'000);
+    node.max_rate = Rate::pico_per_byte(rate);
+    world.ledger.fund(node.key, 2'000'000'000);
+    world.connect(node, provider);
+  }
+  uint64_t pays = 0;
+  world.on_send = [&](Node& from, PeerHandle to, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    const auto* rate = std::get_if<RateMessage>(&message);
+    if (rate != nullptr && &from == &provider && to == world.links[0].handle_b) pays = rate->rate.in_pico_per_byte();
+    return true;
+  };
+  world.start(*world.nodes[0]);
+  world.start(*world.nodes[1]);
+  world.run(world.now + Duration::seconds(25));
+  assert_int_equal(pays, k_reserve);
+  world.start(*world.nodes[2]);
+  world.run(world.now + Duration::seconds(21));
+  assert_true(provider.speed->payee().holds_slot(world.links[0].handle_b));
+  assert_int_equal(pays, 5000);
+  assert_int_equal(world.violations.size(), 0);
+}
+
 // Alone at the reserve: to the micro-BTT.
 void a_download_at_the_reserve_costs_exactly_its_bytes(void**) {
   Settings settings;
@@ -403,6 +436,7 @@ void a_changed_maximum_is_bid_at_once(void**) {
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(an_auction_with_four_bidders_is_paid_as_the_rule_says),
+      cmocka_unit_test(a_winner_that_was_alone_pays_the_new_price),
       cmocka_unit_test(a_download_at_the_reserve_costs_exactly_its_bytes),
       cmocka_unit_test(a_payment_that_is_checked_after_its_payer_left_is_earned_for_its_torrent),
       cmocka_unit_test(free_slots_cost_nothing_and_open_no_channel),

@@ -278,7 +278,7 @@ class World : public Watch {
       bool serve = free > 0 && !nodes[links[peer.link].a]->complete();
       if (serve) --free;
       if (serve && !peer.unchoked) {
-        node.speed->payee().on_free_unchoke(now, handle);
+        node.speed->payee().on_free_unchoke(handle);
         drain(node);
         peer.unchoked = true;
         send(node, handle, {Wire::unchoke, {}, 0, 0});
