@@ -29,7 +29,7 @@ RESERVE = "1"  # BTT per GB
 # Requesters give little to each other, as homes with slow uplinks do: what they want they get from the seeder.
 HOME_UPLOAD_RATE = 40_000
 # ann's line is slow, so that it is not done with what the free slots give before another bidder has finished: then it wins the slot that it lost at first.
-ANN_DOWNLOAD_RATE = 1_500_000
+ANN_DOWNLOAD_RATE = 2_500_000
 BUDGETS = {"ann": "2", "ben": "4", "cem": "8"}  # BTT
 TIME_MAX = 175  # seconds for the transfers
 

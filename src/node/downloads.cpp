@@ -130,10 +130,7 @@ Status Downloads::on_block(Instant now, Peer& peer, const wire::BlockRange& rang
     core_.act(WriteBlock{ticket, {torrent.handle, range.piece, range.begin, range.length}, std::move(data)});
   }
   for (SourceId other : others) {
-    Peer* duplicate = core_.peers.find(other);
-    if (duplicate == nullptr || !duplicate->is_open() || !duplicate->asked.take_back(range)) continue;
-    duplicate->session->send_cancel(range);
-    core_.pull(*duplicate);
+    if (Peer* duplicate = core_.peers.find(other)) cancel(*duplicate, range);
   }
   fill(now, peer);
   return ok;
@@ -197,6 +194,9 @@ void Downloads::request(Instant now, Torrent& torrent, Peer& peer, uint32_t room
   }
   std::vector<uint32_t> leases;
   torrent.picker->plan_lease(leases);
+  if (blocks.empty() && leases.empty() && peer.asked.empty() && payments_.is_bought(peer) && take_over(now, torrent, peer)) {
+    return request(now, torrent, peer, room);
+  }
   if (blocks.size() < room) {
     if (leases.empty() && blocks.empty()) torrent.picker->plan_lease_for(peer.session->pieces(), leases);
     peer.picked_at = torrent.picker->changes();
@@ -204,6 +204,39 @@ void Downloads::request(Instant now, Torrent& torrent, Peer& peer, uint32_t room
   if (!leases.empty()) lease(torrent, leases);
   if (blocks.empty()) return;
   core_.peer_deadlines.arm(peer.handle, peer.asked.overdue_at());
+  core_.pull(peer);
+}
+
+// A seller that would idle while others hold the last pieces, far slower than it is, gets one of them: the one that would take longest.
+bool Downloads::take_over(Instant now, Torrent& torrent, Peer& peer) {
+  uint64_t own_rate = peer.down.rate(now);
+  std::optional<Picker::Stake> best;
+  uint64_t best_rate = 0;
+  for (Picker::Stake& stake : torrent.picker->stakes(peer.session->pieces())) {
+    uint64_t rate = own_rate;
+    for (SourceId source : stake.sources) {
+      Peer* other = core_.peers.find(source);
+      rate = std::min(rate, other == nullptr ? 0 : other->down.rate(now));
+    }
+    if (rate * k_far_slower > own_rate) continue;
+    // missing / rate, compared without dividing
+    bool longer = !best || uint64_t{stake.missing} * std::max<uint64_t>(best_rate, 1) > uint64_t{best->missing} * std::max<uint64_t>(rate, 1);
+    if (!longer) continue;
+    best = std::move(stake);
+    best_rate = rate;
+  }
+  if (!best) return false;
+  std::vector<std::pair<SourceId, BlockIndex>> cancelled;
+  torrent.picker->take_over(peer.handle, best->piece, cancelled);
+  for (const auto& [source, block] : cancelled) {
+    if (Peer* other = core_.peers.find(source)) cancel(*other, range_of(torrent, block));
+  }
+  return true;
+}
+
+void Downloads::cancel(Peer& peer, const wire::BlockRange& range) {
+  if (!peer.is_open() || !peer.asked.take_back(range)) return;
+  peer.session->send_cancel(range);
   core_.pull(peer);
 }
 

@@ -22,6 +22,7 @@ class Downloads {
   static constexpr Duration k_bad_piece_ban = Duration::hours(24);
   static constexpr uint8_t k_bad_pieces_max = 3;
   // A snubbed peer keeps one request open: its answer ends the snub.
+  static constexpr uint64_t k_far_slower = 4;  // times: then a piece is better paid for than waited for
   static constexpr uint32_t k_requests_when_snubbed = 1;
 
   // A peer that rejected a request, of what it has and while it unchokes us, had no room: transmission does it under load.
@@ -89,6 +90,8 @@ class Downloads {
   uint32_t blocks_open() const;
   void update_interest(Peer& peer);
   void request(Instant now, Torrent& torrent, Peer& peer, uint32_t room);
+  bool take_over(Instant now, Torrent& torrent, Peer& peer);
+  void cancel(Peer& peer, const wire::BlockRange& range);
   void lease(Torrent& torrent, const std::vector<uint32_t>& pieces);
   void take_back(Torrent& torrent, Peer& peer);
   void piece_verified(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources);

@@ -103,6 +103,37 @@ void Picker::pick(const Ask& ask, std::vector<BlockIndex>& out) {
   if (endgame_ && ask.mode == Mode::shared) take_duplicates(ask, out_max, out);
 }
 
+std::vector<Picker::Stake> Picker::stakes(const Bitfield& has) const {
+  std::vector<Stake> out;
+  for (const Begun& begun : begun_) {
+    if (begun.alone || begun.requested == 0 || !has.test(begun.piece)) continue;
+    Stake stake{begun.piece, begun.free + begun.requested, {}};
+    for (const Block& block : begun.blocks) {
+      if (block.state == BlockState::requested) stake.sources.insert(stake.sources.end(), block.who.begin(), block.who.begin() + block.requesters);
+    }
+    std::sort(stake.sources.begin(), stake.sources.end());
+    stake.sources.erase(std::unique(stake.sources.begin(), stake.sources.end()), stake.sources.end());
+    out.push_back(std::move(stake));
+  }
+  return out;
+}
+
+void Picker::take_over(SourceId source, uint32_t piece, std::vector<std::pair<SourceId, BlockIndex>>& cancelled) {
+  Begun* begun = find(piece);
+  CHECK(begun != nullptr && !begun->alone);
+  for (uint32_t i = 0; i < begun->blocks.size(); ++i) {
+    Block& block = begun->blocks[i];
+    while (block.state == BlockState::requested) {
+      SourceId loser = block.who[0];
+      cancelled.push_back({loser, {piece, i}});
+      release_block(*begun, block, loser);
+    }
+  }
+  begun->owner = source;
+  begun->alone = true;
+  ++changes_;
+}
+
 Picker::Begun& Picker::begin_piece(size_t ready_index, const Ask& ask) {
   Begun begun;
   begun.piece = ready_[ready_index];
@@ -213,6 +244,8 @@ Picker::Arrival Picker::on_block(SourceId source, BlockIndex index, std::vector<
   if (block.state == BlockState::free) {
     --begun->free;
   } else if (block.state == BlockState::requested) {
+    // Late, from somebody who lost the piece: who has taken it over is on its way with it, and may be paid for it.
+    if (begun->alone && block.who[0] != source) return Arrival::duplicate;
     --begun->requested;
     for (uint8_t i = 0; i < block.requesters; ++i) {
       if (block.who[i] != source) others.push_back(block.who[i]);

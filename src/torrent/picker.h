@@ -15,6 +15,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/bitfield.h"
@@ -71,6 +72,17 @@ class Picker {
   };
   // Appends blocks to request from the source now, in order, and counts them as requested.
   void pick(const Ask& ask, std::vector<BlockIndex>& out);
+  // A begun piece that others are asked for, and what is missing of it.
+  struct Stake {
+    uint32_t piece = 0;
+    uint32_t missing = 0;           // blocks
+    std::vector<SourceId> sources;  // that were asked, each once, ascending
+  };
+  // Those that a source could take over which works alone and has nothing else to do: pieces that nobody works on alone.
+  std::vector<Stake> stakes(const Bitfield& has) const;
+  // The source is asked for all that is missing of the piece, alone; `cancelled` gets the requests that others lose by it. Requires: a
+  // piece of stakes().
+  void take_over(SourceId source, uint32_t piece, std::vector<std::pair<SourceId, BlockIndex>>& cancelled);
   // Grows whenever pick() may give something that it did not give before: ask again only then.
   uint64_t changes() const { return changes_; }
   // The request will not be answered (rejected, choked, timed out). Unknown ones are ignored.

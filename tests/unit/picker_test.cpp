@@ -275,6 +275,40 @@ static void alone_takes_nothing_of_a_piece_that_waits_for_others(void**) {
   assert_int_equal(pick(picker, 1, has, 8, Picker::Mode::alone).size(), 1);
 }
 
+static void alone_takes_a_piece_over_from_slow_sources(void**) {
+  Random random(5);
+  PieceLayout layout = layout_of(2);
+  Bitfield have(2);
+  Picker picker(layout, have, random);
+  Bitfield has = all_bits(2);
+  picker.availability().add_peer(has);
+  lease_all(picker);
+  std::vector<BlockIndex> slow = pick(picker, 1, has, 4);
+  std::vector<BlockIndex> slower = pick(picker, 2, has, 2);
+  assert_true(!deliver(picker, 1, slow[0]));
+  assert_int_equal(pick(picker, 3, has, 8, Picker::Mode::alone).size(), 0);
+  std::vector<Picker::Stake> stakes = picker.stakes(has);
+  assert_int_equal(stakes.size(), 2);
+  assert_int_equal(stakes[0].missing, 3);
+  assert_true(stakes[0].sources == std::vector<SourceId>{1});
+  assert_int_equal(picker.stakes(Bitfield(2)).size(), 0);
+  std::vector<std::pair<SourceId, BlockIndex>> cancelled;
+  picker.take_over(3, slow[0].piece, cancelled);
+  assert_int_equal(cancelled.size(), 3);
+  for (size_t i = 0; i < 3; ++i) assert_true(cancelled[i].first == 1 && cancelled[i].second == slow[i + 1]);
+  std::vector<BlockIndex> own = pick(picker, 3, has, 8, Picker::Mode::alone);
+  assert_true(own == std::vector<BlockIndex>(slow.begin() + 1, slow.end()));
+  // What comes late from the loser is no use, and the loser gets nothing of the piece.
+  std::vector<SourceId> others;
+  assert_true(picker.on_block(1, slow[1], others) == Picker::Arrival::duplicate && others.empty());
+  for (BlockIndex block : pick(picker, 1, has, 8)) assert_true(block.piece == slower[0].piece);
+  assert_int_equal(picker.stakes(has).size(), 1);
+  assert_false(deliver(picker, 3, own[0]));
+  assert_false(deliver(picker, 3, own[1]));
+  assert_true(deliver(picker, 3, own[2]));
+  assert_true(picker.on_hashed(slow[0].piece, true) == (std::vector<SourceId>{1, 3}));
+}
+
 static void a_lone_piece_whose_requests_are_rejected_is_free_for_others(void**) {
   Random random(5);
   PieceLayout layout = layout_of(1);
@@ -404,6 +438,7 @@ int main() {
       cmocka_unit_test(endgame_asks_two_sources_and_names_whom_to_cancel),
       cmocka_unit_test(alone_shares_nothing_and_duplicates_nothing),
       cmocka_unit_test(alone_takes_nothing_of_a_piece_that_waits_for_others),
+      cmocka_unit_test(alone_takes_a_piece_over_from_slow_sources),
       cmocka_unit_test(a_lone_piece_whose_requests_are_rejected_is_free_for_others),
       cmocka_unit_test(a_bad_piece_is_fetched_again_from_one_source),
       cmocka_unit_test(a_failed_write_is_requested_again),
