@@ -131,8 +131,14 @@ void Payee::on_checked(Instant now, Channel& channel, const LedgerReply& reply) 
   if (reply.terms != channel.terms) return refuse(now, channel, AckStatus::bad_channel, true, "the ledger has other terms");
   if (!reply.open) return refuse(now, channel, AckStatus::bad_channel, true, "it has ended");
   std::optional<LedgerTime> time = ctx_.clock.now(now);
-  if (!time || reply.effective_expiry.seconds_since(*time) < k_min_left_s) {
+  uint64_t left_s = time ? reply.effective_expiry.seconds_since(*time) : 0;
+  // The ledger was away for long: what was paid in between is counted as long as it can be claimed, and then the channel ends.
+  if (left_s < (channel.waiting ? k_margin_min_s : k_min_left_s)) {
     return refuse(now, channel, AckStatus::expiring, false, "too little of its life is left");
+  }
+  if (left_s < k_min_left_s) {
+    channel.close_wanted = true;
+    channel.close_reason = CloseReason::expiring;
   }
   activate(now, channel, reply);
 }

@@ -314,6 +314,26 @@ void a_ledger_that_is_down_at_first_only_delays(void**) {
   assert_int_equal(duo.world.violations.size(), 0);
 }
 
+// The ledger leaves between the payer's OPEN and the payee's look at the channel, until little of its life is left.
+void what_was_paid_before_a_late_check_is_counted(void**) {
+  Settings settings;
+  settings.pieces = 60;
+  settings.block_time = Duration::ms(200);
+  Duo duo(settings);
+  Tap<PayMessage> pays(duo.world, *duo.requester);
+  duo.start();
+  assert_true(duo.run(60, [&] { return !duo.world.ledger.channels.empty(); }));
+  duo.world.ledger.up = false;
+  duo.run(40 * 60);
+  assert_true(!pays.seen.empty());
+  assert_int_equal(duo.counted(), 0);
+  duo.world.ledger.up = true;
+  assert_true(duo.run_to_end(600));
+  assert_int_equal(duo.earned(), price(k_reserve, uint64_t{settings.pieces} * settings.piece_size));
+  assert_int_equal(duo.banned_for(), 0);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 // Attack 12: every operation is repeated until it is answered, and done once.
 void lost_replies_open_no_second_channel(void**) {
   Duo duo;
@@ -450,6 +470,7 @@ int main() {
       cmocka_unit_test(what_the_payee_never_closes_goes_back_to_the_payer),
       cmocka_unit_test(without_the_ledger_serving_goes_on_within_the_channel_and_nobody_is_struck),
       cmocka_unit_test(a_ledger_that_is_down_at_first_only_delays),
+      cmocka_unit_test(what_was_paid_before_a_late_check_is_counted),
       cmocka_unit_test(lost_replies_open_no_second_channel),
       cmocka_unit_test(a_store_that_hangs_pauses_paid_serving_and_strikes_nobody),
       cmocka_unit_test(a_small_processor_verifies_less_often_and_still_serves),
