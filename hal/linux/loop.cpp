@@ -9,9 +9,10 @@ namespace millet::hal {
 LinuxLoop::LinuxLoop(Clock& clock) : clock_(clock) {
   CHECK(uv_loop_init(&loop_) == 0);
   CHECK(uv_timer_init(&loop_, &timer_) == 0);
+  CHECK(uv_idle_init(&loop_, &turn_) == 0);
   CHECK(uv_signal_init(&loop_, &terminate_) == 0);
   CHECK(uv_signal_init(&loop_, &interrupt_) == 0);
-  timer_.data = terminate_.data = interrupt_.data = this;
+  timer_.data = turn_.data = terminate_.data = interrupt_.data = this;
   CHECK(uv_signal_start(&terminate_, on_signal, SIGTERM) == 0);
   CHECK(uv_signal_start(&interrupt_, on_signal, SIGINT) == 0);
 }
@@ -24,21 +25,29 @@ LinuxLoop::~LinuxLoop() {
 void LinuxLoop::arm(Instant when) {
   if (when == armed_) return;
   armed_ = when;
-  if (when.is_never()) {
-    uv_timer_stop(&timer_);
-    return;
-  }
+  uv_timer_stop(&timer_);
+  uv_idle_stop(&turn_);
+  if (when.is_never()) return;
   // The timer counts whole milliseconds from the loop's idea of now: bring that up to date, and never ring early.
   uv_update_time(&loop_);
   Duration left = when - clock_.now();
-  uint64_t wait_ms = left <= Duration() ? 0 : static_cast<uint64_t>((left.in_us() + 999) / 1000);
+  if (left <= Duration()) {
+    // Not as a timer of no time: libuv rings those that are set while it rings in the same round, before it looks at any socket.
+    CHECK(uv_idle_start(&turn_, on_turn) == 0);
+    return;
+  }
+  uint64_t wait_ms = static_cast<uint64_t>((left.in_us() + 999) / 1000);
   CHECK(uv_timer_start(&timer_, on_timer, wait_ms, 0) == 0);
 }
 
-void LinuxLoop::on_timer(uv_timer_t* timer) {
-  LinuxLoop& self = *static_cast<LinuxLoop*>(timer->data);
-  self.armed_ = Instant::never();
-  if (self.events_ != nullptr) self.events_->on_timer();
+void LinuxLoop::on_timer(uv_timer_t* timer) { static_cast<LinuxLoop*>(timer->data)->ring(); }
+
+void LinuxLoop::on_turn(uv_idle_t* turn) { static_cast<LinuxLoop*>(turn->data)->ring(); }
+
+void LinuxLoop::ring() {
+  armed_ = Instant::never();
+  uv_idle_stop(&turn_);
+  if (events_ != nullptr) events_->on_timer();
 }
 
 void LinuxLoop::on_signal(uv_signal_t* signal, int) {
@@ -54,6 +63,7 @@ void LinuxLoop::close() {
   if (closed_) return;
   closed_ = true;
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&turn_), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&terminate_), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&interrupt_), nullptr);
   // A stop() that came too late for run() ends the first turn here.

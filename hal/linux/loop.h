@@ -27,6 +27,8 @@ class LinuxLoop final : public Loop {
 
  private:
   static void on_timer(uv_timer_t* timer);
+  static void on_turn(uv_idle_t* turn);
+  void ring();
   static void on_signal(uv_signal_t* signal, int number);
 
   Clock& clock_;
@@ -35,6 +37,7 @@ class LinuxLoop final : public Loop {
   bool closed_ = false;
   uv_loop_t loop_;
   uv_timer_t timer_;
+  uv_idle_t turn_;  // rings once in every turn of the loop, and everything else comes in between
   uv_signal_t terminate_;
   uv_signal_t interrupt_;
 };

@@ -67,6 +67,33 @@ void a_moment_in_the_past_rings_at_once_and_a_later_setting_replaces(void**) {
   assert_int_equal(events.timers, 1);
 }
 
+// What is left to do is put off to "now" by its own timer: sockets and workers must get their turn in between.
+void a_timer_that_is_always_due_starves_nobody(void**) {
+  struct Busy final : TimerEvents {
+    explicit Busy(System& system) : system_(system) { system_.loop.set_events(this); }
+    void on_timer() override {
+      if (++timers == 3'000'000) system_.loop.stop();
+      else system_.loop.arm(system_.clock.now());
+    }
+    void on_shutdown() override {}
+    System& system_;
+    int timers = 0;
+  };
+  NullLog log;
+  LinuxSystem machine(log);
+  Busy busy(machine.system());
+  bool done = false;
+  submit(machine.system(), Queue::store, [] {}, [&] {
+    done = true;
+    machine.system().loop.stop();
+  });
+  machine.system().loop.arm(machine.system().clock.now());
+  machine.run();
+  machine.system().loop.set_events(nullptr);
+  assert_true(done);
+  assert_true(busy.timers < 3'000'000);
+}
+
 void a_signal_asks_for_shutdown(void**) {
   NullLog log;
   LinuxSystem machine(log);
@@ -185,6 +212,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(the_timer_never_rings_early),
       cmocka_unit_test(a_moment_in_the_past_rings_at_once_and_a_later_setting_replaces),
+      cmocka_unit_test(a_timer_that_is_always_due_starves_nobody),
       cmocka_unit_test(a_signal_asks_for_shutdown),
       cmocka_unit_test(jobs_of_the_store_queue_run_in_order_and_come_back_to_the_loop),
       cmocka_unit_test(a_stuck_queue_does_not_hold_up_another),
