@@ -1,7 +1,8 @@
-"""What a seeder costs, beside rtorrent and transmission-daemon in the same run: CPU seconds per GiB and MB/s over TCP, memory with 1 and with
-1000 torrents, and the start with 1000 torrents from saved state.
+"""What a seeder costs, beside rtorrent, transmission-daemon and libtorrent in the same run: CPU seconds per GiB and MB/s over TCP and over uTP,
+memory with 1 and with 1000 torrents, and the start with 1000 torrents from saved state.
 
-The load is tests/bench/leech: every leecher has an address of its own and stores nothing. README.md says how each figure is taken.
+The load over TCP is tests/bench/leech: every leecher has an address of its own and stores nothing. That over uTP is utp_leech.py, which is
+libtorrent. README.md says how each figure is taken.
 """
 import argparse
 import fcntl
@@ -23,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "interop"))
 from harness import world as worlds
 from harness.torrents import Torrent, make_payload, make_torrent
 from harness.world import Failure, Skip, World, address
-from seeders import PEERS, SEEDERS, TICKS
+from seeders import OVER_TCP, OVER_UTP, PEERS, SEEDERS, TICKS
 from table import Figures, Target
 
 PIECE = 1 << 20
-PARTS = ("tcp", "idle", "verify", "memory", "start")
+PARTS = ("tcp", "idle", "utp", "verify", "memory", "start")
 NAMESPACE = "MILLET_BENCH_NAMESPACE"
 SMALL_SIZE, SMALL_PIECE = 1 << 20, 1 << 14  # of each of the many torrents
 PROBED = 16  # torrents whose handshake ends the start
@@ -48,10 +49,9 @@ def busy_seconds():
 
 
 # ---- serving ----
-def load(world, arguments, seeder, torrent, folder, leechers):
-    """One measurement: what leech says, and `other_cores`, the cores that other work took meanwhile. Raises Failure."""
-    command = [world.bin / "tests" / "bench" / "leech", "--to", seeder.endpoint, "--torrent", torrent.path, "--check", folder / torrent.name, "--connections", leechers,
-               "--bytes", arguments.size, "--seconds", arguments.seconds, "--wait", 30, "--seeder", seeder.process.pid]
+def load(arguments, seeder, torrent, leechers, program):
+    """One measurement: what the leechers' program says, and `other_cores`, the cores that other work took meanwhile. Raises Failure."""
+    command = program + ["--to", seeder.endpoint, "--torrent", torrent.path, "--connections", leechers, "--bytes", arguments.size, "--wait", 30, "--seeder", seeder.process.pid]
     before, began = busy_seconds() - seeder.cpu_seconds() - os.times().children_user - os.times().children_system, time.monotonic()
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=arguments.seconds + 60, check=False)
     after, ended = busy_seconds() - seeder.cpu_seconds() - os.times().children_user - os.times().children_system, time.monotonic()
@@ -64,31 +64,37 @@ def load(world, arguments, seeder, torrent, folder, leechers):
 
 CPU_TARGETS = [Target(0.6, PEERS), Target(1.3, ("bare",))]
 SERVING_TARGETS = {"resident": [Target(12)], "anonymous": [Target(6)]}  # MiB
+TCP_LEECHERS, UTP_LEECHERS = (1, 10, 50, 200), (1, 10, 50)  # unless --leechers says
 IDLE_LEECHERS, IDLE_SECONDS = 200, 10
 
 
-def measure_tcp(world, arguments, figures):
+def make_served(world, arguments):
+    """(torrent, folder) of the payload that is served."""
     folder = world.make_folder("payload")
     make_payload(folder, "payload", [("", arguments.size)])
-    torrent = make_torrent(world.path("payload.torrent"), folder, "payload", [("payload", arguments.size)], PIECE, [tracker()], single=True)
-    seeders = [SEEDERS[name](world, "tcp") for name in arguments.seeders]
+    return make_torrent(world.path("payload.torrent"), folder, "payload", [("payload", arguments.size)], PIECE, [tracker()], single=True), folder
+
+
+def measure_tcp(world, arguments, figures, torrent, folder):
+    seeders = [SEEDERS[name](world, "tcp") for name in arguments.seeders if name in OVER_TCP]
+    program = [world.bin / "tests" / "bench" / "leech", "--check", folder / torrent.name, "--seconds", arguments.seconds]
     for seeder in seeders:
         say(f"{seeder.name} takes the payload in")
         seeder.start([torrent], folder)
     # Round by round, so that other work on the machine meets all of them alike.
     for run in range(arguments.runs):
-        for leechers in arguments.leechers:
+        for leechers in arguments.leechers or TCP_LEECHERS:
             for seeder in seeders:
                 say(f"serving, run {run + 1} of {arguments.runs}: {seeder.name} to {leechers}")
                 try:
-                    found = load(world, arguments, seeder, torrent, folder, leechers)
+                    found = load(arguments, seeder, torrent, leechers, program)
                 except Failure as failure:
                     figures.fail(seeder.name, str(failure))
                     continue
                 many = f"{leechers} leecher" + ("s" if leechers > 1 else "")
                 figures.add(f"CPU s/GiB to {many}", seeder.name, found["seeder_cpu_s_per_gib"], targets=CPU_TARGETS)
                 figures.add(f"MB/s to {many}", seeder.name, found["mb_per_s"], more_is_better=True)
-                if leechers == max(arguments.leechers):
+                if leechers == max(arguments.leechers or TCP_LEECHERS):
                     for kind, key in (("resident", "seeder_rss_peak_kib"), ("anonymous", "seeder_anon_peak_kib")):
                         figures.add(f"peak {kind} MiB, serving {leechers}", seeder.name, found[key] / 1024, targets=SERVING_TARGETS[kind])
                 figures.other_cores.append(found["other_cores"])
@@ -99,7 +105,6 @@ def measure_tcp(world, arguments, figures):
             measure_idle(world, arguments, figures, seeder, torrent)
     for seeder in seeders:
         seeder.stop()
-    return torrent, folder
 
 
 def measure_idle(world, arguments, figures, seeder, torrent):
@@ -115,6 +120,84 @@ def measure_idle(world, arguments, figures, seeder, torrent):
         raise Failure(f"the idle peers of {seeder.name} ended with {idle.returncode}")
     figures.add(f"wake-ups a second with {IDLE_LEECHERS} idle peers", seeder.name, woken / seconds, targets=[Target(2)])
     world.stop(idle)
+
+
+# ---- serving over uTP ----
+UTP_PEERS = ("transmission", "libtorrent")
+UTP_CPU_TARGETS, UTP_SPEED_TARGETS = [Target(0.3, UTP_PEERS)], [Target(3, UTP_PEERS)]
+UTP_SECONDS_MAX = 4  # of one measurement: the leechers are slow, and start slowly
+MEMORY = "/dev/shm"  # where it is there, the leechers' folder is in it
+
+
+def measure_utp(world, arguments, figures, torrent, folder):
+    seeders = [SEEDERS[name](world, "utp", utp=True) for name in arguments.seeders if name in OVER_UTP]
+    counts = arguments.leechers or UTP_LEECHERS
+    for seeder in seeders:
+        say(f"{seeder.name} takes the payload in, for uTP")
+        seeder.start([torrent], folder)
+    for run in range(arguments.runs):
+        for leechers in counts:
+            for seeder in seeders:
+                say(f"uTP, run {run + 1} of {arguments.runs}: {seeder.name} to {leechers}")
+                try:
+                    found = load_utp(arguments, seeder, torrent, leechers)
+                except Failure as failure:
+                    figures.fail(seeder.name, str(failure))
+                    continue
+                add_utp(figures, seeder.name, found, leechers, leechers == max(counts))
+        for seeder in [seeder for seeder in seeders if seeder.name == "milletd"]:
+            say(f"uTP, run {run + 1} of {arguments.runs}: milletd to milletd")
+            try:
+                speed = millet_to_millet(world, arguments, seeder, torrent, run)
+                figures.add("MB/s over uTP, milletd to milletd", "milletd", speed, more_is_better=True, targets=[Target(400)])
+            except Failure as failure:
+                figures.fail("milletd", str(failure))
+    for seeder in seeders:
+        seeder.stop()
+
+
+def load_utp(arguments, seeder, torrent, leechers):
+    with tempfile.TemporaryDirectory(prefix="millet-bench-", dir=MEMORY if os.path.isdir(MEMORY) else None) as stored:
+        program = [sys.executable, Path(__file__).parent / "utp_leech.py", "--folder", stored, "--seconds", min(arguments.seconds, UTP_SECONDS_MAX)]
+        return load(arguments, seeder, torrent, leechers, program)
+
+
+def add_utp(figures, name, found, leechers, most):
+    many = f"{leechers} leecher" + ("s" if leechers > 1 else "")
+    figures.add(f"CPU s/GiB over uTP to {many}", name, found["seeder_cpu_s_per_gib"], targets=UTP_CPU_TARGETS)
+    figures.add(f"MB/s over uTP to {many}", name, found["mb_per_s"], more_is_better=True, targets=UTP_SPEED_TARGETS if leechers == 1 else [Target(1.0, UTP_PEERS)])
+    for kind, key in (("resident", "seeder_rss_peak_kib"), ("anonymous", "seeder_anon_peak_kib")):
+        if most:
+            figures.add(f"peak {kind} MiB, serving {leechers} over uTP", name, found[key] / 1024, targets=SERVING_TARGETS[kind])
+    figures.other_cores.append(found["other_cores"])
+    if found["served"] < leechers:
+        figures.note(f"{name} served {found['served']} of {leechers} leechers over uTP")
+
+
+def millet_to_millet(world, arguments, seeder, torrent, run):
+    """MB/s at which another milletd downloads and verifies, from its first bytes."""
+    with tempfile.TemporaryDirectory(prefix="millet-bench-", dir=MEMORY if os.path.isdir(MEMORY) else None) as stored:
+        node = SEEDERS["milletd"](world, f"to{run}", utp=True)
+        node.address = address(7)
+        node.launch()
+        node.wait_seeding(0, timeout=20)
+        command = [world.bin / "millet", "--state", node.state, "add", torrent.path, "--data", stored, "--peer", seeder.endpoint]
+        added = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        if added.returncode != 0:
+            raise Failure(f"milletd did not take the torrent: {added.stderr.decode(errors='replace').strip()}")
+        waiting, done = time.monotonic(), 0
+        while done == 0:
+            began = time.monotonic()
+            if began - waiting > 30:
+                raise Failure("milletd downloaded nothing over uTP from milletd within 30 s")
+            time.sleep(0.01)
+            done = node.torrents()[0]["done"]
+        while done < torrent.size and time.monotonic() - began < arguments.seconds:
+            time.sleep(0.01)
+            done = node.torrents()[0]["done"]
+        seconds = time.monotonic() - began
+        node.stop()
+    return done / 1e6 / seconds
 
 
 # ---- verification ----
@@ -193,7 +276,7 @@ def measure_small(world, arguments, figures):
     for torrents in ([everything[:1]] if "memory" in arguments.only else []) + [everything]:
         count = len(torrents)
         many = f"{count} torrent" + ("s" if count > 1 else "")
-        for name in [name for name in arguments.seeders if name != "bare"]:
+        for name in [name for name in arguments.seeders if name in OVER_TCP and name != "bare"]:
             seeder = SEEDERS[name](world, f"{count}")
             say(f"{name} takes {many} in")
             seeder.start(torrents, folder, timeout=300)
@@ -249,12 +332,12 @@ def some_of(known):
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./toolchains/dev bench", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--bin", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), verify, memory, start (default: all)")
+    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), utp, verify, memory, start (default: all)")
     parser.add_argument("--seeders", type=some_of(SEEDERS), default=list(SEEDERS), metavar="NAME,...", help=f"whom to measure: {', '.join(SEEDERS)} (default: all)")
     parser.add_argument("--size", type=size, default=1 << 30, metavar="SIZE", help="payload, and bytes served in one measurement, as in 256MiB (default 1GiB)")
-    parser.add_argument("--leechers", type=numbers, default=[1, 10, 50, 200], metavar="N,...", help="leechers at once (default 1,10,50,200)")
+    parser.add_argument("--leechers", type=numbers, metavar="N,...", help="leechers at once (default 1,10,50,200; over uTP 1,10,50)")
     parser.add_argument("--runs", type=int, default=3, help="of each measurement; the table shows the median (default 3)")
-    parser.add_argument("--seconds", type=int, default=6, help="most that one measurement serves (default 6)")
+    parser.add_argument("--seconds", type=int, default=6, help="most that one measurement serves (default 6; over uTP at most 4)")
     parser.add_argument("--torrents", type=int, default=1000, help="how many the many torrents are (default 1000)")
     parser.add_argument("--settle", type=int, default=3, help="seconds between a start and the measurement of memory (default 3)")
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file as well")
@@ -305,8 +388,11 @@ def measure(arguments, figures):
     with tempfile.TemporaryDirectory(prefix="millet-bench-") as folder:
         world = World(arguments.bin, folder, bound=True)
         try:
+            served = make_served(world, arguments) if "tcp" in arguments.only or "utp" in arguments.only else ()
             if "tcp" in arguments.only:
-                measure_tcp(world, arguments, figures)
+                measure_tcp(world, arguments, figures, *served)
+            if "utp" in arguments.only:
+                measure_utp(world, arguments, figures, *served)
             if "verify" in arguments.only:
                 measure_verify(world, arguments, figures)
             if "memory" in arguments.only or "start" in arguments.only:
@@ -324,13 +410,15 @@ def main():
     worlds.use_loopback("127.78.0.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    figures = Figures(arguments.seeders, "milletd", PEERS)
+    parts = set(arguments.only)
+    measured = [name for name in arguments.seeders if (name in OVER_TCP and parts != {"utp"}) or (name in OVER_UTP and "utp" in parts)]
+    figures = Figures(measured, "milletd", PEERS)
     about = [machine(), set_network_up()]
     try:
         measure(arguments, figures)
     except Skip as reason:
-        say(f"{reason}; way out: ./toolchains/dev bench installs it, or leave it out with --seeders")
-        return 1
+        say(f"{reason}; way out: ./toolchains/dev bench installs it, or leave it out with --seeders or --only")
+        return worlds.SKIPPED
     except Failure as failure:
         say(str(failure))
         return 1

@@ -1,5 +1,5 @@
 """The seeders that the bench compares, each with limits raised so that every leecher is served, and without what the others lack (DHT, PEX,
-LSD, uTP, encryption). All announce to the tracker of the .torrent, which nobody runs.
+LSD, encryption), over TCP or over uTP. All announce to the tracker of the .torrent, which nobody runs.
 
 start() adds torrents and returns when all are seeded; stop() ends the program in the way that saves its state; launch() starts it again
 from that state and returns at once.
@@ -7,13 +7,16 @@ from that state and returns at once.
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 import xmlrpc.client
+from pathlib import Path
 
 from harness.torrents import bdecode, bencode
-from harness.world import address, expect, need, wait_until
+from harness.world import Skip, address, expect, need, wait_until
 
 SLOTS = 300  # more than leechers
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -26,8 +29,9 @@ def free_port(host):
 
 
 class Seeder:
-    def __init__(self, world, number, label):
+    def __init__(self, world, number, label, utp=False):
         self.world = world
+        self.utp = utp  # and no TCP, as far as it can
         self.address = address(number)
         self.port = free_port(self.address)
         self.label = f"{self.name}.{label}"  # of its log and its folders
@@ -121,13 +125,13 @@ class Bare(Seeder):
 class Milletd(Seeder):
     name = "milletd"
 
-    def __init__(self, world, label):
-        super().__init__(world, 2, label)
+    def __init__(self, world, label, utp=False):
+        super().__init__(world, 2, label, utp)
         self.program = world.bin / "milletd"
         expect(self.program.exists(), f"{self.program} is not there: ./toolchains/dev build makes it")
 
     def command(self, *more):
-        options = {"node.listen": self.endpoint, "node.upload_slots": SLOTS, "node.peers_max": 1000}
+        options = {"node.listen": self.endpoint, "node.upload_slots": SLOTS, "node.peers_max": 1000, "transport.tcp": int(not self.utp), "transport.utp": int(self.utp)}
         return [self.program, "--state", self.state] + [word for key, value in options.items() for word in ("--set", f"{key}={value}")] + list(more)
 
     def unknown(self, torrents, folder):
@@ -142,6 +146,11 @@ class Milletd(Seeder):
         self.wait_seeding(len(torrents), timeout)
 
     def seeding(self):
+        torrents = self.torrents()
+        return -1 if torrents is None else sum(row["state"] == "seeding" for row in torrents)
+
+    def torrents(self):
+        """The rows of `millet list`; None if it does not answer yet."""
         try:
             with socket.socket(socket.AF_UNIX) as control:
                 control.settimeout(30)
@@ -149,8 +158,8 @@ class Milletd(Seeder):
                 control.sendall(b'{"method": "list"}\n')
                 line = control.makefile("rb").readline()
         except OSError:
-            return -1
-        return sum(row["state"] == "seeding" for row in json.loads(line)["result"]["torrents"]) if line else -1
+            return None
+        return json.loads(line)["result"]["torrents"] if line else None
 
 
 class Rtorrent(Seeder):
@@ -211,8 +220,8 @@ class Rtorrent(Seeder):
 class Transmission(Seeder):
     name = "transmission"
 
-    def __init__(self, world, label):
-        super().__init__(world, 4, label)
+    def __init__(self, world, label, utp=False):
+        super().__init__(world, 4, label, utp)
         self.program = need("transmission-daemon")
         self.rpc_port = free_port(self.address)
         self.session = ""
@@ -224,7 +233,7 @@ class Transmission(Seeder):
         settings = {
             "bind-address-ipv4": self.address, "peer-port": self.port, "rpc-bind-address": self.address, "rpc-port": self.rpc_port, "rpc-authentication-required": False,
             "rpc-whitelist-enabled": False, "download-dir": str(folder), "incomplete-dir-enabled": False, "dht-enabled": False, "pex-enabled": False, "lpd-enabled": False,
-            "utp-enabled": False, "port-forwarding-enabled": False, "peer-limit-global": 1000, "peer-limit-per-torrent": 500, "upload-slots-per-torrent": SLOTS,
+            "utp-enabled": self.utp, "port-forwarding-enabled": False, "peer-limit-global": 1000, "peer-limit-per-torrent": 500, "upload-slots-per-torrent": SLOTS,
             "encryption": 0,
         }
         (self.state / "settings.json").write_text(json.dumps(settings))
@@ -260,5 +269,25 @@ class Transmission(Seeder):
         return None
 
 
-SEEDERS = {seeder.name: seeder for seeder in (Milletd, Rtorrent, Transmission, Bare)}
-PEERS = ("rtorrent", "transmission")  # what others seed with
+class Libtorrent(Seeder):
+    """Over uTP only."""
+
+    name = "libtorrent"
+
+    def __init__(self, world, label, utp=True):
+        super().__init__(world, 6, label, utp)
+        if subprocess.run([sys.executable, "-c", "import libtorrent"], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode != 0:
+            raise Skip("python3-libtorrent is not installed")
+
+    def start(self, torrents, folder, timeout=120):
+        self.process = self.world.start(self.label, [sys.executable, Path(__file__).parent / "libtorrent_seed.py", torrents[0].path, folder, self.address, self.port, SLOTS])
+        self.wait_seeding(1, timeout)
+
+    def seeding(self):
+        return self.world.log(self.label).count("seeding\n")
+
+
+SEEDERS = {seeder.name: seeder for seeder in (Milletd, Rtorrent, Transmission, Libtorrent, Bare)}
+OVER_TCP = ("milletd", "rtorrent", "transmission", "bare")
+OVER_UTP = ("milletd", "transmission", "libtorrent")
+PEERS = ("rtorrent", "transmission", "libtorrent")  # what others seed with
