@@ -1,5 +1,6 @@
-"""Paid transfers between processes: a ledger, a provider that sells slots, requesters that bid; with SIGKILL for any of them at any moment, and
-with a ledger that is away. Money is counted at the ledger, when all channels are closed."""
+"""Paid transfers between processes, over TCP and over uTP: a ledger, a provider that sells slots, requesters that bid; with SIGKILL for any of them
+at any moment, and with a ledger that is away. Money is counted at the ledger, when all channels are closed."""
+import functools
 import os
 import random
 import re
@@ -17,6 +18,7 @@ SUPPLY = "990000000000"
 PIECE = 65536
 RESERVE = 100  # BTT per GB
 BUDGET, MAX_RATE = "5", "200"  # so that a channel of 64 pieces at the bid lasts for 128 at the reserve
+ONLY_UTP = {"transport__tcp": 0, "transport__utp": 1}
 SIZE, RATE = 6_000_000, 1_000_000  # of the payload, and what the provider uploads in a second: some seconds for the whole
 
 
@@ -28,7 +30,7 @@ def cost(size):
 class Market:
     """A ledger, a provider and a requester that has the faucet's grant, none of them with the other's address in its state yet."""
 
-    def __init__(self, world, size=SIZE, rate=RATE):
+    def __init__(self, world, size=SIZE, rate=RATE, **options):
         self.world = world
         self.size = size
         self.tracker = Tracker()
@@ -36,7 +38,7 @@ class Market:
         files = make_payload(self.source, "payload", [("a", size // 3), ("b", size - size // 3)])
         self.torrent = make_torrent(world.path("payload.torrent"), self.source, "payload", files, piece_size=PIECE, trackers=[self.tracker.url])
         self.ledger = Ledgerd(world, 4, **EASY).start()
-        self.common = {"ledger__url": self.ledger.url, "ledger__key": self.ledger.key, "speed__enabled": 1}
+        self.common = {"ledger__url": self.ledger.url, "ledger__key": self.ledger.key, "speed__enabled": 1, **options}
         self.payee = Milletd(world, 3, name="payee", node__listen=f"{address(3)}:6881", node__upload_rate=rate, speed__reserve=RESERVE, **self.common)
         self.payers = []
         self.payer = self.add_payer(2, "payer")
@@ -117,9 +119,9 @@ def _one_line(node, event, *words):
         expect(word in lines[0], f"the line does not say {word!r}: {lines[0]}")
 
 
-def paid_download(world):
+def paid_download(world, **options):
     """Two requesters, one funded by the faucet and one by a transfer: all that was bought is paid for, to the micro-BTT."""
-    market = Market(world, size=8_000_000)
+    market = Market(world, size=8_000_000, **options)
     second = market.add_payer(5, "second")
     market.wallet(market.payer, "send", market.wallet(second, "address")["address"], "4")
     market.start().buy()
@@ -134,12 +136,12 @@ def paid_download(world):
     market.stop()
 
 
-def _kill_some(world, victims_of, kills):
+def _kill_some(world, victims_of, kills, **options):
     """Kills while the download is under way, at moments that a seed picks; returns the market, all channels closed, and what was paid."""
     seed = int(os.environ.get("MILLET_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"MILLET_SEED={seed}", flush=True)
     chance = random.Random(seed)
-    market = Market(world).start()
+    market = Market(world, **options).start()
     market.buy()
     killed = 0
     for _ in range(kills):
@@ -160,8 +162,8 @@ def _kill_some(world, victims_of, kills):
     return market, killed, got
 
 
-def payer_killed(world):
-    market, killed, got = _kill_some(world, lambda market: [market.payer], 4)
+def payer_killed(world, **options):
+    market, killed, got = _kill_some(world, lambda market: [market.payer], 4, **options)
     sold = market.payee.show(market.torrent)
     unpaid = cost(sold["bytes_paid_up"]) - got
     expect(-killed - 1 <= unpaid <= killed * (cost(PIECE) + 1), f"{unpaid} micro-BTT of {sold['bytes_paid_up']} bytes are unpaid after {killed} kills")
@@ -169,8 +171,8 @@ def payer_killed(world):
     market.stop()
 
 
-def payee_killed(world):
-    market, killed, got = _kill_some(world, lambda market: [market.payee], 4)
+def payee_killed(world, **options):
+    market, killed, got = _kill_some(world, lambda market: [market.payee], 4, **options)
     bought = market.payer.show(market.torrent)
     expect(bought["spent_micro"] == got, f"the requester says {bought['spent_micro']}, the ledger {got}")
     unpaid = cost(bought["bytes_paid_down"]) - got
@@ -186,8 +188,8 @@ def ledger_killed(world):
     market.stop()
 
 
-def anybody_killed(world):
-    market, killed, got = _kill_some(world, lambda market: [market.payer, market.payee, market.ledger], 6)
+def anybody_killed(world, **options):
+    market, killed, got = _kill_some(world, lambda market: [market.payer, market.payee, market.ledger], 6, **options)
     expect(got <= cost(market.size + killed * PIECE), f"{got} micro-BTT for {market.size} bytes: something was paid twice")
     market.stop()
 
@@ -302,6 +304,8 @@ def wrong_ledger_key(world):
 CASES = {case.__name__: case for case in (
     paid_download, payer_killed, payee_killed, ledger_killed, anybody_killed, ledger_killed_while_closing, ledger_down_before, known_ledger_down_before,
     ledger_down_during, ledger_down_after, wrong_ledger_key)}
+for over_utp in (paid_download, payer_killed, payee_killed, anybody_killed):
+    CASES[f"{over_utp.__name__}_over_utp"] = functools.partial(over_utp, **ONLY_UTP)
 
 if __name__ == "__main__":
     sys.exit(main(CASES))
