@@ -26,7 +26,7 @@ constexpr Command k_commands[] = {
     {"list", list_command, "", "the torrents"},
     {"show", show_command, "HASH", "one torrent in full"},
     {"peers", peers_command, "[HASH]",
-     "the connections; STATE: < it connected to us, i it is interested in us, c choked by us, I we are interested, C it chokes us, s speaks BitTorrent Speed"},
+     "the connections; VIA: tcp or utp; STATE: < it connected to us, i it is interested in us, c choked by us, I we are interested, C it chokes us, s speaks BitTorrent Speed"},
     {"bids", bids_command, "", "the last auctions held here, and own bids"},
     {"channels", channels_command, "", "payment channels"},
     {"stats", stats_command, "", "the node as a whole"},

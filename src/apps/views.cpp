@@ -85,7 +85,7 @@ std::string torrent_view(const json_t* torrent) {
 }
 
 std::string peers_view(const Json& reply) {
-  Table table({"ADDRESS", "CLIENT", "SLOT", "STATE", ">PIECES", ">UP/S", ">DOWN/S", ">UPLOADED", ">DOWNLOADED", "TORRENT"});
+  Table table({"ADDRESS", "VIA", "CLIENT", "SLOT", "STATE", ">PIECES", ">UP/S", ">DOWN/S", ">UPLOADED", ">DOWNLOADED", "TORRENT"});
   size_t index;
   json_t* row;
   json_array_foreach(reply.get("peers"), index, row) {
@@ -98,7 +98,7 @@ std::string peers_view(const Json& reply) {
     if (json_flag(row, "choking_us")) state += 'C';
     if (json_flag(row, "speed")) state += 's';
     const std::string slot = text(row, "slot");
-    table.add({text(row, "remote"), text(row, "client"), slot.empty() ? "-" : slot, state, std::to_string(json_number(row, "pieces")), rate(row, "upload_rate"),
+    table.add({text(row, "remote"), text(row, "transport"), text(row, "client"), slot.empty() ? "-" : slot, state, std::to_string(json_number(row, "pieces")), rate(row, "upload_rate"),
                rate(row, "download_rate"), size(row, "uploaded"), size(row, "downloaded"), start(row, "info_hash", k_hash_shown)});
   }
   return table.empty() ? "no peers\n" : table.text();

@@ -36,6 +36,7 @@ Json row_of(const TorrentStatus& torrent) {
 Json row_of(const PeerStatus& peer) {
   Json row = Json::object();
   row.set("info_hash", peer.info_hash.hex()).set("remote", peer.remote.to_string()).set("client", peer.client).set("incoming", peer.incoming);
+  row.set("transport", peer.transport == Transport::utp ? "utp" : "tcp");
   row.set("choking_us", peer.choking_us).set("choked_by_us", peer.choked_by_us);
   row.set("interested_in_us", peer.interested_in_us).set("we_are_interested", peer.we_are_interested);
   row.set("speed", peer.speed).set("slot", peer.slot).set("pieces", peer.pieces);

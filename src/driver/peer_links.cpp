@@ -59,7 +59,7 @@ void PeerLinks::forget(Link& link) {
 }
 
 void PeerLinks::on_accepted(Instant now, hal::StreamId stream, const Endpoint& remote) {
-  std::optional<PeerHandle> peer = node_.on_accepted(now, remote, streams_.local_endpoint(stream).address);
+  std::optional<PeerHandle> peer = node_.on_accepted(now, remote, streams_.local_endpoint(stream).address, Transport::tcp);
   if (!peer) {
     streams_.close(stream);
     return;
@@ -73,7 +73,7 @@ bool PeerLinks::on_connected(Instant now, hal::StreamId stream) {
   if (link == nullptr) return false;
   link->connected = true;
   if (rival_ != nullptr) rival_->stop_dialling(now, link->peer);
-  node_.on_connected(now, link->peer, streams_.local_endpoint(stream).address);
+  node_.on_connected(now, link->peer, streams_.local_endpoint(stream).address, Transport::tcp);
   return true;
 }
 

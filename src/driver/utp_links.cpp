@@ -118,7 +118,7 @@ void UtpLinks::poll_events(Instant now) {
 }
 
 void UtpLinks::on_accepted(Instant now, const UtpEvent& event) {
-  std::optional<PeerHandle> peer = node_.on_accepted(now, event.remote, listen_);
+  std::optional<PeerHandle> peer = node_.on_accepted(now, event.remote, listen_, Transport::utp);
   if (!peer) {
     utp_.abandon(now, event.stream);
     return;
@@ -131,7 +131,7 @@ void UtpLinks::on_connected(Instant now, UtpId stream) {
   if (link == nullptr) return;
   link->connected = true;
   if (rival_ != nullptr) rival_->stop_dialling(now, link->peer);
-  node_.on_connected(now, link->peer, listen_);
+  node_.on_connected(now, link->peer, listen_, Transport::utp);
 }
 
 void UtpLinks::on_closed(Instant now, UtpId stream, Error reason) {

@@ -38,7 +38,7 @@ uint32_t Connections::count_from(const IpAddress& address) const {
   return count;
 }
 
-std::optional<PeerHandle> Connections::on_accepted(Instant now, const Endpoint& remote, const IpAddress& local) {
+std::optional<PeerHandle> Connections::on_accepted(Instant now, const Endpoint& remote, const IpAddress& local, Transport transport) {
   if (core_.shutting_down || core_.peers.size() >= core_.config.peers_max || is_banned(now, remote.address) ||
       count_from(remote.address) >= core_.config.peers_per_address) {
     return std::nullopt;
@@ -47,6 +47,7 @@ std::optional<PeerHandle> Connections::on_accepted(Instant now, const Endpoint& 
   peer->handle = core_.peers.next_handle();
   peer->remote = remote;
   peer->local = local;
+  peer->transport = transport;
   peer->incoming = peer->is_up = true;
   peer->waiting_since = now;
   peer->session = std::make_unique<PeerSession>(now, core_.identity.peer_id);
@@ -113,11 +114,12 @@ Instant Connections::first_retry() const {
   return first;
 }
 
-void Connections::on_connected(Instant now, Peer& peer, const IpAddress& local) {
+void Connections::on_connected(Instant now, Peer& peer, const IpAddress& local, Transport transport) {
   Torrent* torrent = core_.torrents.find(peer.torrent);
   if (torrent == nullptr || peer.doom) return;
   peer.is_up = true;
   peer.local = local;
+  peer.transport = transport;
   peer.waiting_since = now;
   peer.session = std::make_unique<PeerSession>(now, core_.identity.peer_id);
   peer.session->start(torrent->info_hash);

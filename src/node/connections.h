@@ -29,8 +29,8 @@ class Connections {
   Connections(Core& core, Uploads& uploads, Downloads& downloads, Payments& payments)
       : core_(core), uploads_(uploads), downloads_(downloads), payments_(payments) {}
 
-  std::optional<PeerHandle> on_accepted(Instant now, const Endpoint& remote, const IpAddress& local);
-  void on_connected(Instant now, Peer& peer, const IpAddress& local);
+  std::optional<PeerHandle> on_accepted(Instant now, const Endpoint& remote, const IpAddress& local, Transport transport);
+  void on_connected(Instant now, Peer& peer, const IpAddress& local, Transport transport);
   void on_closed(Instant now, Peer& peer, const Error& reason);
   void on_received(Instant now, Peer& peer, Bytes bytes);
   void on_timer(Instant now, Peer& peer);

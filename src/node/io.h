@@ -35,6 +35,9 @@ using TorrentHandle = uint32_t;
 // One request for work; given by the node, answered once.
 using Ticket = uint64_t;
 
+// What carries a connection.
+enum class Transport : uint8_t { tcp, utp };
+
 // A run of bytes within one piece. Everywhere: length <= k_block_size and begin + length <= size of the piece.
 struct BlockRef {
   TorrentHandle torrent = 0;

@@ -62,6 +62,7 @@ PeerStatus status_of(const Payments& payments, const Peer& peer, const Torrent& 
   out.remote = peer.remote;
   out.client = client_of(session);
   out.incoming = peer.incoming;
+  out.transport = peer.transport;
   out.choking_us = session.choking_us();
   out.choked_by_us = session.choked_by_us();
   out.interested_in_us = session.interested_in_us();

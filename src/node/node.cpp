@@ -32,12 +32,12 @@ void Node::set_listen_port(uint16_t port) { impl_->core.listen_port = port; }
 
 // ---- peers ----
 
-std::optional<PeerHandle> Node::on_accepted(Instant now, const Endpoint& remote, const IpAddress& local) {
-  return impl_->connections.on_accepted(now, remote, local);
+std::optional<PeerHandle> Node::on_accepted(Instant now, const Endpoint& remote, const IpAddress& local, Transport transport) {
+  return impl_->connections.on_accepted(now, remote, local, transport);
 }
 
-void Node::on_connected(Instant now, PeerHandle handle, const IpAddress& local) {
-  if (Peer* peer = impl_->core.peers.find(handle)) impl_->connections.on_connected(now, *peer, local);
+void Node::on_connected(Instant now, PeerHandle handle, const IpAddress& local, Transport transport) {
+  if (Peer* peer = impl_->core.peers.find(handle)) impl_->connections.on_connected(now, *peer, local, transport);
   impl_->settle(now);
 }
 

@@ -61,8 +61,8 @@ class Node {
 
   // ---- peers ----
   // A connection came in. Nothing: refused, close it.
-  std::optional<PeerHandle> on_accepted(Instant now, const Endpoint& remote, const IpAddress& local);
-  void on_connected(Instant now, PeerHandle peer, const IpAddress& local);
+  std::optional<PeerHandle> on_accepted(Instant now, const Endpoint& remote, const IpAddress& local, Transport transport);
+  void on_connected(Instant now, PeerHandle peer, const IpAddress& local, Transport transport);
   // Ended by the other side, by an error, or never came up.
   void on_closed(Instant now, PeerHandle peer, const Error& reason);
   void on_received(Instant now, PeerHandle peer, Bytes bytes);

@@ -19,6 +19,7 @@ struct Peer {
   TorrentHandle torrent = 0;          // 0: the handshake has not said it yet
   Endpoint remote;
   IpAddress local;
+  Transport transport = Transport::tcp;  // while it is up
   bool incoming = false;
   bool is_up = false;                 // incoming, or our dial came through
   std::unique_ptr<PeerSession> session;  // while it is up

@@ -8,6 +8,7 @@
 #include "base/amount.h"
 #include "base/endpoint.h"
 #include "base/ids.h"
+#include "node/io.h"
 
 namespace millet {
 
@@ -50,6 +51,7 @@ struct PeerStatus {
   Endpoint remote;
   std::string client;              // BEP 10 "v", else from the peer id
   bool incoming = false;
+  Transport transport = Transport::tcp;
   bool choking_us = true;
   bool choked_by_us = true;
   bool interested_in_us = false;

@@ -63,12 +63,12 @@ void Node::shut_down(Instant) {
   if (fake->answers_shutdown) fake->actions.emplace_back(ShutDownDone{});
 }
 void Node::set_listen_port(uint16_t port) { fake->port = port; }
-std::optional<PeerHandle> Node::on_accepted(Instant, const Endpoint& remote, const IpAddress&) {
+std::optional<PeerHandle> Node::on_accepted(Instant, const Endpoint& remote, const IpAddress&, Transport) {
   if (fake->peers.size() >= fake->peers_max) return std::nullopt;
   fake->peers[++fake->last_peer] = remote;
   return fake->last_peer;
 }
-void Node::on_connected(Instant, PeerHandle peer, const IpAddress&) { fake->peers[peer]; }
+void Node::on_connected(Instant, PeerHandle peer, const IpAddress&, Transport) { fake->peers[peer]; }
 void Node::on_closed(Instant, PeerHandle peer, const Error& reason) {
   fake->closed.emplace(peer, reason);
   fake->peers.erase(peer);

@@ -483,7 +483,7 @@ inline void Machine::connect(const ConnectPeer& action) {
     std::optional<PeerHandle> theirs;
     // The other side sees the connection come from our address and some port.
     if (other != nullptr && other->is_up()) {
-      theirs = other->node->on_accepted(world.now, {endpoint.address, static_cast<uint16_t>(40000 + number_of_link % 20000)}, other->endpoint.address);
+      theirs = other->node->on_accepted(world.now, {endpoint.address, static_cast<uint16_t>(40000 + number_of_link % 20000)}, other->endpoint.address, Transport::tcp);
     }
     if (!theirs) {
       sockets_.erase(mine);
@@ -494,7 +494,7 @@ inline void Machine::connect(const ConnectPeer& action) {
     world.links_[number_of_link].ends[1] = {other, other->generation, *theirs, nullptr, 0};
     other->sockets_[*theirs] = {number_of_link, 1, false};
     other->drain();
-    node->on_connected(world.now, mine, endpoint.address);
+    node->on_connected(world.now, mine, endpoint.address, Transport::tcp);
   });
 }
 
@@ -577,7 +577,7 @@ inline void World::tell_closed(uint64_t number, int to) {
 
 inline RawPeer* World::dial_raw(Machine& to, const char* from) {
   Endpoint remote{*IpAddress::parse(from), static_cast<uint16_t>(50000 + raw_.size())};
-  std::optional<PeerHandle> theirs = to.node->on_accepted(now, remote, to.endpoint.address);
+  std::optional<PeerHandle> theirs = to.node->on_accepted(now, remote, to.endpoint.address, Transport::tcp);
   if (!theirs) return nullptr;
   raw_.push_back({});
   RawPeer& peer = raw_.back();

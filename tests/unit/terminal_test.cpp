@@ -2,6 +2,7 @@
 #include "apps/command.h"
 #include "apps/terminal.h"
 #include "apps/views.h"
+#include "control/rows.h"
 #include "unit/test.h"
 
 using namespace millet;
@@ -46,6 +47,26 @@ void views_say_so_when_there_is_nothing(void**) {
   assert_true(bids_view(empty).starts_with("no bids"));
 }
 
+void each_connection_says_what_carries_it(void**) {
+  Json rows = Json::array();
+  for (const char* transport : {"tcp", "utp"}) {
+    PeerStatus peer;
+    peer.remote = *Endpoint::parse("192.0.2.1:6881");
+    peer.client = "abc";
+    peer.incoming = true;
+    peer.transport = std::string_view(transport) == "utp" ? Transport::utp : Transport::tcp;
+    Json row = row_of(peer);
+    assert_true(json_text(row.raw(), "transport") == transport);
+    rows.append(std::move(row));
+  }
+  Json reply = Json::object();
+  reply.set("peers", std::move(rows));
+  std::string text = peers_view(reply);
+  assert_true(text.starts_with("ADDRESS         VIA  CLIENT  SLOT  STATE"));
+  assert_non_null(std::strstr(text.c_str(), "\n192.0.2.1:6881  tcp  abc     -     <c"));
+  assert_non_null(std::strstr(text.c_str(), "\n192.0.2.1:6881  utp  abc     -     <c"));
+}
+
 void arguments_come_in_both_forms(void**) {
   const char* list[] = {"--data", "/a b", "--budget=1=2", "file", "--flag", "-", "--last"};
   ArgumentReader reader(list);
@@ -70,6 +91,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(sizes_are_decimal_and_rounded_down),  cmocka_unit_test(only_what_is_complete_is_100_percent),
       cmocka_unit_test(columns_are_as_wide_as_their_widest_cell), cmocka_unit_test(views_say_so_when_there_is_nothing),
+      cmocka_unit_test(each_connection_says_what_carries_it),
       cmocka_unit_test(arguments_come_in_both_forms),
   };
   return RUN_TESTS(tests);
