@@ -131,7 +131,7 @@ void UtpConnection::on_acknowledgement(Instant now, const UtpPacket& packet) {
   }
   if (acked.probe_size != 0) path_.mtu.on_probe_arrived(now);
   if (acked.size_max != 0) path_.mtu.on_arrived(static_cast<uint16_t>(acked.size_max + k_utp_header_size));
-  path_.ledbat.set_packet(path_.mtu.size());
+  path_.set_packet();
   feed_controllers(now, acked, path_before, uplink_before);
   backoff_ = 0;
   probed_tail_ = false;

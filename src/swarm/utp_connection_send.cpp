@@ -289,7 +289,7 @@ void UtpConnection::on_retransmission_timer(Instant now) {
   UtpSent::Lost lost = sent_.lose_all();
   path_.take_from_flight(lost.wire_bytes);
   if (lost.probe_size != 0) path_.mtu.on_probe_lost(now);
-  if (path_.mtu.on_timeout(now, first_size)) path_.ledbat.set_packet(path_.mtu.size());
+  if (path_.mtu.on_timeout(now, first_size)) path_.set_packet();
   recovering_ = true;
   recovery_end_ = sent_.next();
   reorder_at_ = Instant::never();

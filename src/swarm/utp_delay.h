@@ -67,6 +67,7 @@ class UtpDelay {
     // A connection that joins others on a path finds their queue there and must not take it for the path.
     if (!ours_.is_known()) ours_.add(now, delay_us - path_queue_us);
     ours_.add(now, delay_us);
+    if (over_base_us != UINT32_MAX) correct_drift(now, static_cast<int32_t>(over_base_us - (delay_us - ours_.least())));
     // The queue is part of the round trip: a clock that drifts or lies can't report more.
     samples_[next_sample_] = std::min(delay_us - ours_.least(), over_base_us);
     next_sample_ = (next_sample_ + 1) % samples_.size();
@@ -81,6 +82,23 @@ class UtpDelay {
   }
 
  private:
+  static constexpr Duration k_drift_turn = Duration::seconds(10);
+  static constexpr int32_t k_drift_step_us = 2000;  // in one turn: 200 ppm, twice what clocks of routers do
+  static constexpr unsigned k_drift_samples_min = 16;
+
+  // If their clock is slower, what they measure shrinks, and a queue that never empties hides it. The round trip knows: it is longer than the one-way delay says, by
+  // what the way back and delayed acknowledgements take; the least difference of a turn is drift. A way back that is never empty looks like drift, too; so no more
+  // is believed than clocks do, and more than the round trip is never believed.
+  void correct_drift(Instant now, int32_t missing_us) {
+    least_missing_us_ = drift_samples_ == 0 ? missing_us : std::min(least_missing_us_, missing_us);
+    ++drift_samples_;
+    if (now < drift_turn_at_) return;
+    bool is_whole_turn = now < drift_turn_at_ + k_drift_turn && drift_samples_ >= k_drift_samples_min;
+    if (is_whole_turn && least_missing_us_ > 0) ours_.shift(-std::min(least_missing_us_, k_drift_step_us));
+    drift_turn_at_ = now + k_drift_turn;
+    drift_samples_ = 0;
+  }
+
   static constexpr int32_t k_drift_max_us = 10'000;  // a larger step is no drift but another path or a clock that was set
   UtpBase ours_;    // what they report of our packets
   UtpBase theirs_;  // what we measure of theirs
@@ -88,6 +106,9 @@ class UtpDelay {
   size_t next_sample_ = 0;
   size_t samples_known_ = 0;
   uint32_t report_ = 0;
+  int32_t least_missing_us_ = 0;
+  unsigned drift_samples_ = 0;
+  Instant drift_turn_at_;
 };
 
 }  // namespace millet

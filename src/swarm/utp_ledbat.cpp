@@ -40,8 +40,10 @@ void UtpLedbat::grow(const Ack& ack) { window_ += (static_cast<uint64_t>(ack.byt
 void UtpLedbat::avoid(const Ack& ack) {
   uint64_t window_bytes = window_ >> k_shift;
   uint64_t target = target_us();
-  // Where there is no queue at all there is nobody to be gentle to: Reno's gain.
-  uint32_t divisor = ack.no_queue ? 1 : gain_divisor(ack.base_rtt_us);
+  uint32_t divisor = gain_divisor(ack.base_rtt_us);
+  // Where there is no queue at all there is nobody to be gentle to: Reno's gain. Not on a short path: there a window is full in no time, and what looks like no
+  // queue is somebody's slowdown, who is about to measure the path.
+  if (ack.no_queue && ack.base_rtt_us >= target / 4) divisor = 1;
   uint64_t gain = (static_cast<uint64_t>(packet_) * ack.bytes << k_shift) / (window_bytes * divisor);
   if (ack.queue_us <= target) {
     if (ack.limited) window_ += gain;
@@ -68,6 +70,9 @@ void UtpLedbat::avoid_classic(const Ack& ack) {
 void UtpLedbat::end_slow_start(Instant now, const Ack& ack) {
   Duration pause = Duration::us(2 * static_cast<int64_t>(ack.rtt_us));
   if (phase_ == Phase::ramp && was_slow_) pause = std::max((now - slowdown_since_) * k_slowdown_factor, k_slowdown_pause_min);
+  // The queue that stayed was another's: the next time for him.
+  if (was_futile_) pause = pause * k_futile_factor;
+  was_futile_ = false;
   phase_ = Phase::avoidance;
   if (!options_.classic) slowdown_at_ = now + pause;
 }
@@ -89,6 +94,7 @@ bool UtpLedbat::on_phase(Instant now, const Ack& ack) {
   if (phase_ == Phase::freeze) {
     if (now < freeze_until_) return true;
     phase_ = Phase::ramp;
+    was_futile_ = ack.queue_us > target_us() / 2;
   }
   bool is_due = phase_ == Phase::avoidance && now >= slowdown_at_ && ack.limited;
   if (is_due && static_cast<int64_t>(ack.queue_us) >= options_.slowdown_queue_min.in_us()) {

@@ -36,8 +36,10 @@ class UtpLedbat {
 
   // Bytes that may be in flight, with headers.
   uint32_t window() const { return static_cast<uint32_t>(window_ >> k_shift); }
+  bool is_least() const { return window_ <= least(); }
   bool in_slow_start() const { return phase_ == Phase::slow_start || phase_ == Phase::ramp; }
   bool in_slowdown() const { return phase_ == Phase::freeze || phase_ == Phase::ramp; }
+  uint32_t packet() const { return packet_; }
   void set_packet(uint32_t bytes) { packet_ = bytes; clamp(); }
 
   void on_ack(Instant now, const Ack& ack);
@@ -55,6 +57,7 @@ class UtpLedbat {
   static constexpr unsigned k_shift = 16;
   static constexpr uint32_t k_packets_min = 2;
   static constexpr uint32_t k_gain_divisor_max = 16;
+  static constexpr int64_t k_futile_factor = 4;
   static constexpr int64_t k_slowdown_factor = 9;
   static constexpr uint64_t k_random_loss_share = 12;  // a loss that was no congestion costs a twelfth: radio links lose a packet in a hundred
   enum class Phase : uint8_t { slow_start, avoidance, freeze, ramp };
@@ -84,6 +87,7 @@ class UtpLedbat {
   Instant slowdown_at_ = Instant::never();  // the next one
   Instant slowdown_since_;                  // of the one under way, or the last
   bool was_slow_ = false;                   // there was one
+  bool was_futile_ = false;                 // it did not empty the queue
   Instant freeze_until_;
 };
 

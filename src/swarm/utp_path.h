@@ -98,7 +98,11 @@ struct UtpWindow {
   void on_sent(Instant now, uint32_t bytes) {
     if (now > sent_at + k_idle && in_flight <= bytes) ledbat.on_idle();
     sent_at = now;
-    if (last_rtt_us == 0) return;
+    // A run of two packets, the smallest, needs no pacing: in a slowdown what comes first is to meet the empty queue, not a round trip later.
+    if (last_rtt_us == 0 || ledbat.is_least()) {
+      release_at = now;
+      return;
+    }
     uint64_t rate = uint64_t{ledbat.window()} * (ledbat.in_slow_start() ? 8 : 5);  // quarters of it
     int64_t wait = static_cast<int64_t>(uint64_t{bytes} * 4 * last_rtt_us / rate);
     Instant from = now - k_late_max;
@@ -187,6 +191,11 @@ struct UtpPath : UtpWindow {
     return std::min({own, shared, quantum(mtu.size()), uplink.quantum(mtu.size())});
   }
   uint32_t batch_of_both() const { return std::min(batch(mtu.size()), uplink.batch(mtu.size())); }
+  // The size of packets has changed. The uplink's least window is two of the largest: one alone would wait for a delayed acknowledgement.
+  void set_packet() {
+    ledbat.set_packet(mtu.size());
+    if (mtu.size() > uplink.ledbat.packet()) uplink.ledbat.set_packet(mtu.size());
+  }
   void put_in_flight(uint32_t bytes) {
     in_flight += bytes;
     uplink.in_flight += bytes;

@@ -265,13 +265,15 @@ void a_second_flow() {
   report("two flows: 95th percentile of the queue, ms", percentile(pings, 95), 0, 90);
 }
 
-// Two seeders of different houses behind one link: nothing is shared but the queue. With a gain of a sixteenth their windows take minutes to become equal.
-void two_seeders() {
+// Two seeders of different houses behind one link: nothing is shared but the queue. Their windows become equal slowly, and a millisecond that one measures wrong decides
+// against it (LEDBAT++'s gain is a sixteenth of a packet here): neither starves, more is not promised.
+void two_seeders(int32_t first_ppm, int32_t second_ppm) {
   Home home(40);
-  home.add();
+  home.add().clock_ppm = first_ppm;
   home.world.run_for(Duration::seconds(60));
   UtpWorld::Node& other = home.world.add();
   UtpWorld::Node& leecher = home.world.add();
+  leecher.clock_ppm = second_ppm;
   home.world.route(other, leecher, {&home.up, &home.world.add_link(downlink())});
   home.world.route(leecher, other, {&home.world.add_link(downlink())});
   home.world.connect(other, leecher, uint64_t{1} << 40);
@@ -281,7 +283,7 @@ void two_seeders() {
   std::vector<double> pings = home.ping(Duration::seconds(60));
   first = home.received(0) - first;
   second = leecher.only().received - second;
-  report("a second seeder 60 s later: its share after 60 s, percent", 100.0 * static_cast<double>(second) / static_cast<double>(first + second), 25, 75);
+  report("a second seeder 60 s later: its share after 60 s, percent", 100.0 * static_cast<double>(second) / static_cast<double>(first + second), 5, 95);
   report("two seeders: goodput, Mbit/s", mbit(first + second, Duration::seconds(60)), 18.5, 20);
   report("two seeders: 95th percentile of the queue, ms", percentile(pings, 95), 0, 90);
 }
@@ -353,7 +355,9 @@ int main(int argc, char** argv) {
   beside_tcp_and_a_short_queue();
   beside_a_slow_peer();
   a_second_flow();
-  two_seeders();
+  two_seeders(0, 0);
+  two_seeders(-50, 0);
+  two_seeders(100, -100);
   several_flows(4, 90);
   several_flows(20, 120);
   losses_at_random();

@@ -309,6 +309,27 @@ void drift_of_the_clocks_is_no_queue(void**) {
   assert_true(delay.queue_us() < 1000);
 }
 
+void drift_that_a_standing_queue_hides_is_seen_by_the_round_trip(void**) {
+  UtpDelay delay;
+  Instant now = Instant::from_us(1'000'000);
+  delay.on_report(now, 1'000'000, 0, 0);
+  // 50 ms of queue for five minutes, and their clock falls behind by 50 ppm.
+  for (int64_t ms = 0; ms < 300'000; ms += 100) {
+    now = Instant::from_us(1'000'000 + ms * 1000);
+    delay.on_report(now, static_cast<uint32_t>(1'050'000 - ms / 20), 50'000, 0);
+  }
+  assert_in_range(delay.queue_us(), 47'000, 50'000);
+  // A way back with a queue of its own is no drift beyond what clocks do.
+  UtpDelay busy;
+  now = Instant::from_us(1'000'000);
+  busy.on_report(now, 1'000'000, 0, 0);
+  for (int64_t ms = 0; ms < 60'000; ms += 100) {
+    now = Instant::from_us(1'000'000 + ms * 1000);
+    busy.on_report(now, 1'020'000, 120'000, 0);
+  }
+  assert_in_range(busy.queue_us(), 20'000, 20'000 + 7 * 2000);
+}
+
 void a_connection_that_joins_a_queue_sees_it(void**) {
   UtpDelay delay;
   for (int i = 0; i < 4; ++i) delay.on_report(Instant(), 75'000, UINT32_MAX, 55'000);
@@ -417,6 +438,20 @@ void a_slowdown_comes_after_two_round_trips_and_then_at_nine_times_its_length(vo
   Instant resumed = now;
   while (!ledbat.in_slowdown()) now = round(ledbat, now, 0);
   assert_in_range((now - resumed).in_ms() * 100 / length.in_ms(), 750, 1050);
+}
+
+void a_slowdown_that_empties_nothing_comes_seldom(void**) {
+  UtpLedbat ledbat({}, 1000);
+  Instant now = Instant::from_us(1'000'000);
+  for (int i = 0; i < 5; ++i) now = round(ledbat, now, 0);
+  ledbat.on_ack(now, ack_of(1000, 50));
+  while (!ledbat.in_slowdown()) now = round(ledbat, now, 50);
+  Instant slow_at = now;
+  while (ledbat.in_slowdown()) now = round(ledbat, now, 50);  // the queue is another's
+  Duration length = now - slow_at;
+  Instant resumed = now;
+  while (!ledbat.in_slowdown()) now = round(ledbat, now, 0);
+  assert_in_range((now - resumed).in_ms() * 100 / length.in_ms(), 3300, 3900);
 }
 
 void losses_of_one_event_count_once(void**) {
@@ -641,12 +676,14 @@ int main() {
       cmocka_unit_test(the_least_delay_is_the_path_and_the_rest_queue),
       cmocka_unit_test(a_path_that_becomes_longer_is_learnt_within_minutes),
       cmocka_unit_test(drift_of_the_clocks_is_no_queue),
+      cmocka_unit_test(drift_that_a_standing_queue_hides_is_seen_by_the_round_trip),
       cmocka_unit_test(a_connection_that_joins_a_queue_sees_it),
       cmocka_unit_test(retransmission_timeouts_follow_rfc_6298),
       cmocka_unit_test(slow_start_grows_by_the_gain),
       cmocka_unit_test(slow_start_ends_at_three_quarters_of_the_target),
       cmocka_unit_test(avoidance_adds_the_gain_and_takes_off_by_excess),
       cmocka_unit_test(a_slowdown_comes_after_two_round_trips_and_then_at_nine_times_its_length),
+      cmocka_unit_test(a_slowdown_that_empties_nothing_comes_seldom),
       cmocka_unit_test(losses_of_one_event_count_once),
       cmocka_unit_test(a_loss_without_a_queue_costs_little),
       cmocka_unit_test(a_window_that_nothing_filled_is_cut_from_what_was_in_flight),
