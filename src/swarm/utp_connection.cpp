@@ -278,11 +278,11 @@ void UtpConnection::set_reading(Instant now, bool reading) {
 
 uint32_t UtpConnection::window_to_advertise() const {
   uint32_t own = window_ > received_.buffered() ? window_ - received_.buffered() : 0;
-  // What comes to a reader needs room only behind a hole: promised more than once, and what finds none comes again. Else every packet needs a
-  // block, which its payload may fill by half.
+  // What comes to a reader needs room only behind a hole: as long as there is some it is promised to all, and what finds none comes again.
   bool flows = reading_ && !received_.is_readable();
-  uint64_t pool = flows ? std::max<uint64_t>(pool_.room(), k_reading_window_min) : pool_.room() / 2;
-  return static_cast<uint32_t>(std::min<uint64_t>(own, pool));
+  if (flows) return pool_.is_scarce() ? std::min(own, k_reading_window_min) : own;
+  // Else every packet needs a block, which its payload may fill by half.
+  return static_cast<uint32_t>(std::min<uint64_t>(own, pool_.room() / 2));
 }
 
 // ---- the owner ----

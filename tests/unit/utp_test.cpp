@@ -414,6 +414,52 @@ void a_packet_far_ahead_grows_nothing(void**) {
   assert_in_range(node.engine->memory(), before, before + 64);
 }
 
+void a_long_fast_path_is_filled(void**) {
+  UtpOptions options;
+  options.window = 64u << 20;
+  options.ledbat.window_max = 60u << 20;
+  UtpLink link;
+  link.bits_per_second = 2'000'000'000;
+  link.delay = Duration::ms(200);
+  link.queue_max = 100'000'000;
+  Pair pair(link, options);
+  pair.world.tap = nullptr;
+  pair.world.connect(pair.a, pair.b, 200'000'000);
+  uint64_t most = 0;
+  bool done = pair.world.run(at_seconds(60), [&] {
+    most = std::max(most, pair.a.engine->counters().payload_out - pair.a.engine->acknowledged(pair.at_a().id));
+    return pair.b_received() == 200'000'000;
+  });
+  assert_true(done);
+  assert_false(pair.at_b().bad);
+  // 100 MB would fit on the path; sequence numbers end at 2^15 packets.
+  assert_in_range(most / 1452, 30'000, UtpSent::k_packets_max);
+  assert_int_equal(pair.a.engine->counters().payload_again, 0);
+}
+
+void packets_leave_at_the_pace_of_the_path(void**) {
+  UtpLink link;
+  link.bits_per_second = 20'000'000;
+  link.delay = Duration::ms(25);
+  Pair pair(link);
+  pair.world.connect(pair.a, pair.b, 100'000'000);
+  pair.world.run_for(Duration::seconds(8));
+  pair.wire.packets.clear();
+  pair.world.run_for(Duration::seconds(20));
+  std::vector<Wire::Sent> sent = pair.wire.of(pair.a, UtpType::data);
+  size_t most = 0;
+  size_t first = 0;
+  size_t bytes = 0;
+  for (const Wire::Sent& packet : sent) {
+    bytes += packet.payload;
+    for (; packet.at - sent[first].at > Duration::ms(1); ++first) bytes -= sent[first].payload;
+    most = std::max(most, bytes);
+  }
+  assert_true(sent.size() > 20'000'000 / 8 * 20 / 1500 * 8 / 10);
+  // A millisecond of the path is two packets; catching up after a late timer and a doubled rate in slow start are some more. A window would be 180.
+  assert_in_range(most, 2 * 1452, 10 * 1452);
+}
+
 // ---- the end ----
 
 void a_fin_comes_after_everything(void**) {
@@ -595,6 +641,8 @@ int main() {
       cmocka_unit_test(a_reader_that_stops_stops_the_sender),
       cmocka_unit_test(the_pool_for_holes_is_bounded_and_all_arrives),
       cmocka_unit_test(a_packet_far_ahead_grows_nothing),
+      cmocka_unit_test(a_long_fast_path_is_filled),
+      cmocka_unit_test(packets_leave_at_the_pace_of_the_path),
       cmocka_unit_test(a_fin_comes_after_everything),
       cmocka_unit_test(a_reset_ends_at_once),
       cmocka_unit_test(a_forged_reset_is_ignored),
