@@ -100,6 +100,7 @@ class UtpConnection {
 
   // Things to tell the owner, in this order.
   bool take_opened();     // accepted or connected
+  void acknowledge_now() { ack_now_ = true; }
   bool was_accepted() const { return accepted_; }
   bool is_readable() const { return received_.is_readable() && reading_ && !closed_told_; }
   Bytes read_front() { return received_.front(); }
