@@ -7,6 +7,12 @@ uint64_t rotate_left(uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
 
 }  // namespace
 
+uint64_t Random::draw_seed(SecureRandom& secure) {
+  uint8_t raw[8];
+  secure.fill(raw);
+  return load_be<uint64_t>(raw);
+}
+
 Random::Random(uint64_t seed) {
   // splitmix64, as the authors of xoshiro recommend for seeding.
   for (uint64_t& word : state_) {

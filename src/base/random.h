@@ -18,6 +18,7 @@ class SecureRandom {
 class Random {
  public:
   explicit Random(uint64_t seed);
+  static uint64_t draw_seed(SecureRandom& secure);
   uint64_t next();
   // Uniform in [0, bound). Requires: bound > 0.
   uint64_t below(uint64_t bound);

@@ -22,11 +22,7 @@ UtpLinks::UtpLinks(const UtpOptions& options, Node& node, Storage& storage, hal:
       storage_(storage),
       datagrams_(datagrams),
       listen_(listen),
-      utp_(options, random, [&] {
-        uint8_t seed[8];
-        random.fill(seed);
-        return load_be<uint64_t>(seed);
-      }()),
+      utp_(options, random, Random::draw_seed(random)),
       staging_(new uint8_t[k_staging_size]),
       planned_(new UtpRun[k_runs_max]) {
   runs_.reserve(k_runs_max);

@@ -1,18 +1,9 @@
 #include "node/core.h"
 
 namespace millet {
-namespace {
-
-uint64_t seed_from(SecureRandom& secure) {
-  uint8_t raw[8];
-  secure.fill(raw);
-  return load_be<uint64_t>(raw);
-}
-
-}  // namespace
 
 Core::Core(const NodeConfig& config_in, const NodeIdentity& identity_in, SecureRandom& secure_in, LogSink& log_in)
-    : config(config_in), identity(identity_in), secure(secure_in), log(log_in), random(seed_from(secure_in)), upload_gate(config_in.upload_rate),
+    : config(config_in), identity(identity_in), secure(secure_in), log(log_in), random(Random::draw_seed(secure_in)), upload_gate(config_in.upload_rate),
       download_gate(config_in.download_rate) {}
 
 bool Core::poll_action(Action& action) {

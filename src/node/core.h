@@ -14,7 +14,7 @@
 #include "node/node.h"
 #include "node/peer.h"
 #include "node/torrent.h"
-#include "speed/context.h"
+#include "speed/faults.h"
 #include "swarm/rate_gate.h"
 
 namespace millet {

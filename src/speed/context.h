@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "base/token_bucket.h"
 #include "speed/bans.h"
+#include "speed/faults.h"
 #include "speed/ledger_clock.h"
 #include "speed/messages.h"
 #include "speed/outputs.h"
@@ -18,13 +19,6 @@ struct Identity {
   LedgerId ledger;
   PublicKey key;         // account and channel key of this node
   PublicKey ledger_key;  // pinned
-};
-
-// Bugs that tests plant, to see that they are found. Never set by the product.
-struct Faults {
-  bool skip_persist = false;        // promises do not wait for their commit
-  uint32_t exposure_extra = 0;      // bytes beyond the window
-  bool pay_unverified = false;      // pays for blocks before their piece verified
 };
 
 enum class Work : uint8_t {

@@ -8,7 +8,7 @@
 #include "hal/sim/machine.h"
 #include "sim/log.h"
 #include "sim/payload.h"
-#include "speed/context.h"
+#include "speed/faults.h"
 
 namespace millet::simtest {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "speed/context.h"
+#include "speed/faults.h"
 
 namespace millet::simtest {
 

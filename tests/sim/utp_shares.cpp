@@ -188,18 +188,23 @@ void alone_on_a_longer_path() {
   report("alone, 50 ms path: 95th percentile of the queue, ms", percentile(pings, 95), 0, 80);
 }
 
+// Per cent of what goes through while a TCP flow, which has had 10 s to begin, runs beside ours.
+double share_of(Cubic& tcp, Home& home, Duration duration) {
+  tcp.run(Duration::seconds(10));
+  uint64_t ours = home.received(0);
+  uint64_t theirs = tcp.delivered;
+  tcp.run(duration);
+  ours = home.received(0) - ours;
+  theirs = tcp.delivered - theirs;
+  return 100.0 * static_cast<double>(theirs) / static_cast<double>(ours + theirs);
+}
+
 void beside_tcp() {
   Home home(3);
   home.add();
   home.world.run_for(Duration::seconds(10));
   Cubic tcp(home.world, home.up);
-  tcp.run(Duration::seconds(10));
-  uint64_t ours = home.received(0);
-  uint64_t theirs = tcp.delivered;
-  tcp.run(Duration::seconds(40));
-  ours = home.received(0) - ours;
-  theirs = tcp.delivered - theirs;
-  report("beside TCP: its share, percent", 100.0 * static_cast<double>(theirs) / static_cast<double>(ours + theirs), 99, 100);
+  report("beside TCP: its share, percent", share_of(tcp, home, Duration::seconds(40)), 99, 100);
   // It ends: its queue drains, then the link is ours again.
   Instant end = home.world.now();
   double back = 60;
@@ -221,13 +226,7 @@ void beside_tcp_and_a_short_queue() {
   home.add(Duration::ms(10));
   home.world.run_for(Duration::seconds(10));
   Cubic tcp(home.world, home.up);
-  tcp.run(Duration::seconds(10));
-  uint64_t ours = home.received(0);
-  uint64_t theirs = tcp.delivered;
-  tcp.run(Duration::seconds(60));
-  ours = home.received(0) - ours;
-  theirs = tcp.delivered - theirs;
-  report("beside TCP, a queue of 30 ms: its share, percent", 100.0 * static_cast<double>(theirs) / static_cast<double>(ours + theirs), 80, 100);
+  report("beside TCP, a queue of 30 ms: its share, percent", share_of(tcp, home, Duration::seconds(60)), 80, 100);
 }
 
 // One peer takes little; the others get what is left.
