@@ -10,9 +10,9 @@
 namespace millet::hal {
 namespace {
 
-constexpr size_t k_trial_count = 32;   // datagrams: a window's worth on a fast uplink
+constexpr size_t k_trial_count = 32;  // datagrams: a window's worth on a fast uplink
 constexpr size_t k_trial_size = 1400;
-constexpr int k_trials = 4;            // of each way; the cheapest counts, so that an interrupt in one does not decide
+constexpr int k_trials = 4;  // of each way; the cheapest counts, so that an interrupt in one does not decide
 
 int64_t thread_time_ns() {
   timespec time = {};

@@ -71,7 +71,8 @@ size_t DatagramSender::segments_at_once(const OutgoingRun& run) const {
   return std::clamp<size_t>(k_message_max / run.size, 1, k_segments_max);
 }
 
-// Messages for as many of the runs as one call takes; those that need the other setting of Don't Fragment wait. Requires: the first is not done.
+// Messages for as many of the runs as one call takes; those that need the other setting of Don't Fragment wait. Requires: the first is not
+// done.
 size_t DatagramSender::fill(std::span<OutgoingRun> runs) {
   Batch& batch = *batch_;
   size_t limit = way_ == SendWay::single ? 1 : k_messages_max;
@@ -113,7 +114,8 @@ size_t DatagramSender::fill(std::span<OutgoingRun> runs) {
   return used;
 }
 
-// Runs that differ in it are rare (a packet that was lost, above the size that passes everywhere), so it is a setting and not a second socket.
+// Runs that differ in it are rare (a packet that was lost, above the size that passes everywhere), so it is a setting and not a second
+// socket.
 void DatagramSender::set_fragmenting(const OutgoingRun& run) {
   if (run.size <= k_fragment_size_min || run.may_fragment == fragmenting_) return;
   fragmenting_ = run.may_fragment;
@@ -180,7 +182,8 @@ DatagramSender::Next DatagramSender::on_error(int number, DatagramCounters& coun
   return Next::go_on;
 }
 
-// Kernels before 6.13 also say EINVAL when a segment is too big for the link, which is no reason to fall back: one datagram on its own tells.
+// Kernels before 6.13 also say EINVAL when a segment is too big for the link, which is no reason to fall back: one datagram on its own
+// tells.
 DatagramSender::Next DatagramSender::on_offload_refused(OutgoingRun& run, int number, DatagramCounters& counters) {
   msghdr& message = batch_->messages[0].msg_hdr;
   message.msg_control = nullptr;

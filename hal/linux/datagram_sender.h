@@ -1,8 +1,7 @@
 // Sends runs of datagrams in one of three ways, and falls back for good when the system refuses one:
 //
-//   offload   sendmmsg, each message a whole run, cut by the kernel or the network card (UDP_SEGMENT): one pass through the stack for 64 datagrams
-//   batch     sendmmsg, each message one datagram
-//   single    sendmsg, one datagram
+//   offload   sendmmsg, each message a whole run, cut by the kernel or the network card (UDP_SEGMENT): one pass through the stack for 64
+//   datagrams batch     sendmmsg, each message one datagram single    sendmsg, one datagram
 #pragma once
 
 #include <sys/socket.h>
@@ -31,8 +30,8 @@ class DatagramSender {
   int fallback_reason() const { return fallback_reason_; }
 
  private:
-  static constexpr size_t k_messages_max = 64;   // of one system call
-  static constexpr size_t k_segments_max = 64;   // of one message: UDP_MAX_SEGMENTS of older kernels
+  static constexpr size_t k_messages_max = 64;     // of one system call
+  static constexpr size_t k_segments_max = 64;     // of one message: UDP_MAX_SEGMENTS of older kernels
   static constexpr size_t k_message_max = 65'000;  // bytes of one message: an IP packet's limit, less headers
   struct Batch;
   enum class Next : uint8_t { go_on, again, blocked };

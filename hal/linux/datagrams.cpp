@@ -67,10 +67,10 @@ struct LinuxDatagrams::Socket {
   Fd fd;
   DatagramSender sender;
   uv_poll_t poll;
-  int watched = 0;        // UV_READABLE | UV_WRITABLE that the loop watches
-  bool blocked = false;   // a send() left some
+  int watched = 0;       // UV_READABLE | UV_WRITABLE that the loop watches
+  bool blocked = false;  // a send() left some
   bool told_fallback = false;
-  uint32_t overflows = 0; // the kernel's own counter, which goes round
+  uint32_t overflows = 0;  // the kernel's own counter, which goes round
 };
 
 // Made at the first bind and kept. The memory of a message is touched only as far as messages are large.

@@ -21,11 +21,11 @@ constexpr uint64_t k_resolve_wait_ns = 1'000'000'000;
 
 int threads_of(Queue queue, int processors) {
   switch (queue) {
-    case Queue::disk_read: return 2;   // keeps a disk's queue filled without starving the loop's core
-    case Queue::disk_write: return 1;  // in order, so that a sync follows the writes before it
-    case Queue::hash: return std::clamp(processors, 1, 4);  // in the background
+    case Queue::disk_read: return 2;                               // keeps a disk's queue filled without starving the loop's core
+    case Queue::disk_write: return 1;                              // in order, so that a sync follows the writes before it
+    case Queue::hash: return std::clamp(processors, 1, 4);         // in the background
     case Queue::compute: return std::clamp(processors / 2, 1, 4);  // signing must not take the loop's time slice
-    case Queue::store: return 1;       // commits are done in order
+    case Queue::store: return 1;                                   // commits are done in order
     case Queue::resolve: return 1;
   }
   return 1;
@@ -106,8 +106,10 @@ void LinuxExecutor::work(void* argument) {
     uv_mutex_lock(&owner.mutex_);
     --lane.running;
     owner.finished_.push_back(std::move(job));
-    if (owner.stopping_) uv_cond_signal(&owner.resolved_);
-    else uv_async_send(&owner.async_);
+    if (owner.stopping_)
+      uv_cond_signal(&owner.resolved_);
+    else
+      uv_async_send(&owner.async_);
   }
   uv_mutex_unlock(&owner.mutex_);
 }

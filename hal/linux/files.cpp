@@ -107,7 +107,8 @@ struct Place {
 };
 
 Error failed_at(const std::string& root, const std::string& relative, const char* what) {
-  if (errno == ELOOP) return error(Errc::denied, std::string(what) + " '" + root + "/" + relative + "': it is a symbolic link, which is not followed");
+  if (errno == ELOOP)
+    return error(Errc::denied, std::string(what) + " '" + root + "/" + relative + "': it is a symbolic link, which is not followed");
   return os_error(errno, std::string(what) + " '" + root + "/" + relative + "'");
 }
 
@@ -136,7 +137,8 @@ Result<Place> find_place(const std::string& root, const std::string& relative, b
     rest.remove_prefix(slash + 1);
     Fd next(::openat(folder.get(), name.c_str(), k_folder_flags | O_NOFOLLOW));
     if (!next.is_open() && errno == ENOENT && create) {
-      if (::mkdirat(folder.get(), name.c_str(), 0777) != 0 && errno != EEXIST) return failed_at(root, relative, "can't make the folders of");
+      if (::mkdirat(folder.get(), name.c_str(), 0777) != 0 && errno != EEXIST)
+        return failed_at(root, relative, "can't make the folders of");
       next = Fd(::openat(folder.get(), name.c_str(), k_folder_flags | O_NOFOLLOW));
     }
     // Of a link, O_PATH with O_NOFOLLOW and O_DIRECTORY says ENOTDIR.

@@ -13,12 +13,12 @@ struct LinuxStreams::Stream {
   Fd fd;
   uv_poll_t poll;
   Error failure;
-  int watched = 0;          // UV_READABLE | UV_WRITABLE that the loop watches
+  int watched = 0;  // UV_READABLE | UV_WRITABLE that the loop watches
   bool has_poll = false;
   bool connecting = false;
   bool reading = true;
-  bool blocked = false;     // a send took less than it was given
-  bool failing = false;     // on_closed(failure) follows
+  bool blocked = false;  // a send took less than it was given
+  bool failing = false;  // on_closed(failure) follows
 };
 
 struct LinuxStreams::Listener {
@@ -29,7 +29,7 @@ struct LinuxStreams::Listener {
   bool accepting = true;
   bool is_local = false;
   bool watched = false;
-  std::string path;         // of a local socket
+  std::string path;  // of a local socket
 };
 
 }  // namespace millet::hal

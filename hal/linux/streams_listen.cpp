@@ -42,7 +42,8 @@ bool somebody_listens(const sockaddr_un& address) {
 Status remove_stale(const std::string& path, const sockaddr_un& address) {
   struct stat status = {};
   if (::lstat(path.c_str(), &status) != 0) return ok;
-  if (!S_ISSOCK(status.st_mode)) return error(Errc::conflict, "can't listen on '" + path + "': a file that is not a socket is there; remove it");
+  if (!S_ISSOCK(status.st_mode))
+    return error(Errc::conflict, "can't listen on '" + path + "': a file that is not a socket is there; remove it");
   if (somebody_listens(address)) return error(Errc::conflict, "can't listen on '" + path + "': another program listens there");
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return os_error(errno, "can't remove the stale socket '" + path + "'");
   return ok;
@@ -87,8 +88,8 @@ Status LinuxStreams::listen_local(ListenerId id, const std::string& path) {
   TRY(remove_stale(path, address));
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   // On Linux the mode of the socket file is the one of the socket before bind(): there is no moment in which others may connect.
-  if (!fd.is_open() || ::fchmod(fd.get(), 0600) != 0 || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(fd.get(), k_backlog) != 0) {
+  if (!fd.is_open() || ::fchmod(fd.get(), 0600) != 0 ||
+      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(fd.get(), k_backlog) != 0) {
     return os_error(errno, "can't listen on '" + path + "'");
   }
   Listener& listener = add_listener(id, std::move(fd));

@@ -41,13 +41,17 @@ void Disk::drop_cache() {
 }
 
 void Disk::set_read_error(const std::string& path, bool broken) {
-  if (broken) read_errors_.insert(path);
-  else read_errors_.erase(path);
+  if (broken)
+    read_errors_.insert(path);
+  else
+    read_errors_.erase(path);
 }
 
 void Disk::set_denied(const std::string& path, bool denied) {
-  if (denied) denied_.insert(path);
-  else denied_.erase(path);
+  if (denied)
+    denied_.insert(path);
+  else
+    denied_.erase(path);
 }
 
 void Disk::power_cut(uint32_t kept_percent) {

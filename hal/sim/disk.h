@@ -17,11 +17,11 @@
 namespace millet::sim {
 
 struct DiskOptions {
-  Duration access = Duration::us(200);             // one read that misses the cache, before its bytes; a spinning disk: 8 ms
-  uint64_t rate = 200'000'000;                     // bytes per second, reading and syncing
+  Duration access = Duration::us(200);  // one read that misses the cache, before its bytes; a spinning disk: 8 ms
+  uint64_t rate = 200'000'000;          // bytes per second, reading and syncing
   Duration sync = Duration::ms(2);
   uint64_t capacity = uint64_t{4} * 1024 * 1024 * 1024;
-  bool knows_cached = true;                        // false: the kernel can't tell what is cached (read_cached: unsupported)
+  bool knows_cached = true;  // false: the kernel can't tell what is cached (read_cached: unsupported)
 };
 
 using InodeId = uint64_t;

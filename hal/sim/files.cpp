@@ -77,8 +77,10 @@ class SimFile final : public hal::File {
 }  // namespace
 
 void SimFiles::spend(Duration cost) {
-  if (executor_.in_job()) executor_.charge(cost);
-  else ++blocking_calls_;
+  if (executor_.in_job())
+    executor_.charge(cost);
+  else
+    ++blocking_calls_;
 }
 
 void SimFiles::spend_access() { spend(k_cached_access); }

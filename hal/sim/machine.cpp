@@ -6,7 +6,8 @@
 namespace millet::sim {
 
 Machine::Machine(World& world, uint32_t index, const MachineOptions& options)
-    : world_(world), index_(index), options_(options), random_(world.random("machine", index)), disk_(options.disk, world.random("disk", index)) {
+    : world_(world), index_(index), options_(options), random_(world.random("machine", index)),
+      disk_(options.disk, world.random("disk", index)) {
   boot();
 }
 
@@ -74,12 +75,8 @@ uint64_t Machine::blocking_calls() const { return process_ ? process_->files().b
 
 Instant Machine::monotonic() const { return world_.now() + boot_offset_; }
 
-WallTime Machine::wall() const {
-  return WallTime::from_ms(options_.wall.in_ms() + ((world_.now() - Instant()) + wall_offset_).in_ms());
-}
+WallTime Machine::wall() const { return WallTime::from_ms(options_.wall.in_ms() + ((world_.now() - Instant()) + wall_offset_).in_ms()); }
 
-int64_t Machine::wall_ns() const {
-  return options_.wall.in_ms() * 1'000'000 + ((world_.now() - Instant()) + wall_offset_).in_us() * 1000;
-}
+int64_t Machine::wall_ns() const { return options_.wall.in_ms() * 1'000'000 + ((world_.now() - Instant()) + wall_offset_).in_us() * 1000; }
 
 }  // namespace millet::sim

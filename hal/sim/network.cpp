@@ -7,9 +7,9 @@
 namespace millet::sim {
 namespace {
 
-constexpr size_t k_packet_size = 1448;                          // an Ethernet frame's TCP payload
+constexpr size_t k_packet_size = 1448;  // an Ethernet frame's TCP payload
 constexpr Duration k_loopback_delay = Duration::us(10);
-constexpr Duration k_retransmit_timeout = Duration::ms(200);    // Linux: the smallest RTO
+constexpr Duration k_retransmit_timeout = Duration::ms(200);  // Linux: the smallest RTO
 
 }  // namespace
 

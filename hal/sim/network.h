@@ -19,25 +19,26 @@ struct LinkOptions {
   Duration jitter;                   // up to this much more, drawn for each chunk
   uint64_t up_rate = 0;              // bytes per second; 0: unlimited
   uint64_t down_rate = 0;
-  uint32_t loss_ppm = 0;             // of packets, each way
+  uint32_t loss_ppm = 0;  // of packets, each way
 
   // Of datagrams only.
-  uint32_t queue_bytes = 0;          // that wait before up_rate, and before down_rate; more is dropped; 0: unlimited
-  Duration aqm_target;               // a queue that stays longer than this for 100 ms is cut (CoDel); zero: it is not
-  uint32_t reorder_ppm = 0;          // packets that are late by reorder_delay, and overtaken
+  uint32_t queue_bytes = 0;  // that wait before up_rate, and before down_rate; more is dropped; 0: unlimited
+  Duration aqm_target;       // a queue that stays longer than this for 100 ms is cut (CoDel); zero: it is not
+  uint32_t reorder_ppm = 0;  // packets that are late by reorder_delay, and overtaken
   Duration reorder_delay = Duration::ms(10);
   uint32_t duplicate_ppm = 0;
-  uint16_t mtu = 1500;               // the largest IP packet; larger ones that must not be fragmented vanish, or the sender knows at once if the link is its own
-  bool reports_mtu = false;          // the sender is told by ICMP
+  uint16_t mtu =
+      1500;  // the largest IP packet; larger ones that must not be fragmented vanish, or the sender knows at once if the link is its own
+  bool reports_mtu = false;  // the sender is told by ICMP
 };
 
 struct NetworkOptions {
-  size_t send_buffer = 128 * 1024;     // bytes that send() takes before they are acknowledged
-  size_t receive_buffer = 128 * 1024;  // the window that a receiver offers
-  Duration reset_after = Duration::seconds(60);      // unanswered retransmissions end a connection after this
+  size_t send_buffer = 128 * 1024;               // bytes that send() takes before they are acknowledged
+  size_t receive_buffer = 128 * 1024;            // the window that a receiver offers
+  Duration reset_after = Duration::seconds(60);  // unanswered retransmissions end a connection after this
   Duration connect_timeout = Duration::seconds(60);
   size_t backlog = 128;
-  size_t datagram_send_buffer = 0;     // bytes before the uplink at which a socket takes no more datagrams; 0: it takes all
+  size_t datagram_send_buffer = 0;  // bytes before the uplink at which a socket takes no more datagrams; 0: it takes all
 };
 
 class Network {

@@ -14,16 +14,10 @@ constexpr size_t k_resolved_max = 8;
 }  // namespace
 
 Process::Process(Machine& machine, Random random)
-    : machine_(machine),
-      world_(machine.world()),
-      tcp_(world_.tcp()),
-      udp_(world_.udp()),
-      random_(random),
-      owner_{machine.index(), nullptr},
-      socket_{machine.index(), nullptr, false, false, {}, {}},
+    : machine_(machine), world_(machine.world()), tcp_(world_.tcp()), udp_(world_.udp()),
+      random_(random), owner_{machine.index(), nullptr}, socket_{machine.index(), nullptr, false, false, {}, {}},
       executor_(world_, machine.executor(), Random(random_.next())),
-      files_(machine, executor_),
-      system_{*this, *this, *this, *this, files_, executor_, *this, *this, CpuFeatures{}} {
+      files_(machine, executor_), system_{*this, *this, *this, *this, files_, executor_, *this, *this, CpuFeatures{}} {
   world_.add_target(*this);
 }
 
@@ -36,8 +30,10 @@ void Process::end(bool power_lost) {
   timer_events_ = nullptr;
   udp_.close(socket_);
   executor_.stop();
-  if (power_lost) tcp_.power_lost(owner_);
-  else tcp_.process_ended(owner_);
+  if (power_lost)
+    tcp_.power_lost(owner_);
+  else
+    tcp_.process_ended(owner_);
   world_.remove_target(*this);
 }
 

@@ -163,8 +163,10 @@ void Tcp::close_side(uint64_t id, int index) {
   side.wants_writable = false;
   if (!was_open) {
     // The other side may be in a backlog by now; it learns of the end when its program reads.
-    if (connection.side[1].state == SideState::none) connections_.erase(id);
-    else send_reset(connection, id, 1 - index);
+    if (connection.side[1].state == SideState::none)
+      connections_.erase(id);
+    else
+      send_reset(connection, id, 1 - index);
     return;
   }
   const Pipe& incoming = connection.pipe[1 - index];
@@ -273,9 +275,7 @@ void Tcp::on_event(uint32_t kind, uint64_t a, uint64_t b) {
         report_closed(a, 0, Errc::timed_out, "no answer to the connection attempt");
       }
       return;
-    case k_link_free:
-      uplink(static_cast<uint32_t>(a)).busy = false;
-      return serve_uplink(static_cast<uint32_t>(a));
+    case k_link_free: uplink(static_cast<uint32_t>(a)).busy = false; return serve_uplink(static_cast<uint32_t>(a));
     case k_arrive: return on_arrive(a);
     case k_deliver: return on_deliver(a);
     case k_ack: return on_ack(a, b >> 32, b & 0xffffffffu);

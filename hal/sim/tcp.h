@@ -74,7 +74,19 @@ class Tcp final : public EventTarget {
 
  private:
   enum EventKind : uint32_t {
-    k_syn, k_connected, k_refused, k_handshake_done, k_connect_timeout, k_accept, k_link_free, k_arrive, k_deliver, k_ack, k_retry, k_reset, k_readable
+    k_syn,
+    k_connected,
+    k_refused,
+    k_handshake_done,
+    k_connect_timeout,
+    k_accept,
+    k_link_free,
+    k_arrive,
+    k_deliver,
+    k_ack,
+    k_retry,
+    k_reset,
+    k_readable
   };
   enum class SideState : uint8_t { none, connecting, backlog, open, closed, gone };
 
@@ -88,18 +100,18 @@ class Tcp final : public EventTarget {
   };
   // From side i to side 1 - i.
   struct Pipe {
-    std::vector<uint8_t> queue;               // taken by send(), not yet on the link
+    std::vector<uint8_t> queue;  // taken by send(), not yet on the link
     size_t unacknowledged = 0;
-    size_t window = 0;                        // bytes that may still be put on the wire
-    std::deque<std::vector<uint8_t>> wire;    // an empty chunk is the end of the stream (FIN)
-    size_t in_downlink = 0;                   // chunks at the front of the wire that wait for the downlink
+    size_t window = 0;                      // bytes that may still be put on the wire
+    std::deque<std::vector<uint8_t>> wire;  // an empty chunk is the end of the stream (FIN)
+    size_t in_downlink = 0;                 // chunks at the front of the wire that wait for the downlink
     Instant last_arrival;
     std::vector<uint8_t> inbox;
     bool end_queued = false;
     bool end_sent = false;
     bool end_arrived = false;
     bool waits_for_link = false;
-    uint32_t held_chunks = 0;                 // arrived at a cut path or a machine that is off
+    uint32_t held_chunks = 0;  // arrived at a cut path or a machine that is off
     size_t held_acks = 0;
     size_t held_window = 0;
     Instant stalled_since = Instant::never();

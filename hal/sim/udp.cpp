@@ -29,7 +29,8 @@ Duration LinkQueue::wait(Instant now) const {
   return left_ns <= 0 ? Duration() : Duration::us((left_ns + 999) / 1000);
 }
 
-LinkQueue::Verdict LinkQueue::enter(Instant now, size_t bytes, uint64_t rate, uint32_t queue_bytes_max, Duration aqm_target, Instant& leaves) {
+LinkQueue::Verdict LinkQueue::enter(Instant now, size_t bytes, uint64_t rate, uint32_t queue_bytes_max, Duration aqm_target,
+                                    Instant& leaves) {
   leaves = now;
   if (rate == 0) return Verdict::passes;
   int64_t now_ns = now.in_us() * 1000;
@@ -242,7 +243,8 @@ bool Udp::reachable(const Packet& packet) const {
 Udp::Owner* Udp::find(uint32_t machine, const Endpoint& to) {
   for (Owner* owner : owners_) {
     if (owner->machine != machine || owner->local.port != to.port) continue;
-    if (owner->local.address == to.address || (owner->local.address.is_any() && (to.address.is_v4() || !owner->local.address.is_v4()))) return owner;
+    if (owner->local.address == to.address || (owner->local.address.is_any() && (to.address.is_v4() || !owner->local.address.is_v4())))
+      return owner;
   }
   return nullptr;
 }

@@ -3,9 +3,9 @@
 //   send() -> uplink queue -> loss, duplicates -> delay, jitter, reordering -> downlink queue -> on_datagrams
 //
 // A link's queue holds LinkOptions::queue_bytes and drops what comes on top; with a target delay it is also managed (CoDel, RFC 8289, which
-// here decides when a packet comes in: in a first-in first-out queue of a known rate the time that it will wait is known then). Jitter keeps
-// the order of packets; only the share that LinkOptions::reorder_ppm says is overtaken. These queues are not the ones of tcp.h: datagrams and
-// connections do not slow each other down.
+// here decides when a packet comes in: in a first-in first-out queue of a known rate the time that it will wait is known then). Jitter
+// keeps the order of packets; only the share that LinkOptions::reorder_ppm says is overtaken. These queues are not the ones of tcp.h:
+// datagrams and connections do not slow each other down.
 #pragma once
 
 #include <map>
@@ -36,20 +36,20 @@ class LinkQueue {
   int64_t free_ns_ = 0;  // the link is free again; nanoseconds, because at 1 Gbit/s a packet takes 12 us
   Instant above_since_ = Instant::never();
   Instant next_drop_ = Instant::never();
-  uint32_t drops_ = 0;   // of this row
+  uint32_t drops_ = 0;  // of this row
 };
 
 // Of all machines together.
 struct UdpCounters {
   uint64_t sent = 0;
   uint64_t delivered = 0;
-  uint64_t lost = 0;          // at random
-  uint64_t queue_drops = 0;   // a queue was full
-  uint64_t aqm_drops = 0;     // a managed queue was too long
+  uint64_t lost = 0;         // at random
+  uint64_t queue_drops = 0;  // a queue was full
+  uint64_t aqm_drops = 0;    // a managed queue was too long
   uint64_t reordered = 0;
   uint64_t duplicated = 0;
-  uint64_t above_mtu = 0;     // vanished at a link that does not take them
-  uint64_t nowhere = 0;       // no machine, no power, a cut path, no socket
+  uint64_t above_mtu = 0;  // vanished at a link that does not take them
+  uint64_t nowhere = 0;    // no machine, no power, a cut path, no socket
 };
 
 class Udp final : public EventTarget {

@@ -20,9 +20,7 @@ const char* stop_reason_name(StopReason reason) {
 World::World(uint64_t seed) : World(seed, NetworkOptions{}) {}
 
 World::World(uint64_t seed, const NetworkOptions& network)
-    : seed_(seed),
-      network_(std::make_unique<Network>(*this)),
-      tcp_(std::make_unique<Tcp>(*this, *network_, network)),
+    : seed_(seed), network_(std::make_unique<Network>(*this)), tcp_(std::make_unique<Tcp>(*this, *network_, network)),
       udp_(std::make_unique<Udp>(*this, *network_, network)) {}
 
 World::~World() = default;

@@ -32,10 +32,10 @@ class Observer {
 };
 
 enum class StopReason : uint8_t {
-  deadline,   // virtual time is up
-  finished,   // an observer said so
-  idle,       // the same, and no event is left
-  livelock,   // k_events_per_instant_max events without time moving on
+  deadline,  // virtual time is up
+  finished,  // an observer said so
+  idle,      // the same, and no event is left
+  livelock,  // k_events_per_instant_max events without time moving on
 };
 const char* stop_reason_name(StopReason reason);
 
@@ -86,9 +86,7 @@ class World {
 
  private:
   struct Later {
-    bool operator()(const Event& x, const Event& y) const {
-      return x.time != y.time ? x.time > y.time : x.ticket > y.ticket;
-    }
+    bool operator()(const Event& x, const Event& y) const { return x.time != y.time ? x.time > y.time : x.ticket > y.ticket; }
   };
   bool observers_finished() const;
 

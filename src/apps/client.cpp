@@ -29,7 +29,8 @@ Result<Client> Client::connect(const std::string& socket) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket.size() >= sizeof address.sun_path) {
-    return error(Errc::bad_input, "the path of the control socket is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes: " + socket +
+    return error(Errc::bad_input, "the path of the control socket is longer than " + std::to_string(sizeof address.sun_path - 1) +
+                                      " bytes: " + socket +
                                       "; give milletd a shorter --set control.socket=PATH and use --socket PATH here");
   }
   std::memcpy(address.sun_path, socket.data(), socket.size());
@@ -37,7 +38,8 @@ Result<Client> Client::connect(const std::string& socket) {
   if (fd < 0) return error(Errc::io, std::string("can't make a socket: ") + std::strerror(errno));
   Client client(fd);
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return client;
-  if (errno == EACCES) return error(Errc::denied, "no permission for the control socket " + socket + ": run millet as the user that milletd runs as");
+  if (errno == EACCES)
+    return error(Errc::denied, "no permission for the control socket " + socket + ": run millet as the user that milletd runs as");
   return error(Errc::unavailable, "no milletd answers at " + socket + " (" + std::strerror(errno) +
                                       "): start milletd, or name its state folder with --state DIR or its socket with --socket PATH");
 }
@@ -52,7 +54,9 @@ Result<Json> Client::call(const char* method, Json params) {
     return error(code_named(json_text(failure, "code")), std::string(json_text(failure, "message", "milletd refused without a reason")));
   }
   json_t* result = reply.get("result");
-  if (!json_is_object(result)) return error(Errc::protocol, "milletd's reply to " + std::string(method) + " has no result; do millet and milletd have the same version?");
+  if (!json_is_object(result))
+    return error(Errc::protocol,
+                 "milletd's reply to " + std::string(method) + " has no result; do millet and milletd have the same version?");
   Json out = Json::object();
   json_object_update(out.raw(), result);
   return out;
@@ -63,7 +67,8 @@ Status Client::send_line(const std::string& line) {
   while (sent < line.size()) {
     const ssize_t n = ::send(fd_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return error(Errc::unavailable, std::string("milletd closed the control socket: ") + std::strerror(errno) + "; its log says why");
+    if (n < 0)
+      return error(Errc::unavailable, std::string("milletd closed the control socket: ") + std::strerror(errno) + "; its log says why");
     sent += static_cast<size_t>(n);
   }
   return ok;

@@ -94,7 +94,8 @@ Result<Arguments> parse_arguments(CommandArguments arguments) {
 // What would fail after minutes of hashing is found out before.
 Status check_output(const std::string& path) {
   struct stat info;
-  if (::lstat(path.c_str(), &info) == 0) return error(Errc::conflict, "'" + printable(path, 1024) + "' exists already: remove it or give another name");
+  if (::lstat(path.c_str(), &info) == 0)
+    return error(Errc::conflict, "'" + printable(path, 1024) + "' exists already: remove it or give another name");
   size_t slash = path.rfind('/');
   std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   if (::access(folder.c_str(), W_OK | X_OK) != 0) return system_error("write", path);
@@ -104,7 +105,8 @@ Status check_output(const std::string& path) {
 // Reads what the creator asks for, showing progress.
 class Hashing {
  public:
-  Hashing(const Payload& payload, TorrentCreator& creator) : payload_(payload), creator_(creator), buffer_(k_read_size), progress_("hashing") {}
+  Hashing(const Payload& payload, TorrentCreator& creator)
+      : payload_(payload), creator_(creator), buffer_(k_read_size), progress_("hashing") {}
 
   Status run() {
     TorrentCreator::Want want;
@@ -183,7 +185,8 @@ void print_result(const CommandContext& context, const Arguments& arguments, con
     return;
   }
   std::printf("%s: %s, %zu %s, %s, %u pieces of %u bytes\n", arguments.output.c_str(), shown(name).c_str(), creator.files().size(),
-              creator.files().size() == 1 ? "file" : "files", human_size(creator.total_size()).c_str(), creator.piece_count(), creator.piece_size());
+              creator.files().size() == 1 ? "file" : "files", human_size(creator.total_size()).c_str(), creator.piece_count(),
+              creator.piece_size());
   std::printf("info hash %s\n", info_hash.c_str());
 }
 

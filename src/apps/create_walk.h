@@ -11,11 +11,11 @@
 namespace millet {
 
 struct Payload {
-  std::string folder;       // that CreateFile::path is below
-  std::string name;         // the last component of the path
+  std::string folder;  // that CreateFile::path is below
+  std::string name;    // the last component of the path
   bool single_file = false;
   std::vector<CreateFile> files;
-  std::string first_link;   // path of a link that was followed; empty: there was none
+  std::string first_link;  // path of a link that was followed; empty: there was none
 };
 
 // Errors: not_found, denied, io; bad_input for what is neither file nor folder, and for links that lead back; no_room beyond the bounds of

@@ -12,8 +12,8 @@ namespace millet {
 
 class LedgerSession {
  public:
-  static constexpr int k_timeout_s = 20;   // of one exchange
-  static constexpr int k_attempts = 5;     // of an operation whose answer was lost; the same bytes each time
+  static constexpr int k_timeout_s = 20;  // of one exchange
+  static constexpr int k_attempts = 5;    // of an operation whose answer was lost; the same bytes each time
 
   struct Options {
     std::string url;

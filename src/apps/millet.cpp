@@ -26,7 +26,8 @@ constexpr Command k_commands[] = {
     {"list", list_command, "", "the torrents"},
     {"show", show_command, "HASH", "one torrent in full"},
     {"peers", peers_command, "[HASH]",
-     "the connections; VIA: tcp or utp; STATE: < it connected to us, i it is interested in us, c choked by us, I we are interested, C it chokes us, s speaks BitTorrent Speed"},
+     "the connections; VIA: tcp or utp; STATE: < it connected to us, i it is interested in us, c choked by us, I we are interested, C it "
+     "chokes us, s speaks BitTorrent Speed"},
     {"bids", bids_command, "", "the last auctions held here, and own bids"},
     {"channels", channels_command, "", "payment channels"},
     {"stats", stats_command, "", "the node as a whole"},
@@ -34,7 +35,8 @@ constexpr Command k_commands[] = {
     {"verify", verify_command, "HASH [--wait]", "hashes all data again"},
     {"pause", pause_command, "HASH", "stops a torrent"},
     {"resume", resume_command, "HASH", "starts it again"},
-    {"set", set_command, "[HASH] SECTION.OPTION=VALUE...", "changes options while milletd runs; with HASH speed.budget, speed.max_rate or speed.enabled of one torrent"},
+    {"set", set_command, "[HASH] SECTION.OPTION=VALUE...",
+     "changes options while milletd runs; with HASH speed.budget, speed.max_rate or speed.enabled of one torrent"},
     {"wallet", wallet_command, "create | address | balance | claim | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
      "the account on the ledger: claim gets the initial balance by proof of work; the ledger is the one that milletd uses, unless given"},
     {"create", create_command, "PATH -o FILE.torrent [--tracker URL]... [--piece-size N] [--private]",
@@ -52,11 +54,14 @@ void print_usage(FILE* to) {
                "  --json         output for programs\n"
                "  --version, --help\n\n",
                default_state_folder("millet").c_str());
-  for (const Command& command : k_commands) std::fprintf(to, "  %s%s%s\n      %s\n", command.name, space_before(command), command.arguments, command.help);
+  for (const Command& command : k_commands)
+    std::fprintf(to, "  %s%s%s\n      %s\n", command.name, space_before(command), command.arguments, command.help);
   std::fprintf(to, "\nHASH is an info hash, or its first digits. Amounts are BTT, rates BTT per GB (10^9 bytes).\n");
 }
 
-void print_command_usage(const Command& command) { std::printf("usage: millet %s%s%s\n\n  %s\n", command.name, space_before(command), command.arguments, command.help); }
+void print_command_usage(const Command& command) {
+  std::printf("usage: millet %s%s%s\n\n  %s\n", command.name, space_before(command), command.arguments, command.help);
+}
 
 // The program's own options stand before the command; --json may stand anywhere.
 struct Invocation {
@@ -70,8 +75,10 @@ Result<Invocation> read_invocation(CommandArguments arguments) {
   Invocation out;
   std::vector<const char*> words;
   for (const char* argument : arguments) {
-    if (std::string_view(argument) == "--json") out.context.json = true;
-    else words.push_back(argument);
+    if (std::string_view(argument) == "--json")
+      out.context.json = true;
+    else
+      words.push_back(argument);
   }
   size_t i = 0;
   for (; i < words.size() && words[i][0] == '-'; ++i) {
@@ -112,7 +119,8 @@ int run(CommandArguments arguments) {
     }
     return command.run(invocation->context, rest);
   }
-  return report_error(invocation->context, error(Errc::not_found, "there is no command '" + std::string(name) + "'; millet --help lists them"), true);
+  return report_error(invocation->context,
+                      error(Errc::not_found, "there is no command '" + std::string(name) + "'; millet --help lists them"), true);
 }
 
 }  // namespace

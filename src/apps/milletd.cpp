@@ -84,7 +84,8 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   if (!listening) return refuse(k_exit_bad_settings, std::move(listening).error().in("node.listen"));
   add_seeds(start.arguments, driver, system, log);
   if (start.settings.node.speed_enabled && start.settings.node.ledger_url.empty()) {
-    LogLine(log, LogLevel::warn, "speed_without_ledger").add("reason", "speed.enabled is 1, but ledger.url is empty: nothing is bought or sold until ledger.url and ledger.key are set");
+    LogLine(log, LogLevel::warn, "speed_without_ledger")
+        .add("reason", "speed.enabled is 1, but ledger.url is empty: nothing is bought or sold until ledger.url and ledger.key are set");
   }
   LogLine(log, LogLevel::info, "ready")
       .add("listen", listening->to_string())

@@ -30,8 +30,10 @@ Result<Json> call(const CommandContext& context, const char* method, Json params
 // Prints a reply in one of its two forms, or the error.
 int finish(const CommandContext& context, const Result<Json>& reply, std::string (*view)(const Json&)) {
   if (!reply) return report_error(context, reply.error());
-  if (context.json) print_json(*reply);
-  else std::fputs(view(*reply).c_str(), stdout);
+  if (context.json)
+    print_json(*reply);
+  else
+    std::fputs(view(*reply).c_str(), stdout);
   return k_exit_done;
 }
 
@@ -50,7 +52,9 @@ Result<Json> hash_argument(CommandArguments arguments, bool required) {
 }
 
 int listing(const CommandContext& context, CommandArguments arguments, const char* method, std::string (*view)(const Json&)) {
-  if (!arguments.empty()) return report_error(context, error(Errc::bad_input, std::string(method) + " takes no arguments; --state and --socket stand before it"), true);
+  if (!arguments.empty())
+    return report_error(context, error(Errc::bad_input, std::string(method) + " takes no arguments; --state and --socket stand before it"),
+                        true);
   return finish(context, call(context, method, Json::object()), view);
 }
 
@@ -78,7 +82,8 @@ Result<std::vector<uint8_t>> read_torrent_file(const std::string& path) {
     ~Closer() { ::close(fd); }
   } closer{fd};
   struct stat info;
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return error(Errc::bad_input, path + " is not a file: give the .torrent file itself");
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+    return error(Errc::bad_input, path + " is not a file: give the .torrent file itself");
   Status fits = check_metainfo_size(static_cast<uint64_t>(info.st_size));
   if (!fits) return std::move(fits).error().in(path);
   std::vector<uint8_t> bytes(static_cast<size_t>(info.st_size));
@@ -100,14 +105,16 @@ Result<std::string> resolve_peer(const std::string& text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0) return error(Errc::bad_input, "peer '" + text + "' is not HOST:PORT");
   // getaddrinfo() takes 70000 as well, and means another port.
-  if (!Endpoint::parse("0.0.0.0" + text.substr(colon))) return error(Errc::bad_input, "peer '" + text + "' is not HOST:PORT with a port up to 65535");
+  if (!Endpoint::parse("0.0.0.0" + text.substr(colon)))
+    return error(Errc::bad_input, "peer '" + text + "' is not HOST:PORT with a port up to 65535");
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const int failure = ::getaddrinfo(text.substr(0, colon).c_str(), text.substr(colon + 1).c_str(), &hints, &found);
   if (failure != 0) return error(Errc::not_found, "peer '" + text + "': " + ::gai_strerror(failure));
   char host[NI_MAXHOST], port[NI_MAXSERV];
-  const int shown_failure = ::getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+  const int shown_failure =
+      ::getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
   const bool v6 = found->ai_family == AF_INET6;
   ::freeaddrinfo(found);
   if (shown_failure != 0) return error(Errc::not_found, "peer '" + text + "': " + ::gai_strerror(shown_failure));
@@ -127,8 +134,11 @@ Result<Json> wait_for(const CommandContext& context, const std::string& hash, bo
     if (state == "error") return error(Errc::io, std::string(json_text(torrent.raw(), "error", "the torrent stands still")));
     const bool checking = state == "checking";
     if (!checking && !(until_seeding && state == "downloading")) return torrent;
-    if (checking) progress.update(json_number(torrent.raw(), "pieces_checked"), json_number(torrent.raw(), "pieces"), "checking");
-    else progress.update(json_number(torrent.raw(), "done"), json_number(torrent.raw(), "size"), human_rate(json_number(torrent.raw(), "download_rate")));
+    if (checking)
+      progress.update(json_number(torrent.raw(), "pieces_checked"), json_number(torrent.raw(), "pieces"), "checking");
+    else
+      progress.update(json_number(torrent.raw(), "done"), json_number(torrent.raw(), "size"),
+                      human_rate(json_number(torrent.raw(), "download_rate")));
     ::usleep(k_poll_us);
   }
 }
@@ -152,7 +162,8 @@ Result<AddArguments> add_arguments(CommandArguments arguments) {
     } else if (reader.is("--data")) {
       TRY(reader.value_into(value));
       // JSON carries UTF-8 only: another folder would be used.
-      if (!is_utf8(absolute(value))) return error(Errc::bad_input, "--data: the path is not UTF-8, which milletd needs; give the folder another name");
+      if (!is_utf8(absolute(value)))
+        return error(Errc::bad_input, "--data: the path is not UTF-8, which milletd needs; give the folder another name");
       out.params.set("root", absolute(value));
     } else if (reader.is("--peer")) {
       TRY(reader.value_into(value));
@@ -193,7 +204,9 @@ int add_command(const CommandContext& context, CommandArguments arguments) {
 
 int list_command(const CommandContext& context, CommandArguments arguments) { return listing(context, arguments, "list", torrents_view); }
 int bids_command(const CommandContext& context, CommandArguments arguments) { return listing(context, arguments, "bids", bids_view); }
-int channels_command(const CommandContext& context, CommandArguments arguments) { return listing(context, arguments, "channels", channels_view); }
+int channels_command(const CommandContext& context, CommandArguments arguments) {
+  return listing(context, arguments, "channels", channels_view);
+}
 int stats_command(const CommandContext& context, CommandArguments arguments) { return listing(context, arguments, "stats", stats_view); }
 int show_command(const CommandContext& context, CommandArguments arguments) { return for_torrent(context, arguments, "show"); }
 int pause_command(const CommandContext& context, CommandArguments arguments) { return for_torrent(context, arguments, "pause"); }
@@ -209,26 +222,34 @@ int remove_command(const CommandContext& context, CommandArguments arguments) {
   ArgumentReader reader(arguments);
   Json params = Json::object();
   while (reader.next()) {
-    if (reader.is("--delete-data")) params.set("delete_data", true);
-    else if (reader.is_option() || params.get("hash") != nullptr) return report_error(context, reader.unknown(), true);
-    else params.set("hash", reader.name());
+    if (reader.is("--delete-data"))
+      params.set("delete_data", true);
+    else if (reader.is_option() || params.get("hash") != nullptr)
+      return report_error(context, reader.unknown(), true);
+    else
+      params.set("hash", reader.name());
   }
-  if (params.get("hash") == nullptr) return report_error(context, error(Errc::bad_input, "the info hash is missing: `millet list` shows them"), true);
-  return finish(context, call(context, "remove", std::move(params)), [](const Json& reply) { return "removed " + shown(json_text(reply.raw(), "name")) + "\n"; });
+  if (params.get("hash") == nullptr)
+    return report_error(context, error(Errc::bad_input, "the info hash is missing: `millet list` shows them"), true);
+  return finish(context, call(context, "remove", std::move(params)),
+                [](const Json& reply) { return "removed " + shown(json_text(reply.raw(), "name")) + "\n"; });
 }
 
 int verify_command(const CommandContext& context, CommandArguments arguments) {
   bool wait = false;
   std::vector<const char*> rest;
   for (const char* argument : arguments) {
-    if (std::string_view(argument) == "--wait") wait = true;
-    else rest.push_back(argument);
+    if (std::string_view(argument) == "--wait")
+      wait = true;
+    else
+      rest.push_back(argument);
   }
   Result<Json> params = hash_argument(rest, true);
   if (!params) return report_error(context, params.error(), true);
   Result<Json> reply = call(context, "verify", std::move(params).value());
   if (reply && wait && json_text(reply->raw(), "state") == "paused") {
-    reply = error(Errc::conflict, "the torrent is paused: it will be hashed when it goes on (millet resume HASH), so there is nothing to wait for");
+    reply = error(Errc::conflict,
+                  "the torrent is paused: it will be hashed when it goes on (millet resume HASH), so there is nothing to wait for");
   }
   if (reply && wait) reply = wait_for(context, std::string(json_text(reply->raw(), "info_hash")), false);
   return finish(context, reply, show_torrent);
@@ -240,16 +261,22 @@ int set_command(const CommandContext& context, CommandArguments arguments) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];
     const size_t equals = argument.find('=');
-    if (equals != std::string_view::npos) options.set(std::string(argument.substr(0, equals)).c_str(), argument.substr(equals + 1));
-    else if (i == 0) params.set("hash", argument);
-    else return report_error(context, error(Errc::bad_input, "'" + std::string(argument) + "' is not SECTION.OPTION=VALUE, as in speed.max_rate=5"), true);
+    if (equals != std::string_view::npos)
+      options.set(std::string(argument.substr(0, equals)).c_str(), argument.substr(equals + 1));
+    else if (i == 0)
+      params.set("hash", argument);
+    else
+      return report_error(
+          context, error(Errc::bad_input, "'" + std::string(argument) + "' is not SECTION.OPTION=VALUE, as in speed.max_rate=5"), true);
   }
-  if (json_object_size(options.raw()) == 0) return report_error(context, error(Errc::bad_input, "nothing to set: millet set [HASH] SECTION.OPTION=VALUE..."), true);
+  if (json_object_size(options.raw()) == 0)
+    return report_error(context, error(Errc::bad_input, "nothing to set: millet set [HASH] SECTION.OPTION=VALUE..."), true);
   const bool one_torrent = params.get("hash") != nullptr;
   params.set("options", std::move(options));
   Result<Json> reply = call(context, "set", std::move(params));
   if (one_torrent) return finish(context, reply, show_torrent);
-  return finish(context, reply, [](const Json&) { return std::string("set, until milletd ends; the configuration file keeps it for longer\n"); });
+  return finish(context, reply,
+                [](const Json&) { return std::string("set, until milletd ends; the configuration file keeps it for longer\n"); });
 }
 
 }  // namespace millet

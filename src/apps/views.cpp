@@ -7,7 +7,7 @@
 namespace millet {
 namespace {
 
-constexpr size_t k_hash_shown = 8;   // digits of an info hash in a table: enough for commands to take
+constexpr size_t k_hash_shown = 8;  // digits of an info hash in a table: enough for commands to take
 constexpr size_t k_key_shown = 12;
 
 std::string text(const json_t* row, const char* key) { return std::string(json_text(row, key)); }
@@ -28,7 +28,8 @@ std::string local_time(uint64_t seconds) {
 
 // Done and total of what a torrent is doing: checked pieces while checking, else verified bytes.
 std::string torrent_progress(const json_t* torrent) {
-  if (json_text(torrent, "state") == "checking") return human_percent(json_number(torrent, "pieces_checked"), json_number(torrent, "pieces"));
+  if (json_text(torrent, "state") == "checking")
+    return human_percent(json_number(torrent, "pieces_checked"), json_number(torrent, "pieces"));
   return human_percent(json_number(torrent, "done"), json_number(torrent, "size"));
 }
 
@@ -55,8 +56,9 @@ std::string torrents_view(const Json& reply) {
   size_t index;
   json_t* row;
   json_array_foreach(reply.get("torrents"), index, row) {
-    table.add({start(row, "info_hash", k_hash_shown), text(row, "state"), torrent_progress(row), size(row, "size"), std::to_string(json_number(row, "peers")),
-               rate(row, "upload_rate"), rate(row, "download_rate"), size(row, "uploaded"), money(row, "earned"), money(row, "spent"), text(row, "name")});
+    table.add({start(row, "info_hash", k_hash_shown), text(row, "state"), torrent_progress(row), size(row, "size"),
+               std::to_string(json_number(row, "peers")), rate(row, "upload_rate"), rate(row, "download_rate"), size(row, "uploaded"),
+               money(row, "earned"), money(row, "spent"), text(row, "name")});
     if (!json_text(row, "error").empty()) errors += start(row, "info_hash", k_hash_shown) + ": " + shown(json_text(row, "error")) + "\n";
   }
   if (table.empty()) return "no torrents; add one with: millet add FILE.torrent\n";
@@ -68,15 +70,18 @@ std::string torrent_view(const json_t* torrent) {
   facts.add("name", text(torrent, "name")).add("info hash", text(torrent, "info_hash")).add("folder", text(torrent, "root"));
   facts.add("state", text(torrent, "state")).add_if("error", text(torrent, "error"));
   if (json_text(torrent, "state") == "checking") facts.add("checked", torrent_progress(torrent));
-  facts.add("done", size(torrent, "done") + " of " + size(torrent, "size") + " (" + human_percent(json_number(torrent, "done"), json_number(torrent, "size")) + ")");
-  facts.add("pieces", std::to_string(json_number(torrent, "pieces_done")) + " of " + std::to_string(json_number(torrent, "pieces")) + ", each " +
-                          std::to_string(json_number(torrent, "piece_size") / 1024) + " KiB");
+  facts.add("done", size(torrent, "done") + " of " + size(torrent, "size") + " (" +
+                        human_percent(json_number(torrent, "done"), json_number(torrent, "size")) + ")");
+  facts.add("pieces", std::to_string(json_number(torrent, "pieces_done")) + " of " + std::to_string(json_number(torrent, "pieces")) +
+                          ", each " + std::to_string(json_number(torrent, "piece_size") / 1024) + " KiB");
   facts.add("private", json_flag(torrent, "private") ? "yes" : "no").add("peers", std::to_string(json_number(torrent, "peers")));
   facts.add("uploaded", size(torrent, "uploaded") + ", now " + rate(torrent, "upload_rate"));
   facts.add("downloaded", size(torrent, "downloaded") + ", now " + rate(torrent, "download_rate"));
-  facts.add("budget", money(torrent, "budget") + " BTT, spent " + money(torrent, "spent") + " BTT, at most " + price(torrent, "max_rate") + " BTT/GB");
+  facts.add("budget", money(torrent, "budget") + " BTT, spent " + money(torrent, "spent") + " BTT, at most " + price(torrent, "max_rate") +
+                          " BTT/GB");
   facts.add("bought", size(torrent, "bytes_paid_down") + " paid, " + size(torrent, "bytes_free_down") + " free");
-  facts.add("sold", size(torrent, "bytes_paid_up") + " paid for " + money(torrent, "earned") + " BTT, " + size(torrent, "bytes_free_up") + " free");
+  facts.add("sold",
+            size(torrent, "bytes_paid_up") + " paid for " + money(torrent, "earned") + " BTT, " + size(torrent, "bytes_free_up") + " free");
   size_t index;
   json_t* url;
   json_array_foreach(json_object_get(torrent, "trackers"), index, url) facts.add("tracker", json_string_value(url));
@@ -98,8 +103,9 @@ std::string peers_view(const Json& reply) {
     if (json_flag(row, "choking_us")) state += 'C';
     if (json_flag(row, "speed")) state += 's';
     const std::string slot = text(row, "slot");
-    table.add({text(row, "remote"), text(row, "transport"), text(row, "client"), slot.empty() ? "-" : slot, state, std::to_string(json_number(row, "pieces")), rate(row, "upload_rate"),
-               rate(row, "download_rate"), size(row, "uploaded"), size(row, "downloaded"), start(row, "info_hash", k_hash_shown)});
+    table.add({text(row, "remote"), text(row, "transport"), text(row, "client"), slot.empty() ? "-" : slot, state,
+               std::to_string(json_number(row, "pieces")), rate(row, "upload_rate"), rate(row, "download_rate"), size(row, "uploaded"),
+               size(row, "downloaded"), start(row, "info_hash", k_hash_shown)});
   }
   return table.empty() ? "no peers\n" : table.text();
 }
@@ -115,7 +121,8 @@ std::string bids_view(const Json& reply) {
       set_by = "the losing bid of " + text(json_array_get(bids, json_number(row, "losing_bid")), "remote");
     }
     out += "round " + std::to_string(json_number(row, "round")) + ", " + local_time(json_number(row, "time_ms") / 1000) + ": " +
-           std::to_string(json_number(row, "slots")) + " slots at " + price(row, "price") + " BTT/GB, set by " + shown(set_by) + " (reserve " + price(row, "reserve") + ")\n";
+           std::to_string(json_number(row, "slots")) + " slots at " + price(row, "price") + " BTT/GB, set by " + shown(set_by) +
+           " (reserve " + price(row, "reserve") + ")\n";
     Table table({"  BIDDER", "ADDRESS", "TORRENT", ">BID BTT/GB", "BACKED", "RESULT"});
     size_t bid_index;
     json_t* bid;
@@ -138,8 +145,9 @@ std::string channels_view(const Json& reply) {
   size_t index;
   json_t* row;
   json_array_foreach(reply.get("channels"), index, row) {
-    table.add({start(row, "id", k_key_shown), text(row, "role"), text(row, "state"), start(row, "other", k_key_shown), money(row, "capacity"), money(row, "paid"),
-               money(row, "durable"), money(row, "claimed"), local_time(json_number(row, "expiry"))});
+    table.add({start(row, "id", k_key_shown), text(row, "role"), text(row, "state"), start(row, "other", k_key_shown),
+               money(row, "capacity"), money(row, "paid"), money(row, "durable"), money(row, "claimed"),
+               local_time(json_number(row, "expiry"))});
   }
   return table.empty() ? "no channels\n" : table.text();
 }
@@ -149,7 +157,8 @@ std::string stats_view(const Json& reply) {
   const uint64_t uptime = json_number(row, "uptime_s");
   Facts facts;
   facts.add("address", text(row, "address"));
-  facts.add("running", std::to_string(uptime / 3600) + " h " + std::to_string(uptime / 60 % 60) + " min " + std::to_string(uptime % 60) + " s");
+  facts.add("running",
+            std::to_string(uptime / 3600) + " h " + std::to_string(uptime / 60 % 60) + " min " + std::to_string(uptime % 60) + " s");
   facts.add("torrents", std::to_string(json_number(row, "torrents"))).add("peers", std::to_string(json_number(row, "peers")));
   facts.add("uploaded", size(row, "uploaded") + ", now " + rate(row, "upload_rate"));
   facts.add("downloaded", size(row, "downloaded") + ", now " + rate(row, "download_rate"));

@@ -54,7 +54,9 @@ Status find_ledger(Wallet& wallet) {
     break;
   }
   if (complete()) return ok;
-  return error(Errc::not_found, "no ledger is configured: set ledger.url and ledger.key (/etc/millet/millet.conf, or --set of milletd), or give --ledger URL --ledger-key KEY");
+  return error(Errc::not_found,
+               "no ledger is configured: set ledger.url and ledger.key (/etc/millet/millet.conf, or --set of milletd), or give --ledger "
+               "URL --ledger-key KEY");
 }
 
 Result<LedgerSession> open_session(Wallet& wallet) {
@@ -106,7 +108,10 @@ Status balance(Wallet& wallet) {
 Status show_operation(const Wallet& wallet, const char* what, const OperationResult& result) {
   if (wallet.context.json) {
     Json out = Json::object();
-    out.set("operation", result.operation.hex()).set("record", result.record).set("amount", result.paid).set("ledger_time", result.time.in_seconds());
+    out.set("operation", result.operation.hex())
+        .set("record", result.record)
+        .set("amount", result.paid)
+        .set("ledger_time", result.time.in_seconds());
     print_json(out);
   } else {
     std::printf("%s %s BTT (operation %s, record %llu)\n", what, result.paid.to_btt().c_str(), result.operation.hex().c_str(),
@@ -199,7 +204,8 @@ int wallet_command(const CommandContext& context, CommandArguments arguments) {
     return done ? k_exit_done : report_error(context, done.error());
   }
   std::string given = wallet.words.empty() ? "nothing" : "'" + wallet.words[0] + "'";
-  return report_error(context, error(Errc::bad_input, "wallet takes create, address, balance, claim, or send ADDRESS BTT; given: " + given), true);
+  return report_error(context, error(Errc::bad_input, "wallet takes create, address, balance, claim, or send ADDRESS BTT; given: " + given),
+                      true);
 }
 
 }  // namespace millet

@@ -1,4 +1,5 @@
-// `millet wallet`: the node's account on the ledger. Works on the key file and the ledger; a running milletd is only asked for its settings.
+// `millet wallet`: the node's account on the ledger. Works on the key file and the ledger; a running milletd is only asked for its
+// settings.
 #pragma once
 
 #include "apps/command.h"

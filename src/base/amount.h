@@ -44,7 +44,9 @@ class Amount {
     return Amount(micro_ - other.micro_);
   }
   // The difference, or zero where it would be below: for what is left of a budget.
-  [[nodiscard]] constexpr Amount minus_or_zero(Amount other) const { return other.micro_ > micro_ ? Amount() : Amount(micro_ - other.micro_); }
+  [[nodiscard]] constexpr Amount minus_or_zero(Amount other) const {
+    return other.micro_ > micro_ ? Amount() : Amount(micro_ - other.micro_);
+  }
 
   // BTT with up to six decimals and no trailing zeros: "12.5".
   std::string to_btt() const;

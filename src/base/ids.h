@@ -39,12 +39,12 @@ struct FixedBytes {
 };
 
 using Sha1Digest = FixedBytes<struct Sha1DigestTag, 20>;
-using InfoHash = FixedBytes<struct InfoHashTag, 20>;      // BEP 3: SHA-1 of the info dictionary
-using PeerId = FixedBytes<struct PeerIdTag, 20>;          // BEP 20
-using PublicKey = FixedBytes<struct PublicKeyTag, 32>;    // Ed25519; names a ledger account
-using Signature = FixedBytes<struct SignatureTag, 64>;    // Ed25519, detached
-using LedgerId = FixedBytes<struct LedgerIdTag, 32>;      // BLAKE2b-256 of the ledger's genesis record
-using ChannelId = FixedBytes<struct ChannelIdTag, 32>;    // BLAKE2b-256 of the signed terms of the opening
+using InfoHash = FixedBytes<struct InfoHashTag, 20>;        // BEP 3: SHA-1 of the info dictionary
+using PeerId = FixedBytes<struct PeerIdTag, 20>;            // BEP 20
+using PublicKey = FixedBytes<struct PublicKeyTag, 32>;      // Ed25519; names a ledger account
+using Signature = FixedBytes<struct SignatureTag, 64>;      // Ed25519, detached
+using LedgerId = FixedBytes<struct LedgerIdTag, 32>;        // BLAKE2b-256 of the ledger's genesis record
+using ChannelId = FixedBytes<struct ChannelIdTag, 32>;      // BLAKE2b-256 of the signed terms of the opening
 using OperationId = FixedBytes<struct OperationIdTag, 32>;  // BLAKE2b-256 of a ledger operation's signed bytes
 
 }  // namespace millet

@@ -14,16 +14,16 @@
 namespace millet {
 
 enum class Errc : unsigned char {
-  bad_input,     // what an outsider or a user gave us breaks a rule
-  not_found,     // no such torrent, file, account, option
-  no_room,       // a bound is reached: connections, memory, disk, budget
-  denied,        // permission, signature, ban
-  unavailable,   // a peer, a tracker or the ledger can't be reached now
-  conflict,      // it exists already, or has changed meanwhile
-  io,            // the operating system reported an error
-  protocol,      // a peer broke the protocol
+  bad_input,    // what an outsider or a user gave us breaks a rule
+  not_found,    // no such torrent, file, account, option
+  no_room,      // a bound is reached: connections, memory, disk, budget
+  denied,       // permission, signature, ban
+  unavailable,  // a peer, a tracker or the ledger can't be reached now
+  conflict,     // it exists already, or has changed meanwhile
+  io,           // the operating system reported an error
+  protocol,     // a peer broke the protocol
   timed_out,
-  unsupported,   // known by name, not built
+  unsupported,  // known by name, not built
 };
 
 // snake_case name of a code, stable: it appears in logs and JSON.
@@ -47,18 +47,24 @@ class [[nodiscard]] Result {
   Result(T value) : has_value_(true) { new (&value_) T(std::move(value)); }
   Result(Error error) : has_value_(false) { new (&error_) Error(std::move(error)); }
   Result(const Result& other) : has_value_(other.has_value_) {
-    if (has_value_) new (&value_) T(other.value_);
-    else new (&error_) Error(other.error_);
+    if (has_value_)
+      new (&value_) T(other.value_);
+    else
+      new (&error_) Error(other.error_);
   }
   Result(Result&& other) noexcept : has_value_(other.has_value_) {
-    if (has_value_) new (&value_) T(std::move(other.value_));
-    else new (&error_) Error(std::move(other.error_));
+    if (has_value_)
+      new (&value_) T(std::move(other.value_));
+    else
+      new (&error_) Error(std::move(other.error_));
   }
   Result& operator=(Result other) noexcept {
     destroy();
     has_value_ = other.has_value_;
-    if (has_value_) new (&value_) T(std::move(other.value_));
-    else new (&error_) Error(std::move(other.error_));
+    if (has_value_)
+      new (&value_) T(std::move(other.value_));
+    else
+      new (&error_) Error(std::move(other.error_));
     return *this;
   }
   ~Result() { destroy(); }
@@ -67,23 +73,43 @@ class [[nodiscard]] Result {
   bool has_value() const { return has_value_; }
 
   // Requires: has_value().
-  T& value() & { CHECK(has_value_); return value_; }
-  const T& value() const& { CHECK(has_value_); return value_; }
-  T&& value() && { CHECK(has_value_); return std::move(value_); }
+  T& value() & {
+    CHECK(has_value_);
+    return value_;
+  }
+  const T& value() const& {
+    CHECK(has_value_);
+    return value_;
+  }
+  T&& value() && {
+    CHECK(has_value_);
+    return std::move(value_);
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
   // Requires: !has_value().
-  Error& error() & { CHECK(!has_value_); return error_; }
-  const Error& error() const& { CHECK(!has_value_); return error_; }
-  Error&& error() && { CHECK(!has_value_); return std::move(error_); }
+  Error& error() & {
+    CHECK(!has_value_);
+    return error_;
+  }
+  const Error& error() const& {
+    CHECK(!has_value_);
+    return error_;
+  }
+  Error&& error() && {
+    CHECK(!has_value_);
+    return std::move(error_);
+  }
 
  private:
   void destroy() {
-    if (has_value_) value_.~T();
-    else error_.~Error();
+    if (has_value_)
+      value_.~T();
+    else
+      error_.~Error();
   }
   bool has_value_;
   union {
@@ -101,10 +127,10 @@ inline Error error(Errc code, std::string reason) { return {code, std::move(reas
 #define MILLET_JOIN2(a, b) a##b
 #define MILLET_JOIN(a, b) MILLET_JOIN2(a, b)
 // TRY(expression): ends the function with the error if there is one; the value is dropped.
-#define TRY(expression)                                               \
-  do {                                                                \
-    auto try_result = (expression);                                   \
-    if (!try_result) return std::move(try_result).error();            \
+#define TRY(expression)                                    \
+  do {                                                     \
+    auto try_result = (expression);                        \
+    if (!try_result) return std::move(try_result).error(); \
   } while (0)
 // TRY_ASSIGN(declaration, expression): the same, and the value goes to the declaration.
 #define TRY_ASSIGN(declaration, expression) TRY_ASSIGN_AS(MILLET_JOIN(try_result_, __LINE__), declaration, expression)

@@ -10,8 +10,8 @@ namespace millet {
 // A table is named by a short constant string that lives for ever.
 struct StoreChange {
   const char* table;
-  std::vector<uint8_t> key;                    // 1 to 256 bytes
-  std::optional<std::vector<uint8_t>> value;   // nothing: erase
+  std::vector<uint8_t> key;                   // 1 to 256 bytes
+  std::optional<std::vector<uint8_t>> value;  // nothing: erase
 };
 using StoreBatch = std::vector<StoreChange>;
 

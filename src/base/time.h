@@ -67,8 +67,8 @@ class WallTime {
   int64_t ms_ = 0;
 };
 
-// The ledger's own clock, which every channel decision is made by (src/speed/PROTOCOL.md): whole seconds since 1970-01-01 UTC. It never runs
-// backwards. Values come from the wire, so sums saturate.
+// The ledger's own clock, which every channel decision is made by (src/speed/PROTOCOL.md): whole seconds since 1970-01-01 UTC. It never
+// runs backwards. Values come from the wire, so sums saturate.
 class LedgerTime {
  public:
   constexpr LedgerTime() = default;
@@ -76,7 +76,8 @@ class LedgerTime {
   constexpr uint64_t in_seconds() const { return seconds_; }
   constexpr auto operator<=>(const LedgerTime&) const = default;
   constexpr LedgerTime plus_seconds(uint64_t seconds) const {
-    return LedgerTime(seconds > std::numeric_limits<uint64_t>::max() - seconds_ ? std::numeric_limits<uint64_t>::max() : seconds_ + seconds);
+    return LedgerTime(seconds > std::numeric_limits<uint64_t>::max() - seconds_ ? std::numeric_limits<uint64_t>::max()
+                                                                                : seconds_ + seconds);
   }
   // Seconds from `earlier` to this, 0 if `earlier` is later.
   constexpr uint64_t seconds_since(LedgerTime earlier) const { return seconds_ > earlier.seconds_ ? seconds_ - earlier.seconds_ : 0; }

@@ -297,16 +297,20 @@ bool store(Target& target, const Value& value) {
     case Slot::optional_integer: {
       std::optional<int64_t> number = value.integer();
       if (!number) return false;
-      if (target.slot == Slot::integer) *static_cast<int64_t*>(target.at) = *number;
-      else *static_cast<std::optional<int64_t>*>(target.at) = number;
+      if (target.slot == Slot::integer)
+        *static_cast<int64_t*>(target.at) = *number;
+      else
+        *static_cast<std::optional<int64_t>*>(target.at) = number;
       return true;
     }
     case Slot::string:
     case Slot::optional_string: {
       std::optional<Bytes> text = value.string();
       if (!text) return false;
-      if (target.slot == Slot::string) *static_cast<Bytes*>(target.at) = *text;
-      else *static_cast<std::optional<Bytes>*>(target.at) = text;
+      if (target.slot == Slot::string)
+        *static_cast<Bytes*>(target.at) = *text;
+      else
+        *static_cast<std::optional<Bytes>*>(target.at) = text;
       return true;
     }
     case Slot::value: *static_cast<Value*>(target.at) = value; return true;

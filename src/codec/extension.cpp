@@ -27,8 +27,8 @@ struct Fields {
   std::optional<Bytes> yourip;
 };
 constexpr bencode::Field<Fields> k_fields[] = {
-    {"m", &Fields::m},       {"p", &Fields::p},           {"reqq", &Fields::reqq}, {"upload_only", &Fields::upload_only},
-    {"v", &Fields::v},       {"yourip", &Fields::yourip},
+    {"m", &Fields::m}, {"p", &Fields::p},           {"reqq", &Fields::reqq}, {"upload_only", &Fields::upload_only},
+    {"v", &Fields::v}, {"yourip", &Fields::yourip},
 };
 static_assert(bencode::sorted(k_fields));
 

@@ -20,7 +20,7 @@ namespace millet::wire {
 struct ExtensionHandshake {
   // The id for BitTorrent Speed's messages to the sender; 0 withdraws it; nothing: not mentioned, a later handshake leaves it as it was.
   std::optional<uint8_t> btt_speed;
-  std::optional<uint16_t> listen_port;     // never 0
+  std::optional<uint16_t> listen_port;        // never 0
   std::optional<uint32_t> request_count_max;  // "reqq"; never 0
   std::optional<bool> upload_only;
   std::optional<IpAddress> your_address;

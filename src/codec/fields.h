@@ -111,7 +111,7 @@ void load_field(const Field<Message, T>& f, Message& message, const uint8_t*& fr
 
 // A message: its fields in order; also as a field of another message.
 template <typename T>
-  requires requires { T::k_fields; }
+requires requires { T::k_fields; }
 struct FieldCodec<T> {
   static constexpr size_t k_size = std::apply([](const auto&... fields) { return (size_t{0} + ... + field_size(fields)); }, T::k_fields);
   static void store(uint8_t* to, const T& value) {

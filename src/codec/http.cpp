@@ -116,14 +116,17 @@ std::optional<std::string_view> Reader::header(std::string_view name) const {
 }
 
 Status Reader::take_head_byte(char c) {
-  if (head_.size() >= k_head_size_max) return error(Errc::no_room, "HTTP: a head of more than " + std::to_string(k_head_size_max) + " bytes");
+  if (head_.size() >= k_head_size_max)
+    return error(Errc::no_room, "HTTP: a head of more than " + std::to_string(k_head_size_max) + " bytes");
   head_ += c;
   if (c != '\n') return ok;
   size_t begin = line_begin_;
   size_t end = head_.size() - 1;
   line_begin_ = head_.size();
-  if (end > begin && head_[end - 1] == '\r') --end;
-  else if (is_request()) return refuse("a line that ends without CR LF");
+  if (end > begin && head_[end - 1] == '\r')
+    --end;
+  else if (is_request())
+    return refuse("a line that ends without CR LF");
   return end_line(begin, end);
 }
 
@@ -160,14 +163,16 @@ Status Reader::parse_request_line(std::string_view line) {
 Status Reader::parse_status_line(std::string_view line) {
   if (line.size() < 12 || !parse_version(line.substr(0, 8), is_http_1_0_) || line[8] != ' ') return refuse("no HTTP/1 response");
   std::string_view code = line.substr(9, 3);
-  if (!std::all_of(code.begin(), code.end(), is_digit) || (line.size() > 12 && line[12] != ' ')) return refuse("a response without a status");
+  if (!std::all_of(code.begin(), code.end(), is_digit) || (line.size() > 12 && line[12] != ' '))
+    return refuse("a response without a status");
   status_ = (code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0');
   if (status_ < 100 || status_ > 599 || status_ == 101) return refuse("a response with status " + std::string(code));
   return ok;
 }
 
 Status Reader::add_header(size_t begin, std::string_view line) {
-  if (headers_.size() == k_header_count_max) return error(Errc::no_room, "HTTP: more than " + std::to_string(k_header_count_max) + " headers");
+  if (headers_.size() == k_header_count_max)
+    return error(Errc::no_room, "HTTP: more than " + std::to_string(k_header_count_max) + " headers");
   if (line[0] == ' ' || line[0] == '\t') return refuse("a folded header");
   size_t colon = line.find(':');
   if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) return refuse("a header without a proper name");
@@ -200,10 +205,13 @@ Status Reader::read_connection_header() {
     std::string_view value = view(span.value_at, span.value_size);
     if (equals_ignoring_case(name, "host")) ++hosts;
     if (!equals_ignoring_case(name, "connection")) continue;
-    if (list_has(value, "close")) keeps_alive_ = false;
-    else if (is_http_1_0_ && list_has(value, "keep-alive")) keeps_alive_ = true;
+    if (list_has(value, "close"))
+      keeps_alive_ = false;
+    else if (is_http_1_0_ && list_has(value, "keep-alive"))
+      keeps_alive_ = true;
   }
-  if (is_request() && (hosts > 1 || (hosts == 0 && !is_http_1_0_))) return refuse("a request with " + std::to_string(hosts) + " Host headers");
+  if (is_request() && (hosts > 1 || (hosts == 0 && !is_http_1_0_)))
+    return refuse("a request with " + std::to_string(hosts) + " Host headers");
   return ok;
 }
 
@@ -259,8 +267,10 @@ Status Reader::take_chunk_byte(char c) {
     chunk_line_ += c;
     return ok;
   }
-  if (!chunk_line_.empty() && chunk_line_.back() == '\r') chunk_line_.pop_back();
-  else if (is_request()) return refuse("a line that ends without CR LF");
+  if (!chunk_line_.empty() && chunk_line_.back() == '\r')
+    chunk_line_.pop_back();
+  else if (is_request())
+    return refuse("a line that ends without CR LF");
   std::string line = std::move(chunk_line_);
   chunk_line_.clear();
   if (!std::all_of(line.begin(), line.end(), is_value_character)) return refuse("a control character in a chunk's line");

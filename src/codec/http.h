@@ -21,7 +21,7 @@
 
 namespace millet::http {
 
-inline constexpr size_t k_head_size_max = 8 * 1024;   // start line and headers, or the trailers; what servers everywhere accept
+inline constexpr size_t k_head_size_max = 8 * 1024;  // start line and headers, or the trailers; what servers everywhere accept
 inline constexpr size_t k_header_count_max = 64;
 inline constexpr size_t k_chunk_line_size_max = 256;  // a chunk's size, and extensions that nobody sends
 inline constexpr size_t k_interim_count_max = 4;      // "100 Continue" and the like before the response
@@ -93,9 +93,9 @@ class Reader {
   bool is_http_1_0_ = false;
   bool keeps_alive_ = false;
 
-  std::string chunk_line_;    // also the current trailer line
+  std::string chunk_line_;  // also the current trailer line
   size_t trailers_size_ = 0;
-  uint64_t body_left_ = 0;    // of the Content-Length, or of the chunk
+  uint64_t body_left_ = 0;  // of the Content-Length, or of the chunk
   std::vector<uint8_t> body_;
 };
 

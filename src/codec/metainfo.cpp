@@ -17,7 +17,9 @@ struct RootFields {
   bencode::Value info;
 };
 constexpr bencode::Field<RootFields> k_root[] = {
-    {"announce", &RootFields::announce}, {"announce-list", &RootFields::announce_list}, {"info", &RootFields::info},
+    {"announce", &RootFields::announce},
+    {"announce-list", &RootFields::announce_list},
+    {"info", &RootFields::info},
 };
 static_assert(bencode::sorted(k_root));
 
@@ -32,9 +34,9 @@ struct InfoFields {
   std::optional<int64_t> is_private;
 };
 constexpr bencode::Field<InfoFields> k_info[] = {
-    {"files", &InfoFields::files},           {"length", &InfoFields::length},       {"meta version", &InfoFields::meta_version},
-    {"name", &InfoFields::name},             {"name.utf-8", &InfoFields::name_utf8}, {"piece length", &InfoFields::piece_length},
-    {"pieces", &InfoFields::pieces},         {"private", &InfoFields::is_private},
+    {"files", &InfoFields::files},   {"length", &InfoFields::length},        {"meta version", &InfoFields::meta_version},
+    {"name", &InfoFields::name},     {"name.utf-8", &InfoFields::name_utf8}, {"piece length", &InfoFields::piece_length},
+    {"pieces", &InfoFields::pieces}, {"private", &InfoFields::is_private},
 };
 static_assert(bencode::sorted(k_info));
 
@@ -45,7 +47,10 @@ struct FileFields {
   bencode::Value path_utf8;
 };
 constexpr bencode::Field<FileFields> k_file[] = {
-    {"attr", &FileFields::attr}, {"length", &FileFields::length}, {"path", &FileFields::path}, {"path.utf-8", &FileFields::path_utf8},
+    {"attr", &FileFields::attr},
+    {"length", &FileFields::length},
+    {"path", &FileFields::path},
+    {"path.utf-8", &FileFields::path_utf8},
 };
 static_assert(bencode::sorted(k_file));
 

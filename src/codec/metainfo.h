@@ -25,10 +25,10 @@ inline constexpr uint64_t k_metainfo_size_max = 8 * 1024 * 1024;  // 419,430 pie
 inline constexpr uint32_t k_piece_size_min = 16 * 1024;           // one block: smaller pieces make more hashes than sense
 inline constexpr uint32_t k_piece_size_max = 256 * 1024 * 1024;   // the largest that mktorrent makes
 inline constexpr uint32_t k_files_max = 100'000;
-inline constexpr size_t k_path_depth_max = 32;       // components below the torrent's name
-inline constexpr size_t k_path_component_max = 255;  // bytes; NAME_MAX of Linux file systems
-inline constexpr size_t k_trackers_max = 64;         // further ones are ignored: nobody announces to more
-inline constexpr size_t k_tracker_url_max = 2048;    // a longer one is ignored
+inline constexpr size_t k_path_depth_max = 32;                     // components below the torrent's name
+inline constexpr size_t k_path_component_max = 255;                // bytes; NAME_MAX of Linux file systems
+inline constexpr size_t k_trackers_max = 64;                       // further ones are ignored: nobody announces to more
+inline constexpr size_t k_tracker_url_max = 2048;                  // a longer one is ignored
 inline constexpr uint64_t k_payload_size_max = uint64_t{1} << 62;  // file offsets are signed 64-bit
 
 struct MetainfoFile {
@@ -42,7 +42,7 @@ struct Metainfo {
   uint64_t total_size = 0;          // never 0
   uint32_t piece_size = 0;          // of all pieces but the last
   std::vector<uint8_t> piece_hashes;
-  bool is_private = false;  // BEP 27: peers only from its trackers
+  bool is_private = false;                              // BEP 27: peers only from its trackers
   std::vector<std::vector<std::string>> tracker_tiers;  // BEP 12; any URL scheme; no tier is empty
   Bytes info;  // the info dictionary as it stands in the input (a view of it): its SHA-1 is the info hash
 

@@ -5,15 +5,17 @@
 namespace millet::wire {
 namespace {
 
-constexpr std::string_view k_protocol = "\x13" "BitTorrent protocol";
+constexpr std::string_view k_protocol =
+    "\x13"
+    "BitTorrent protocol";
 constexpr size_t k_reserved_size = 8;
 constexpr uint8_t k_extended_bit = 0x10;  // of reserved byte 5
 constexpr uint8_t k_fast_bit = 0x04;      // of reserved byte 7
 constexpr size_t k_extended_byte = 5;
 constexpr size_t k_fast_byte = 7;
-constexpr uint32_t k_range_size = 12;     // piece, begin, length
+constexpr uint32_t k_range_size = 12;        // piece, begin, length
 constexpr uint32_t k_piece_fields_size = 9;  // id, piece, begin
-constexpr size_t k_kept_capacity = 1024;  // a reader that had to hold more gives the memory back
+constexpr size_t k_kept_capacity = 1024;     // a reader that had to hold more gives the memory back
 
 // Messages with one size, which counts the id.
 struct FixedSize {
@@ -22,11 +24,18 @@ struct FixedSize {
   const char* name;
 };
 constexpr FixedSize k_fixed_sizes[] = {
-    {Choke::k_id, 1, "choke"},     {Unchoke::k_id, 1, "unchoke"},   {Interested::k_id, 1, "interested"},
-    {NotInterested::k_id, 1, "not_interested"},                     {Have::k_id, 5, "have"},
-    {Request::k_id, 1 + k_range_size, "request"},                   {Cancel::k_id, 1 + k_range_size, "cancel"},
-    {Port::k_id, 3, "port"},       {Suggest::k_id, 5, "suggest"},   {HaveAll::k_id, 1, "have_all"},
-    {HaveNone::k_id, 1, "have_none"},                               {Reject::k_id, 1 + k_range_size, "reject"},
+    {Choke::k_id, 1, "choke"},
+    {Unchoke::k_id, 1, "unchoke"},
+    {Interested::k_id, 1, "interested"},
+    {NotInterested::k_id, 1, "not_interested"},
+    {Have::k_id, 5, "have"},
+    {Request::k_id, 1 + k_range_size, "request"},
+    {Cancel::k_id, 1 + k_range_size, "cancel"},
+    {Port::k_id, 3, "port"},
+    {Suggest::k_id, 5, "suggest"},
+    {HaveAll::k_id, 1, "have_all"},
+    {HaveNone::k_id, 1, "have_none"},
+    {Reject::k_id, 1 + k_range_size, "reject"},
     {AllowedFast::k_id, 5, "allowed_fast"},
 };
 
@@ -44,7 +53,9 @@ struct NameOf {
   const char* operator()(const KeepAlive&) const { return "keep_alive"; }
   const char* operator()(const Unknown&) const { return "unknown"; }
   template <typename T>
-  const char* operator()(const T&) const { return name_of_id(T::k_id); }
+  const char* operator()(const T&) const {
+    return name_of_id(T::k_id);
+  }
 };
 
 bool is_known(uint8_t id) { return std::string_view(name_of_id(id)) != "unknown"; }

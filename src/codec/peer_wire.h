@@ -49,10 +49,18 @@ struct Handshake {
 };
 
 struct KeepAlive {};
-struct Choke { static constexpr uint8_t k_id = 0; };
-struct Unchoke { static constexpr uint8_t k_id = 1; };
-struct Interested { static constexpr uint8_t k_id = 2; };
-struct NotInterested { static constexpr uint8_t k_id = 3; };
+struct Choke {
+  static constexpr uint8_t k_id = 0;
+};
+struct Unchoke {
+  static constexpr uint8_t k_id = 1;
+};
+struct Interested {
+  static constexpr uint8_t k_id = 2;
+};
+struct NotInterested {
+  static constexpr uint8_t k_id = 3;
+};
 struct Have {
   static constexpr uint8_t k_id = 4;
   uint32_t piece = 0;
@@ -92,8 +100,12 @@ struct Suggest {
   static constexpr uint8_t k_id = 13;
   uint32_t piece = 0;
 };
-struct HaveAll { static constexpr uint8_t k_id = 14; };
-struct HaveNone { static constexpr uint8_t k_id = 15; };
+struct HaveAll {
+  static constexpr uint8_t k_id = 14;
+};
+struct HaveNone {
+  static constexpr uint8_t k_id = 15;
+};
 struct Reject {
   static constexpr uint8_t k_id = 16;
   BlockRange range;
@@ -175,10 +187,10 @@ class Reader {
   bool partial_given_ = false;    // partial_ is what the last view points to
   State state_ = State::length;
   uint8_t id_ = 0;
-  uint32_t size_ = 0;       // of the message, with its id
+  uint32_t size_ = 0;  // of the message, with its id
   uint32_t piece_count_ = 0;
   bool piece_count_known_ = false;
-  PieceSlice block_;        // the piece message that is on its way; offset counts what was given
+  PieceSlice block_;  // the piece message that is on its way; offset counts what was given
   uint32_t skip_left_ = 0;
 };
 

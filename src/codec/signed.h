@@ -21,9 +21,9 @@ struct ChannelTerms {
   PublicKey payer;
   PublicKey payee;
   Amount capacity;
-  LedgerTime expiry;                // an outage of the ledger moves the effective expiry, never this field
+  LedgerTime expiry;  // an outage of the ledger moves the effective expiry, never this field
   std::array<uint8_t, 16> nonce{};
-  LedgerTime valid_until;           // the ledger opens the channel before this time or never
+  LedgerTime valid_until;  // the ledger opens the channel before this time or never
   static constexpr auto k_fields =
       std::make_tuple(field("ledger", &ChannelTerms::ledger), field("payer", &ChannelTerms::payer), field("payee", &ChannelTerms::payee),
                       field("capacity", &ChannelTerms::capacity), field("expiry", &ChannelTerms::expiry),

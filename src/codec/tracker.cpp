@@ -24,11 +24,9 @@ struct ReplyFields {
   std::optional<Bytes> warning;
 };
 constexpr bencode::Field<ReplyFields> k_reply[] = {
-    {"complete", &ReplyFields::complete},     {"failure reason", &ReplyFields::failure},
-    {"incomplete", &ReplyFields::incomplete}, {"interval", &ReplyFields::interval},
-    {"min interval", &ReplyFields::min_interval}, {"peers", &ReplyFields::peers},
-    {"peers6", &ReplyFields::peers6},         {"tracker id", &ReplyFields::tracker_id},
-    {"warning message", &ReplyFields::warning},
+    {"complete", &ReplyFields::complete}, {"failure reason", &ReplyFields::failure},    {"incomplete", &ReplyFields::incomplete},
+    {"interval", &ReplyFields::interval}, {"min interval", &ReplyFields::min_interval}, {"peers", &ReplyFields::peers},
+    {"peers6", &ReplyFields::peers6},     {"tracker id", &ReplyFields::tracker_id},     {"warning message", &ReplyFields::warning},
 };
 static_assert(bencode::sorted(k_reply));
 
@@ -61,8 +59,10 @@ Status add_compact(Bytes raw, const char* key, std::vector<Endpoint>& peers) {
   while (in.left() > 0) {
     std::array<uint8_t, AddressSize> address = in.array<AddressSize>();
     uint16_t port = in.u16();
-    if constexpr (AddressSize == 4) add_peer(IpAddress::v4(address), port, peers);
-    else add_peer(IpAddress::v6(address), port, peers);
+    if constexpr (AddressSize == 4)
+      add_peer(IpAddress::v4(address), port, peers);
+    else
+      add_peer(IpAddress::v6(address), port, peers);
   }
   return ok;
 }
@@ -101,8 +101,10 @@ Result<std::string> announce_url(std::string_view tracker, const AnnounceRequest
   TRY_ASSIGN(Url url, Url::parse(tracker));
   std::string& out = url.target;
   size_t query = out.find('?');
-  if (query == std::string::npos) out += '?';
-  else if (out.back() != '?' && out.back() != '&') out += '&';
+  if (query == std::string::npos)
+    out += '?';
+  else if (out.back() != '?' && out.back() != '&')
+    out += '&';
   out += "info_hash=";
   append_percent_encoded(as_text(request.info_hash.raw), out);
   out += "&peer_id=";

@@ -15,7 +15,7 @@ inline constexpr size_t k_url_size_max = 4096;  // a tracker's URL of 2048 bytes
 inline constexpr size_t k_host_size_max = 253;  // the longest DNS name
 
 struct Url {
-  std::string host;    // lower case, an IPv6 address without brackets
+  std::string host;  // lower case, an IPv6 address without brackets
   bool is_ipv6 = false;
   uint16_t port = 80;  // never 0
   std::string target;  // path and query, from the '/' on; no fragment

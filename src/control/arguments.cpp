@@ -34,15 +34,20 @@ Result<DaemonArguments> parse_daemon_arguments(Program program, std::span<const 
       const size_t equals = arg.find('=');
       const std::string_view name = arg.substr(0, equals);
       if (name == "--data" && program == Program::milletd && out.seeds.empty()) {
-        return error(Errc::bad_input, "--data stands before its --seed: write --seed PATH --data DIR; the default folder is --set node.data=DIR");
+        return error(Errc::bad_input,
+                     "--data stands before its --seed: write --seed PATH --data DIR; the default folder is --set node.data=DIR");
       }
       std::string* place = value_place(program, out, name);
       if (place == nullptr) {
-        return error(Errc::bad_input, "unknown argument '" + std::string(arg.substr(0, 80)) + "': " + program_name(program) + " --help lists them");
+        return error(Errc::bad_input,
+                     "unknown argument '" + std::string(arg.substr(0, 80)) + "': " + program_name(program) + " --help lists them");
       }
-      if (equals != std::string_view::npos) *place = std::string(arg.substr(equals + 1));
-      else if (i + 1 < args.size()) *place = args[++i];
-      if (place->empty()) return error(Errc::bad_input, std::string(name) + " needs a value: " + program_name(program) + " --help shows it");
+      if (equals != std::string_view::npos)
+        *place = std::string(arg.substr(equals + 1));
+      else if (i + 1 < args.size())
+        *place = args[++i];
+      if (place->empty())
+        return error(Errc::bad_input, std::string(name) + " needs a value: " + program_name(program) + " --help shows it");
     }
   }
   return out;
@@ -52,18 +57,22 @@ std::string daemon_usage(Program program) {
   const std::string name = program_name(program);
   std::string out = "usage: " + name + " [--config FILE] [--state DIR] [--set SECTION.OPTION=VALUE]...";
   if (program == Program::milletd) out += " [--seed PATH [--data DIR]]...";
-  out += program == Program::milletd ? "\n\nThe node: seeds and downloads torrents, and sells and buys upload slots. Runs in the foreground until SIGTERM.\n\n"
-                                     : "\n\nThe private ledger: accounts and payment channels. Runs in the foreground until SIGTERM.\n\n";
-  out += "  --config FILE              configuration in UCI syntax; without it " + std::string(k_config_files[0]) + " or " + k_config_files[1] +
+  out += program == Program::milletd
+             ? "\n\nThe node: seeds and downloads torrents, and sells and buys upload slots. Runs in the foreground until SIGTERM.\n\n"
+             : "\n\nThe private ledger: accounts and payment channels. Runs in the foreground until SIGTERM.\n\n";
+  out += "  --config FILE              configuration in UCI syntax; without it " + std::string(k_config_files[0]) + " or " +
+         k_config_files[1] +
          ", if there is one\n"
          "  --state DIR                folder of everything durable: keys, records, the control socket\n"
          "  --set SECTION.OPTION=VALUE one option, over the configuration file\n";
   if (program == Program::milletd) {
-    out += "  --seed PATH                adds a .torrent file, or every .torrent file of a folder, once\n"
-           "  --data DIR                 folder of the payload of the --seed before it\n";
+    out +=
+        "  --seed PATH                adds a .torrent file, or every .torrent file of a folder, once\n"
+        "  --data DIR                 folder of the payload of the --seed before it\n";
   }
-  out += "  --print-config             prints every option with its help and value, and ends\n"
-         "  --version, --help          print that, and end\n";
+  out +=
+      "  --print-config             prints every option with its help and value, and ends\n"
+      "  --version, --help          print that, and end\n";
   return out;
 }
 

@@ -20,10 +20,10 @@ struct DaemonArguments {
   bool help = false;
   bool version = false;
   bool print_config = false;
-  std::string config_file;         // empty: the first of k_config_files that exists, or none
-  std::string state;               // state folder; empty: the program's default
-  std::vector<std::string> sets;   // SECTION.OPTION=VALUE
-  std::vector<Seed> seeds;         // milletd only
+  std::string config_file;        // empty: the first of k_config_files that exists, or none
+  std::string state;              // state folder; empty: the program's default
+  std::vector<std::string> sets;  // SECTION.OPTION=VALUE
+  std::vector<Seed> seeds;        // milletd only
 };
 
 // Where a configuration is looked for without --config: OpenWrt's place first.

@@ -21,7 +21,8 @@ Result<Json> Json::parse_object(std::string_view text) {
   json_error_t failure;
   json_t* value = json_loadb(text.data(), text.size(), JSON_REJECT_DUPLICATES, &failure);
   if (value == nullptr) {
-    return error(Errc::bad_input, "not JSON: " + printable(std::string_view(failure.text)) + " at byte " + std::to_string(failure.position));
+    return error(Errc::bad_input,
+                 "not JSON: " + printable(std::string_view(failure.text)) + " at byte " + std::to_string(failure.position));
   }
   Json owner(value);
   if (!json_is_object(value)) return error(Errc::bad_input, "not a JSON object");

@@ -8,18 +8,42 @@ namespace millet {
 namespace {
 
 // Access to an option's place in the settings; the type says how its text is read.
-struct Number32 { uint32_t& (*at)(Settings&); };
-struct Number64 { uint64_t& (*at)(Settings&); };
-struct Switch { bool& (*at)(Settings&); };
-struct Money { Amount& (*at)(Settings&); };
-struct Price { Rate& (*at)(Settings&); };
-struct Factor { uint32_t& (*at)(Settings&); };  // decimal number, kept in millionths
-struct Address { Endpoint& (*at)(Settings&); };
-struct Key { PublicKey& (*at)(Settings&); };
-struct Text { std::string& (*at)(Settings&); };
-struct LedgerUrl { std::string& (*at)(Settings&); };
-struct StoreName { std::string& (*at)(Settings&); };
-struct Memory { uint32_t& (*at)(Settings&); };  // MiB
+struct Number32 {
+  uint32_t& (*at)(Settings&);
+};
+struct Number64 {
+  uint64_t& (*at)(Settings&);
+};
+struct Switch {
+  bool& (*at)(Settings&);
+};
+struct Money {
+  Amount& (*at)(Settings&);
+};
+struct Price {
+  Rate& (*at)(Settings&);
+};
+struct Factor {
+  uint32_t& (*at)(Settings&);
+};  // decimal number, kept in millionths
+struct Address {
+  Endpoint& (*at)(Settings&);
+};
+struct Key {
+  PublicKey& (*at)(Settings&);
+};
+struct Text {
+  std::string& (*at)(Settings&);
+};
+struct LedgerUrl {
+  std::string& (*at)(Settings&);
+};
+struct StoreName {
+  std::string& (*at)(Settings&);
+};
+struct Memory {
+  uint32_t& (*at)(Settings&);
+};  // MiB
 using Access = std::variant<Number32, Number64, Switch, Money, Price, Factor, Address, Key, Text, LedgerUrl, StoreName, Memory>;
 
 enum class When : uint8_t { live, start };  // takes effect at once / at the next start
@@ -30,7 +54,7 @@ struct Option {
   const char* initial;  // the default, as text
   uint64_t min;         // of numbers: in units of the field (micro-BTT, pBTT per byte, millionths)
   uint64_t max;
-  const char* unit;     // of numbers, for people
+  const char* unit;  // of numbers, for people
   When when;
   const char* help;
 };
@@ -52,16 +76,21 @@ const Option k_milletd_options[] = {
      "Limit on uploading; 0 is unlimited."},
     {"node.download_rate", Number64{AT(uint64_t, node.download_rate)}, "0", 0, k_terabyte, "bytes per second", When::live,
      "Limit on downloading; 0 is unlimited."},
-    {"node.peers_max", Number32{AT(uint32_t, node.peers_max)}, "200", 1, 10000, "connections", When::live, "Connections of the whole node."},
+    {"node.peers_max", Number32{AT(uint32_t, node.peers_max)}, "200", 1, 10000, "connections", When::live,
+     "Connections of the whole node."},
     {"node.peers_per_address", Number32{AT(uint32_t, node.peers_per_address)}, "8", 1, 10000, "connections", When::live,
      "Connections from and to one address."},
-    {"transport.tcp", Switch{AT(bool, node.tcp)}, "1", 0, 1, "", When::start, "Connect to peers over TCP. With uTP on too, whichever answers first is kept."},
-    {"transport.utp", Switch{AT(bool, node.utp)}, "0", 0, 1, "", When::start, "Connect to peers over uTP, which gives way to everything else on the line."},
+    {"transport.tcp", Switch{AT(bool, node.tcp)}, "1", 0, 1, "", When::start,
+     "Connect to peers over TCP. With uTP on too, whichever answers first is kept."},
+    {"transport.utp", Switch{AT(bool, node.utp)}, "0", 0, 1, "", When::start,
+     "Connect to peers over uTP, which gives way to everything else on the line."},
     {"discovery.trackers", Switch{AT(bool, node.trackers)}, "1", 0, 1, "", When::live, "Announce to the trackers that a torrent names."},
     {"control.socket", Text{AT(std::string, control_socket)}, "", 0, 0, "", When::start,
      "Local socket of the command line; empty is control.socket in the state folder."},
-    {"speed.enabled", Switch{AT(bool, node.speed_enabled)}, "0", 0, 1, "", When::live, "BitTorrent Speed as a whole: answer bids, bid, pay, be paid."},
-    {"speed.reserve", Price{AT(Rate, node.reserve)}, "1", 0, k_rate_max_pico, "BTT per GB", When::live, "Lowest price of an auctioned slot."},
+    {"speed.enabled", Switch{AT(bool, node.speed_enabled)}, "0", 0, 1, "", When::live,
+     "BitTorrent Speed as a whole: answer bids, bid, pay, be paid."},
+    {"speed.reserve", Price{AT(Rate, node.reserve)}, "1", 0, k_rate_max_pico, "BTT per GB", When::live,
+     "Lowest price of an auctioned slot."},
     {"speed.free_slots", Number32{AT(uint32_t, node.free_slots)}, "1", 0, 500, "slots", When::live, "Slots for peers without a bid."},
     {"speed.spending_rate", Factor{AT(uint32_t, node.spending_ppm)}, "1", 1000, 100'000'000, "", When::live,
      "Own bids: this times the budget left, by bytes left."},
@@ -69,7 +98,8 @@ const Option k_milletd_options[] = {
      "Most that one torrent's download may cost; 0 does not bid."},
     {"speed.max_rate", Price{AT(Rate, node.max_rate)}, "10", 0, k_rate_max_pico, "BTT per GB", When::live, "Highest own bid."},
     {"ledger.url", LedgerUrl{AT(std::string, node.ledger_url)}, "", 0, 0, "", When::start, "The private ledger: http://HOST:PORT."},
-    {"ledger.key", Key{AT(PublicKey, node.ledger_key)}, "", 0, 0, "", When::start, "The ledger's public key, 64 hexadecimal digits; millet-ledgerd logs it at start."},
+    {"ledger.key", Key{AT(PublicKey, node.ledger_key)}, "", 0, 0, "", When::start,
+     "The ledger's public key, 64 hexadecimal digits; millet-ledgerd logs it at start."},
 };
 const Option k_ledgerd_options[] = {
     {"ledgerd.listen", Address{AT(Endpoint, ledgerd.listen)}, "127.0.0.1:7411", 0, 0, "", When::start,
@@ -95,10 +125,8 @@ struct NotBuilt {
   const char* instead;
 };
 constexpr NotBuilt k_not_built[] = {
-    {"transport.encryption", "connections are plaintext"},
-    {"discovery.dht", "peers come from trackers and --peer"},
-    {"discovery.pex", "peers come from trackers and --peer"},
-    {"discovery.lsd", "peers come from trackers and --peer"},
+    {"transport.encryption", "connections are plaintext"},        {"discovery.dht", "peers come from trackers and --peer"},
+    {"discovery.pex", "peers come from trackers and --peer"},     {"discovery.lsd", "peers come from trackers and --peer"},
     {"control.http", "the command line talks to control.socket"},
 };
 
@@ -265,8 +293,10 @@ struct Show {
 std::string quoted(const std::string& value) {
   std::string out = "'";
   for (char c : value) {
-    if (c == '\'') out += "'\\''";
-    else out += c;
+    if (c == '\'')
+      out += "'\\''";
+    else
+      out += c;
   }
   return out + "'";
 }
@@ -297,7 +327,8 @@ Status set_option(Settings& settings, std::string_view name, std::string_view va
   Status assigned = std::visit(Assign{*option, settings, value}, option->access);
   if (assigned) return ok;
   const std::string what = "option " + std::string(name) + ": '" + std::string(value.substr(0, 80)) + "' ";
-  if (assigned.error().code == Errc::unsupported) return error(Errc::unsupported, what + "is refused, " + assigned.error().reason + "; allowed: " + allowed(*option));
+  if (assigned.error().code == Errc::unsupported)
+    return error(Errc::unsupported, what + "is refused, " + assigned.error().reason + "; allowed: " + allowed(*option));
   return error(Errc::bad_input, what + "is not allowed; allowed: " + allowed(*option));
 }
 
@@ -325,8 +356,9 @@ Status check_settings(const Settings& settings, Program program) {
   const NodeConfig& node = settings.node;
   if (!node.tcp && !node.utp) return error(Errc::bad_input, "option transport.tcp: no transport is left; allowed: 0 if transport.utp is 1");
   if (node.speed_enabled && node.free_slots >= node.upload_slots) {
-    return error(Errc::bad_input, "option speed.free_slots: " + std::to_string(node.free_slots) + " of node.upload_slots " + std::to_string(node.upload_slots) +
-                                      " leave none: one is optimistic, so allowed: 0 to " + std::to_string(node.upload_slots - 1));
+    return error(Errc::bad_input, "option speed.free_slots: " + std::to_string(node.free_slots) + " of node.upload_slots " +
+                                      std::to_string(node.upload_slots) + " leave none: one is optimistic, so allowed: 0 to " +
+                                      std::to_string(node.upload_slots - 1));
   }
   if (!node.ledger_url.empty() && node.ledger_key.is_zero()) {
     return error(Errc::bad_input, "option ledger.key: is missing, so replies of ledger.url " + node.ledger_url +
@@ -363,7 +395,8 @@ std::string print_config(const Settings& settings, Program program) {
       section = section_of(option);
       out += "\nconfig " + std::string(section) + " '" + std::string(section) + "'\n";
     }
-    out += "\t# " + std::string(option.help) + "\n\t# Takes " + allowed(option) + ". Default " + (*option.initial ? option.initial : "nothing") + ".\n";
+    out += "\t# " + std::string(option.help) + "\n\t# Takes " + allowed(option) + ". Default " +
+           (*option.initial ? option.initial : "nothing") + ".\n";
     out += "\toption " + std::string(name.substr(section.size() + 1)) + " " + quoted(option_value(settings, name)) + "\n";
   }
   return out;

@@ -35,7 +35,10 @@ Json row_of(const TorrentStatus& torrent) {
 
 Json row_of(const PeerStatus& peer) {
   Json row = Json::object();
-  row.set("info_hash", peer.info_hash.hex()).set("remote", peer.remote.to_string()).set("client", peer.client).set("incoming", peer.incoming);
+  row.set("info_hash", peer.info_hash.hex())
+      .set("remote", peer.remote.to_string())
+      .set("client", peer.client)
+      .set("incoming", peer.incoming);
   row.set("transport", peer.transport == Transport::utp ? "utp" : "tcp");
   row.set("choking_us", peer.choking_us).set("choked_by_us", peer.choked_by_us);
   row.set("interested_in_us", peer.interested_in_us).set("we_are_interested", peer.we_are_interested);
@@ -79,7 +82,11 @@ Json row_of(const ChannelStatus& channel) {
 
 Json row_of(const NodeStats& stats) {
   Json row = Json::object();
-  row.set("address", address_of(stats.address)).set("public_key", stats.address.hex()).set("uptime_s", stats.uptime_s).set("torrents", stats.torrents).set("peers", stats.peers);
+  row.set("address", address_of(stats.address))
+      .set("public_key", stats.address.hex())
+      .set("uptime_s", stats.uptime_s)
+      .set("torrents", stats.torrents)
+      .set("peers", stats.peers);
   set_traffic(row, stats);
   row.set("earned", stats.earned).set("spent", stats.spent).set("commits", stats.commits).set("ledger", stats.ledger);
   return row;

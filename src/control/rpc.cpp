@@ -90,7 +90,8 @@ Result<std::vector<Endpoint>> peers_param(const Json& params) {
 
 std::string Rpc::handle(Instant now, std::string_view request) {
   Json reply = Json::object();
-  Result<Json> parsed = request.size() > k_rpc_request_bytes_max ? error(Errc::no_room, "the request is longer than 12 MiB") : Json::parse_object(request);
+  Result<Json> parsed =
+      request.size() > k_rpc_request_bytes_max ? error(Errc::no_room, "the request is longer than 12 MiB") : Json::parse_object(request);
   Result<Json> result = parsed ? dispatch(now, *parsed) : std::move(parsed).error();
   if (parsed) {
     if (json_t* id = parsed->get("id")) json_object_set(reply.raw(), "id", id);
@@ -123,7 +124,9 @@ Result<TorrentStatus> Rpc::find(Instant now, std::string_view text) const {
     digits += c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
     hex = hex && ((digits.back() >= '0' && digits.back() <= '9') || (digits.back() >= 'a' && digits.back() <= 'f'));
   }
-  if (!hex) return error(Errc::bad_input, "'" + printable(text) + "' is not an info hash: 40 hexadecimal digits, or the first of them (at least 4)");
+  if (!hex)
+    return error(Errc::bad_input,
+                 "'" + printable(text) + "' is not an info hash: 40 hexadecimal digits, or the first of them (at least 4)");
   std::optional<TorrentStatus> found;
   for (TorrentStatus& torrent : node_.torrents(now)) {
     if (!torrent.info_hash.hex().starts_with(digits)) continue;
@@ -243,7 +246,8 @@ Result<Json> Rpc::resume(Instant now, const Json& params) {
 
 Result<Json> Rpc::set(Instant now, const Json& params) {
   json_t* given = params.get("options");
-  if (!json_is_object(given) || json_object_size(given) == 0) return error(Errc::bad_input, "set needs the parameter options: {SECTION.OPTION: VALUE}");
+  if (!json_is_object(given) || json_object_size(given) == 0)
+    return error(Errc::bad_input, "set needs the parameter options: {SECTION.OPTION: VALUE}");
   // All of them or none: a copy is changed, checked, and then taken over.
   Settings changed = settings_;
   TorrentSettings of_torrent;
@@ -255,11 +259,17 @@ Result<Json> Rpc::set(Instant now, const Json& params) {
     if (!json_is_string(value)) return error(Errc::bad_input, "the value of option " + printable(std::string_view(name)) + " must be text");
     TRY(set_option(changed, name, std::string_view(json_string_value(value), json_string_length(value))));
     TRY_ASSIGN(bool live, option_is_live(name));
-    if (!live) return error(Errc::unsupported, "option " + name + " takes effect at start only: write it into the configuration file and start milletd again");
-    if (name == "speed.budget") of_torrent.budget = changed.node.budget;
-    else if (name == "speed.max_rate") of_torrent.max_rate = changed.node.max_rate;
-    else if (name == "speed.enabled") of_torrent.speed_enabled = changed.node.speed_enabled;
-    else if (one_torrent) return error(Errc::bad_input, "option " + name + " is the whole node's; of one torrent: speed.budget, speed.max_rate, speed.enabled");
+    if (!live)
+      return error(Errc::unsupported,
+                   "option " + name + " takes effect at start only: write it into the configuration file and start milletd again");
+    if (name == "speed.budget")
+      of_torrent.budget = changed.node.budget;
+    else if (name == "speed.max_rate")
+      of_torrent.max_rate = changed.node.max_rate;
+    else if (name == "speed.enabled")
+      of_torrent.speed_enabled = changed.node.speed_enabled;
+    else if (one_torrent)
+      return error(Errc::bad_input, "option " + name + " is the whole node's; of one torrent: speed.budget, speed.max_rate, speed.enabled");
   }
   if (one_torrent) {
     TRY_ASSIGN(TorrentStatus torrent, find_param(now, params));

@@ -70,12 +70,13 @@ __attribute__((target("sha,sse4.1"))) void compress(uint32_t state[5], const uin
 }
 
 template <int... Group>
-MILLET_SHA1_TARGET void all_rounds(State& s, const uint8_t* s_block, State& t, const uint8_t* t_block, __m128i byte_order, std::integer_sequence<int, Group...>) {
+MILLET_SHA1_TARGET void all_rounds(State& s, const uint8_t* s_block, State& t, const uint8_t* t_block, __m128i byte_order,
+                                   std::integer_sequence<int, Group...>) {
   ((four_rounds<Group>(s, s_block, byte_order), four_rounds<Group>(t, t_block, byte_order)), ...);
 }
 
-__attribute__((target("sha,sse4.1"))) void compress(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data,
-                                                    size_t count) {
+__attribute__((target("sha,sse4.1"))) void compress(uint32_t first[5], const uint8_t* first_data, uint32_t second[5],
+                                                    const uint8_t* second_data, size_t count) {
   const __m128i byte_order = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
   State s = load(first);
   State t = load(second);
@@ -97,7 +98,8 @@ bool sha1_blocks_by_instructions(uint32_t state[5], const uint8_t* data, size_t 
   return true;
 }
 
-bool sha1_blocks_by_instructions(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data, size_t count) {
+bool sha1_blocks_by_instructions(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data,
+                                 size_t count) {
   compress(first, first_data, second, second_data, count);
   return true;
 }
@@ -187,11 +189,13 @@ MILLET_SHA1_ATTRIBUTE void compress(uint32_t state[5], const uint8_t* data, size
 }
 
 template <int... Group>
-MILLET_SHA1_TARGET void all_rounds(State& s, const uint8_t* s_block, State& t, const uint8_t* t_block, std::integer_sequence<int, Group...>) {
+MILLET_SHA1_TARGET void all_rounds(State& s, const uint8_t* s_block, State& t, const uint8_t* t_block,
+                                   std::integer_sequence<int, Group...>) {
   ((four_rounds<Group>(s, s_block), four_rounds<Group>(t, t_block)), ...);
 }
 
-MILLET_SHA1_ATTRIBUTE void compress(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data, size_t count) {
+MILLET_SHA1_ATTRIBUTE void compress(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data,
+                                    size_t count) {
   State s = load(first);
   State t = load(second);
   for (; count != 0; --count, first_data += 64, second_data += 64) {
@@ -212,7 +216,8 @@ bool sha1_blocks_by_instructions(uint32_t state[5], const uint8_t* data, size_t 
   return true;
 }
 
-bool sha1_blocks_by_instructions(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data, size_t count) {
+bool sha1_blocks_by_instructions(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data,
+                                 size_t count) {
   compress(first, first_data, second, second_data, count);
   return true;
 }

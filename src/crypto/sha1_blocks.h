@@ -11,6 +11,7 @@ namespace millet {
 bool sha1_blocks_by_instructions(uint32_t state[5], const uint8_t* data, size_t count);
 
 // Two messages in step: each round waits for the one before it, so a processor has time for a second message meanwhile.
-bool sha1_blocks_by_instructions(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data, size_t count);
+bool sha1_blocks_by_instructions(uint32_t first[5], const uint8_t* first_data, uint32_t second[5], const uint8_t* second_data,
+                                 size_t count);
 
 }  // namespace millet

@@ -1,4 +1,5 @@
-// Ed25519 (libsodium): keys, detached signatures over domain-tagged bytes. libsodium refuses malleable signatures (S + L) and small-order keys.
+// Ed25519 (libsodium): keys, detached signatures over domain-tagged bytes. libsodium refuses malleable signatures (S + L) and small-order
+// keys.
 #pragma once
 
 #include "base/bytes.h"

@@ -19,8 +19,8 @@ class RequestHandler {
 
 class ControlServer {
  public:
-  static constexpr size_t k_clients_max = 8;                         // a person, a live view, scripts
-  static constexpr size_t k_buffered_bytes_max = 16 * 1024 * 1024;   // of all clients: one large .torrent and several small requests
+  static constexpr size_t k_clients_max = 8;                        // a person, a live view, scripts
+  static constexpr size_t k_buffered_bytes_max = 16 * 1024 * 1024;  // of all clients: one large .torrent and several small requests
   static constexpr Duration k_idle_max = Duration::seconds(60);
 
   // `request_bytes_max`: of one line. Requires: both outlive it.
@@ -39,9 +39,9 @@ class ControlServer {
 
  private:
   struct Client {
-    std::string in;          // of a line that is not complete
-    size_t searched = 0;     // bytes of it without an end of line
-    std::string out;         // of a reply that the socket has not taken; nothing is read meanwhile
+    std::string in;       // of a line that is not complete
+    size_t searched = 0;  // bytes of it without an end of line
+    std::string out;      // of a reply that the socket has not taken; nothing is read meanwhile
     Instant deadline;
   };
   void handle_lines(Instant now, hal::StreamId stream, Client& client);

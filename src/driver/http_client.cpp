@@ -19,10 +19,10 @@ struct HttpClient::Exchange {
   HttpExchange request;
   Url url;
   http::Reader reader;
-  std::vector<uint8_t> message;        // the request as bytes
+  std::vector<uint8_t> message;  // the request as bytes
   size_t sent = 0;
-  std::vector<IpAddress> addresses;    // not tried yet, the next one last
-  hal::StreamId stream = 0;            // 0: none
+  std::vector<IpAddress> addresses;  // not tried yet, the next one last
+  hal::StreamId stream = 0;          // 0: none
   Instant deadline = Instant::never();
   Instant connect_deadline = Instant::never();
 };
@@ -225,7 +225,8 @@ void HttpClient::on_timer(Instant now) {
     Exchange& exchange = *found->second;
     if (exchange.deadline <= now) {
       uint32_t seconds = (exchange.request.timeout_ms + 999) / 1000;
-      finish(now, exchange, error(Errc::timed_out, exchange.url.authority() + ": no whole reply within " + std::to_string(seconds) + " seconds"));
+      finish(now, exchange,
+             error(Errc::timed_out, exchange.url.authority() + ": no whole reply within " + std::to_string(seconds) + " seconds"));
       continue;
     }
     streams_.erase(exchange.stream);

@@ -1,5 +1,6 @@
 // HTTP connections of a server, one request at a time on each: bounds on how many, how large and how slow. What a request means is the
-// owner's matter. A client that sends the next request early is read no further until it has its reply; one that sends many is answered once.
+// owner's matter. A client that sends the next request early is read no further until it has its reply; one that sends many is answered
+// once.
 //
 // All calls and events on the loop's thread.
 #pragma once
@@ -27,7 +28,7 @@ class HttpServerEvents {
 class HttpServer {
  public:
   static constexpr size_t k_connections_max = 1024;
-  static constexpr size_t k_connections_per_address_max = 64;      // a household behind one address, not the whole server
+  static constexpr size_t k_connections_per_address_max = 64;       // a household behind one address, not the whole server
   static constexpr Duration k_request_max = Duration::seconds(10);  // from its first byte to its last: slow senders hold a place no longer
   static constexpr Duration k_idle_max = Duration::seconds(60);     // between requests
   static constexpr Duration k_reply_max = Duration::seconds(20);    // until the client has taken its reply

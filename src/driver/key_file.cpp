@@ -13,9 +13,10 @@ constexpr size_t k_text_size = SigningKey::k_seed_size * 2 + 1;
 
 Error system_error(const std::string& path, const char* doing) {
   int number = errno;
-  Errc code = number == ENOENT ? Errc::not_found : number == EACCES || number == EPERM || number == EROFS ? Errc::denied
-              : number == ENOSPC || number == EDQUOT                                                      ? Errc::no_room
-                                                                                                          : Errc::io;
+  Errc code = number == ENOENT                                         ? Errc::not_found
+              : number == EACCES || number == EPERM || number == EROFS ? Errc::denied
+              : number == ENOSPC || number == EDQUOT                   ? Errc::no_room
+                                                                       : Errc::io;
   return error(code, std::string("can't ") + doing + " the key file " + path + ": " + strerror(number));
 }
 
@@ -73,7 +74,8 @@ Result<SigningKey> load_key(const std::string& path) {
   struct stat info {};
   if (fstat(file.fd, &info) != 0) return system_error(path, "open");
   if ((info.st_mode & 077) != 0) {
-    return error(Errc::denied, "others may read the key file " + path + ": move the money to a new key, or, if nobody else has seen it, chmod 600 it");
+    return error(Errc::denied,
+                 "others may read the key file " + path + ": move the money to a new key, or, if nobody else has seen it, chmod 600 it");
   }
   char text[k_text_size + 1] = {};
   size_t size = 0;
@@ -87,7 +89,10 @@ Result<SigningKey> load_key(const std::string& path) {
   std::array<uint8_t, SigningKey::k_seed_size> seed{};
   bool good = size == k_text_size && text[k_text_size - 1] == '\n' && from_hex(std::string_view(text, k_text_size - 1), seed).has_value();
   wipe(MutBytes(reinterpret_cast<uint8_t*>(text), sizeof text));
-  if (!good) return error(Errc::bad_input, path + " is not a key file (64 hexadecimal digits and a newline): restore it from a backup; its account is lost without it");
+  if (!good)
+    return error(
+        Errc::bad_input,
+        path + " is not a key file (64 hexadecimal digits and a newline): restore it from a backup; its account is lost without it");
   SigningKey key = SigningKey::from_seed(seed);
   wipe(seed);
   return key;

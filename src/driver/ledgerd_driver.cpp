@@ -139,7 +139,9 @@ void LedgerdDriver::settle() {
   system_.loop.arm(earlier(next, shutdown_deadline_));
 }
 
-void LedgerdDriver::act(CheckWork& work) { system_.executor.submit(hal::Queue::compute, std::make_unique<CheckJob>(*this, std::move(work))); }
+void LedgerdDriver::act(CheckWork& work) {
+  system_.executor.submit(hal::Queue::compute, std::make_unique<CheckJob>(*this, std::move(work)));
+}
 
 void LedgerdDriver::act(LedgerBatch& batch) {
   int64_t wall_s = system_.clock.wall().in_seconds();

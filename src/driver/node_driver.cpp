@@ -21,18 +21,14 @@ UtpOptions utp_options(const NodeConfig& config) {
 }  // namespace
 
 NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, hal::System& system, Store& store, LogSink& log)
-    : system_(system),
-      store_(store),
-      key_(key),
-      log_(log),
-      listen_(options.config.listen),
+    : system_(system), store_(store), key_(key), log_(log), listen_(options.config.listen),
       node_(options.config, NodeIdentity{key.public_key(), options.peer_id}, system.random, log),
       storage_(system.files, system.executor, system.cpu, *this, options.open_files_max),
-      peers_(node_, storage_, system.streams, options.config.listen.address),
-      commits_(store, system.executor, system.clock, *this),
+      peers_(node_, storage_, system.streams, options.config.listen.address), commits_(store, system.executor, system.clock, *this),
       http_(system, options.config.listen.address, *this) {
   if (!options.config.utp) return;
-  utp_ = std::make_unique<UtpLinks>(utp_options(options.config), node_, storage_, system.datagrams, system.random, options.config.listen.address);
+  utp_ = std::make_unique<UtpLinks>(utp_options(options.config), node_, storage_, system.datagrams, system.random,
+                                    options.config.listen.address);
   if (!options.config.tcp) return;
   peers_.set_rival(*utp_);
   utp_->set_rival(peers_);
@@ -145,8 +141,8 @@ void NodeDriver::on_writable(hal::StreamId stream) {
 
 void NodeDriver::on_closed(hal::StreamId stream, const Error& reason) {
   Instant now = system_.clock.now();
-  bool known = peers_.on_closed(now, stream, reason) || http_.on_closed(now, stream, reason) ||
-               (control_ != nullptr && control_->on_closed(stream));
+  bool known =
+      peers_.on_closed(now, stream, reason) || http_.on_closed(now, stream, reason) || (control_ != nullptr && control_->on_closed(stream));
   CHECK(known);
   settle(now);
 }

@@ -18,9 +18,9 @@ class OpenFiles {
     uint32_t index = 0;               // of the file in its torrent
     std::unique_ptr<hal::File> file;  // empty: the place is free
     bool writable = false;
-    bool is_stale = false;            // to be closed with the last pin, not found any more
+    bool is_stale = false;  // to be closed with the last pin, not found any more
     uint32_t pins = 0;
-    uint64_t used = 0;                // larger is later
+    uint64_t used = 0;  // larger is later
   };
 
   explicit OpenFiles(size_t files_max) : entries_(files_max) {}
@@ -41,7 +41,7 @@ class OpenFiles {
   static uint64_t key(TorrentHandle torrent, uint32_t index) { return (uint64_t{torrent} << 32) | index; }
   void remove(Entry& entry);
 
-  std::vector<Entry> entries_;                  // never grows: entries keep their address
+  std::vector<Entry> entries_;                   // never grows: entries keep their address
   std::unordered_map<uint64_t, size_t> places_;  // of entries that can be found
   uint64_t clock_ = 0;
 };

@@ -17,10 +17,10 @@ struct PeerLinks::Link {
   PeerHandle peer = 0;
   hal::StreamId stream = 0;
   bool connected = false;
-  bool ready = false;      // in ready_
-  bool blocked = false;    // the socket is full
-  bool reading = false;    // waits for a cold block, or for a buffer for it
-  bool has_cold = false;   // `cold` holds the first item's block
+  bool ready = false;     // in ready_
+  bool blocked = false;   // the socket is full
+  bool reading = false;   // waits for a cold block, or for a buffer for it
+  bool has_cold = false;  // `cold` holds the first item's block
   size_t gather_size = k_gather_first;
   std::vector<uint8_t> cold;
   // What the socket has not taken yet.

@@ -67,9 +67,9 @@ class PeerLinks final : public DialRival {
   };
   // What one gather found.
   struct Gathered {
-    size_t size = 0;        // bytes of staging to send
-    bool cold = false;      // the item after them needs a read from the disk
-    bool exhausted = false; // the node has nothing more for this connection now
+    size_t size = 0;         // bytes of staging to send
+    bool cold = false;       // the item after them needs a read from the disk
+    bool exhausted = false;  // the node has nothing more for this connection now
   };
 
   Link* find(hal::StreamId stream);

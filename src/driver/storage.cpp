@@ -7,7 +7,8 @@
 namespace millet {
 namespace {
 
-// Read ahead of a cold block: a requester asks for the blocks of a piece in order, and a disk reads this much in the time that a seek takes.
+// Read ahead of a cold block: a requester asks for the blocks of a piece in order, and a disk reads this much in the time that a seek
+// takes.
 constexpr uint64_t k_read_ahead = 128 * 1024;
 constexpr size_t k_hash_buffer = 64 * 1024;  // stays in the second level cache between the read and the hash
 
@@ -262,7 +263,8 @@ class Storage::HashJob final : public StorageJob {
   void finish() override {
     storage_.on_hash_job_done();
     for (Piece& piece : pieces_) {
-      events().on_piece_hashed(piece.ticket, piece.status ? Result<Sha1Digest>(piece.sha1.finish()) : Result<Sha1Digest>(piece.status.error()));
+      events().on_piece_hashed(piece.ticket,
+                               piece.status ? Result<Sha1Digest>(piece.sha1.finish()) : Result<Sha1Digest>(piece.status.error()));
     }
   }
 

@@ -48,7 +48,8 @@ Result<FileStates> StorageJob::states() {
     Result<hal::FileInfo> info = files().info(torrent_.root, entry.path);
     if (!info && info.error().code != Errc::not_found) return std::move(info).error();
     if (info && info->is_directory) {
-      return error(Errc::conflict, "'" + torrent_.root + "/" + entry.path + "' is a folder, the torrent says that it is a file: move it away");
+      return error(Errc::conflict,
+                   "'" + torrent_.root + "/" + entry.path + "' is a folder, the torrent says that it is a file: move it away");
     }
     states.emplace_back();
     if (info) states.back() = FileState{info->size, info->modified_ns};

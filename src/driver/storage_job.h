@@ -15,9 +15,9 @@ struct Storage::Torrent {
   // On the loop.
   uint32_t pins = 0;
   bool is_closed = false;
-  bool made_empty = false;   // the empty files were made, or will be before the first block
-  std::vector<bool> dirty;   // files written or hashed since the last sync; empty until then
-  std::vector<bool> named;   // files whose names a sync has made durable; empty likewise
+  bool made_empty = false;  // the empty files were made, or will be before the first block
+  std::vector<bool> dirty;  // files written or hashed since the last sync; empty until then
+  std::vector<bool> named;  // files whose names a sync has made durable; empty likewise
 };
 
 class StorageJob : public hal::Job {

@@ -1,5 +1,5 @@
-// What one uTP stream has been offered and its peer has not acknowledged, so that any range of the stream can be had again: message bytes as
-// they are, payload as names of blocks, which are read from the disk's cache when a packet goes out. 32 bytes for each block of 16 KiB.
+// What one uTP stream has been offered and its peer has not acknowledged, so that any range of the stream can be had again: message bytes
+// as they are, payload as names of blocks, which are read from the disk's cache when a packet goes out. 32 bytes for each block of 16 KiB.
 //
 //   offset   begin            begin + head_size
 //            |   head bytes   |   block (maybe none)   |   next entry ...
@@ -31,18 +31,18 @@ class UtpJournal {
   static constexpr size_t k_heads_kept_max = 4096;  // capacity that stays when it is empty; a bitfield may have needed more
   struct Entry {
     uint64_t begin = 0;
-    uint64_t head_at = 0;    // in all head bytes ever
+    uint64_t head_at = 0;  // in all head bytes ever
     uint32_t head_size = 0;
-    BlockRef block;          // length 0: none
+    BlockRef block;  // length 0: none
     uint64_t end() const { return begin + head_size + block.length; }
   };
 
   std::vector<Entry> entries_;
-  size_t first_ = 0;         // entries before it are trimmed
+  size_t first_ = 0;  // entries before it are trimmed
   std::vector<uint8_t> heads_;
-  uint64_t heads_begin_ = 0; // of heads_[0], in all head bytes ever
+  uint64_t heads_begin_ = 0;  // of heads_[0], in all head bytes ever
   uint64_t end_ = 0;
-  size_t blocks_ = 0;        // entries with a block
+  size_t blocks_ = 0;  // entries with a block
 };
 
 }  // namespace millet

@@ -5,11 +5,11 @@
 namespace millet {
 
 struct UtpLinks::Link {
-  PeerHandle peer = 0;      // 0: the node has dropped it, and it ends in good order
+  PeerHandle peer = 0;  // 0: the node has dropped it, and it ends in good order
   UtpId stream = 0;
-  Endpoint remote;          // of a dialled one
+  Endpoint remote;  // of a dialled one
   bool connected = false;
-  bool ready = false;       // in ready_
+  bool ready = false;  // in ready_
   UtpJournal journal;
   // A run that could not be filled.
   std::vector<BlockRef> missing;  // to be read
@@ -17,14 +17,10 @@ struct UtpLinks::Link {
   std::vector<Cold> cold;
 };
 
-UtpLinks::UtpLinks(const UtpOptions& options, Node& node, Storage& storage, hal::Datagrams& datagrams, SecureRandom& random, const IpAddress& listen)
-    : node_(node),
-      storage_(storage),
-      datagrams_(datagrams),
-      listen_(listen),
-      utp_(options, random, Random::draw_seed(random)),
-      staging_(new uint8_t[k_staging_size]),
-      planned_(new UtpRun[k_runs_max]) {
+UtpLinks::UtpLinks(const UtpOptions& options, Node& node, Storage& storage, hal::Datagrams& datagrams, SecureRandom& random,
+                   const IpAddress& listen)
+    : node_(node), storage_(storage), datagrams_(datagrams), listen_(listen), utp_(options, random, Random::draw_seed(random)),
+      staging_(new uint8_t[k_staging_size]), planned_(new UtpRun[k_runs_max]) {
   runs_.reserve(k_runs_max);
 }
 

@@ -24,11 +24,12 @@ class UtpLinks final : public DialRival {
  public:
   static constexpr size_t k_staging_size = 256 * 1024;  // of packets that go out by one call
   static constexpr size_t k_runs_max = 32;
-  static constexpr size_t k_cold_reads_max = 32;        // buffers of cold blocks, of all peers together
-  static constexpr size_t k_cold_parts_max = 8;         // of one stream
+  static constexpr size_t k_cold_reads_max = 32;  // buffers of cold blocks, of all peers together
+  static constexpr size_t k_cold_parts_max = 8;   // of one stream
 
   // Requires: all outlive it.
-  UtpLinks(const UtpOptions& options, Node& node, Storage& storage, hal::Datagrams& datagrams, SecureRandom& random, const IpAddress& listen);
+  UtpLinks(const UtpOptions& options, Node& node, Storage& storage, hal::Datagrams& datagrams, SecureRandom& random,
+           const IpAddress& listen);
   ~UtpLinks() override;
   UtpLinks(const UtpLinks&) = delete;
   void set_rival(DialRival& rival) { rival_ = &rival; }

@@ -72,7 +72,9 @@ void Announcing::on_http_done(Instant now, Ticket ticket, const Result<HttpReply
 void Announcing::handle(Instant now, Torrent& torrent, const Result<HttpReply>& reply) {
   auto failed = [&](const std::string& reason) {
     torrent.announcer.on_failure(now, reason);
-    LogLine(core_.log, LogLevel::warn, "announce_failed").add("torrent", torrent.info_hash.hex()).add("reason", torrent.announcer.message());
+    LogLine(core_.log, LogLevel::warn, "announce_failed")
+        .add("torrent", torrent.info_hash.hex())
+        .add("reason", torrent.announcer.message());
   };
   if (!reply) return failed(reply.error().reason);
   if (reply->status != 200) return failed("answered with HTTP status " + std::to_string(reply->status));

@@ -13,16 +13,16 @@ namespace millet {
 
 struct NodeConfig {
   // node.*
-  Endpoint listen;               // port 0: any free one
-  std::string data;              // default payload folder
-  uint32_t memory_mib = 64;      // the one memory budget
-  uint32_t upload_slots = 8;     // of the whole node
-  uint64_t upload_rate = 0;      // bytes per second; 0: unlimited
+  Endpoint listen;            // port 0: any free one
+  std::string data;           // default payload folder
+  uint32_t memory_mib = 64;   // the one memory budget
+  uint32_t upload_slots = 8;  // of the whole node
+  uint64_t upload_rate = 0;   // bytes per second; 0: unlimited
   uint64_t download_rate = 0;
-  uint32_t peers_max = 200;      // connections of the whole node
+  uint32_t peers_max = 200;  // connections of the whole node
   uint32_t peers_per_address = 8;
   // transport.*
-  bool tcp = true;               // at least one of the two
+  bool tcp = true;  // at least one of the two
   bool utp = false;
   // discovery.*
   bool trackers = true;
@@ -30,12 +30,12 @@ struct NodeConfig {
   bool speed_enabled = false;
   Rate reserve = Rate::pico_per_byte(1000);  // 1 BTT per GB
   uint32_t free_slots = 1;
-  uint32_t spending_ppm = 1'000'000;         // the paper's spending rate, 1.0, in millionths
-  Amount budget;                             // default per torrent; zero: no bidding
+  uint32_t spending_ppm = 1'000'000;  // the paper's spending rate, 1.0, in millionths
+  Amount budget;                      // default per torrent; zero: no bidding
   Rate max_rate = Rate::pico_per_byte(10'000);
   // ledger.*
   std::string ledger_url;
-  PublicKey ledger_key;                      // zero: none pinned, nothing is paid
+  PublicKey ledger_key;  // zero: none pinned, nothing is paid
 };
 
 }  // namespace millet

@@ -260,9 +260,7 @@ Status Connections::on_event(Instant now, Peer& peer, PeerEvent& event) {
       if (greeted) downloads_.on_unchoked(now, peer);
       break;
     case Kind::interested:
-    case Kind::not_interested:
-      core_.slots_changed = true;
-      break;
+    case Kind::not_interested: core_.slots_changed = true; break;
     case Kind::request:
       if (greeted) return uploads_.on_request(now, peer, event.range);
       break;
@@ -289,9 +287,7 @@ Status Connections::on_event(Instant now, Peer& peer, PeerEvent& event) {
       if (greeted && !peer.doom) payments_.on_extensions(now, peer);
       break;
     }
-    case Kind::speed:
-      payments_.on_message(now, peer, event.payload);
-      break;
+    case Kind::speed: payments_.on_message(now, peer, event.payload); break;
   }
   return ok;
 }

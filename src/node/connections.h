@@ -12,9 +12,9 @@ namespace millet {
 
 class Connections {
  public:
-  static constexpr uint32_t k_dialling_max = 16;      // half open at a time: home routers choke on more
+  static constexpr uint32_t k_dialling_max = 16;  // half open at a time: home routers choke on more
   static constexpr uint32_t k_peers_per_torrent = 50;
-  static constexpr uint32_t k_peers_per_seed = 30;    // dialled by a torrent that only gives
+  static constexpr uint32_t k_peers_per_seed = 30;  // dialled by a torrent that only gives
   static constexpr Duration k_dial_time = Duration::seconds(15);
   // Several peers can share an address, so one that breaks the protocol is only banned when it comes back to do it again.
   static constexpr Duration k_protocol_ban = Duration::minutes(10);
@@ -84,7 +84,7 @@ class Connections {
   Uploads& uploads_;
   Downloads& downloads_;
   Payments& payments_;
-  std::deque<Ban> bans_;   // oldest first
+  std::deque<Ban> bans_;      // oldest first
   std::deque<Ban> offences_;  // until: when they are forgotten
   Instant next_dial_ = Instant::never();
   std::deque<Gone> gone_;  // recently closed, for blame

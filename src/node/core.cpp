@@ -3,8 +3,8 @@
 namespace millet {
 
 Core::Core(const NodeConfig& config_in, const NodeIdentity& identity_in, SecureRandom& secure_in, LogSink& log_in)
-    : config(config_in), identity(identity_in), secure(secure_in), log(log_in), random(Random::draw_seed(secure_in)), upload_gate(config_in.upload_rate),
-      download_gate(config_in.download_rate) {}
+    : config(config_in), identity(identity_in), secure(secure_in), log(log_in), random(Random::draw_seed(secure_in)),
+      upload_gate(config_in.upload_rate), download_gate(config_in.download_rate) {}
 
 bool Core::poll_action(Action& action) {
   if (next_action_ == actions_.size()) {

@@ -42,7 +42,7 @@ struct Core {
   Deadlines torrent_deadlines;
   RateGate upload_gate;
   RateGate download_gate;
-  RateMeter up;    // payload of the whole node
+  RateMeter up;  // payload of the whole node
   RateMeter down;
 
   // ---- actions ----
@@ -58,27 +58,27 @@ struct Core {
   // The connection is to be closed. The first reason stays.
   void doom(Peer& peer, Error reason, Duration ban = {});
   std::vector<PeerHandle> doomed;
-  std::set<TorrentHandle> hungry;    // its peers may be asked for more blocks
-  std::set<TorrentHandle> completed; // its last piece was verified
-  std::set<TorrentHandle> idle;      // its last write or sync has ended
+  std::set<TorrentHandle> hungry;     // its peers may be asked for more blocks
+  std::set<TorrentHandle> completed;  // its last piece was verified
+  std::set<TorrentHandle> idle;       // its last write or sync has ended
   struct Failure {
     TorrentHandle torrent;
-    std::string reason;              // names the file
+    std::string reason;  // names the file
   };
-  std::vector<Failure> failures;     // its payload can't be used
+  std::vector<Failure> failures;  // its payload can't be used
   struct Blame {
-    SourceId source;                 // may be gone already
+    SourceId source;  // may be gone already
     std::string reason;
     Duration ban;
   };
   std::vector<Blame> blamed;
-  std::set<InfoHash> money_changed;     // budget, bytes left, or whether it downloads
+  std::set<InfoHash> money_changed;         // budget, bytes left, or whether it downloads
   std::set<PeerHandle> interest_changed;    // what we want from it
   std::set<PeerHandle> leaving;             // Peer::leave_by is set
   std::set<PeerHandle> extensions_changed;  // an extension handshake was sent
-  bool greet_again = false;          // what the extension handshake says about btt_speed has changed
-  bool slots_changed = false;        // somebody became interested, or a slot became free
-  bool dial_wanted = false;          // room for a connection, or a new address
+  bool greet_again = false;                 // what the extension handshake says about btt_speed has changed
+  bool slots_changed = false;               // somebody became interested, or a slot became free
+  bool dial_wanted = false;                 // room for a connection, or a new address
 
   // ---- look-ups ----
   Torrent* find_torrent(const InfoHash& hash);

@@ -159,8 +159,8 @@ void Downloads::on_timer(Instant now, Peer& peer) {
 }
 
 bool Downloads::may_ask(const Torrent& torrent, const Peer& peer) const {
-  return torrent.is_downloading() && torrent.phase == TorrentPhase::active && !torrent.disk_trouble && !core_.shutting_down && peer.is_open() &&
-         !peer.session->choking_us() && peer.wanted > 0 && peer.picked_at != torrent.picker->changes();
+  return torrent.is_downloading() && torrent.phase == TorrentPhase::active && !torrent.disk_trouble && !core_.shutting_down &&
+         peer.is_open() && !peer.session->choking_us() && peer.wanted > 0 && peer.picked_at != torrent.picker->changes();
 }
 
 uint32_t Downloads::blocks_open() const {
@@ -220,7 +220,8 @@ bool Downloads::take_over(Instant now, Torrent& torrent, Peer& peer) {
     }
     if (rate * k_far_slower > own_rate) continue;
     // missing / rate, compared without dividing
-    bool longer = !best || uint64_t{stake.missing} * std::max<uint64_t>(best_rate, 1) > uint64_t{best->missing} * std::max<uint64_t>(rate, 1);
+    bool longer =
+        !best || uint64_t{stake.missing} * std::max<uint64_t>(best_rate, 1) > uint64_t{best->missing} * std::max<uint64_t>(rate, 1);
     if (!longer) continue;
     best = std::move(stake);
     best_rate = rate;
@@ -308,7 +309,10 @@ void Downloads::write_failed(Instant now, Torrent& torrent, const Error& reason)
   std::string text = reason.reason + "; make room: the download goes on by itself within a minute, or at once with 'millet resume " +
                      torrent.info_hash.hex() + "'";
   if (torrent.error != text) {
-    LogLine(core_.log, LogLevel::error, "download_waits").add("torrent", torrent.info_hash.hex()).add("name", torrent.name).add("reason", text);
+    LogLine(core_.log, LogLevel::error, "download_waits")
+        .add("torrent", torrent.info_hash.hex())
+        .add("name", torrent.name)
+        .add("reason", text);
   }
   torrent.error = text;
   release_peers(torrent);
@@ -363,7 +367,10 @@ void Downloads::piece_verified(Instant now, Torrent& torrent, uint32_t piece, co
 }
 
 void Downloads::piece_bad(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources) {
-  LogLine(core_.log, LogLevel::warn, "bad_piece").add("torrent", torrent.info_hash.hex()).add("piece", piece).add("sources", uint64_t{sources.size()});
+  LogLine(core_.log, LogLevel::warn, "bad_piece")
+      .add("torrent", torrent.info_hash.hex())
+      .add("piece", piece)
+      .add("sources", uint64_t{sources.size()});
   payments_.on_piece_failed(now, torrent, piece, sources.size() == 1 ? core_.peers.find(sources[0]) : nullptr);
   std::string reason = "sent a bad piece " + std::to_string(piece);
   if (sources.size() == 1) {

@@ -39,7 +39,7 @@ class Downloads {
   void release_peers(Torrent& torrent);
 
   // ---- peers; each belongs to an open connection ----
-  void on_pieces(Peer& peer);              // told what it has
+  void on_pieces(Peer& peer);  // told what it has
   void on_have(Peer& peer, uint32_t piece);
   void on_unchoked(Instant now, Peer& peer);
   void on_choked(Instant now, Peer& peer);

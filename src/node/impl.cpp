@@ -142,7 +142,9 @@ void Node::Impl::continue_shut_down(Instant now) {
   if (!state_saved_) state_saved_ = save_last_records();
   bool saved = state_saved_ && payments.is_quiet() && persistence.idle();
   if (!saved && now >= shut_down_at_ + k_give_up_time) {
-    LogLine(core.log, LogLevel::error, "ends_unsaved").add("reason", persistence.trouble()).add("help", "the next start checks what was being written");
+    LogLine(core.log, LogLevel::error, "ends_unsaved")
+        .add("reason", persistence.trouble())
+        .add("help", "the next start checks what was being written");
     saved = true;
   }
   if (!saved || !(announcing.is_finished() || trackers_given_up_)) return;

@@ -25,10 +25,9 @@ class Node::Impl {
   static constexpr Duration k_give_up_time = Duration::seconds(20);
 
   Impl(const NodeConfig& config, const NodeIdentity& identity, SecureRandom& random, LogSink& log)
-      : core(config, identity, random, log), persistence(core), store(core, persistence), verification(core), announcing(core), payments(core, persistence),
-        uploads(core, payments), downloads(core, store, persistence, payments), choking(core, payments),
-        connections(core, uploads, downloads, payments),
-        lifecycle({core, store, verification, downloads, announcing, connections}) {}
+      : core(config, identity, random, log), persistence(core), store(core, persistence), verification(core), announcing(core),
+        payments(core, persistence), uploads(core, payments), downloads(core, store, persistence, payments), choking(core, payments),
+        connections(core, uploads, downloads, payments), lifecycle({core, store, verification, downloads, announcing, connections}) {}
 
   // A block that went out has led to something.
   bool has_marks() const { return core.slots_changed || !core.doomed.empty() || payments.wants_auction() || !persistence.is_flushed(); }

@@ -1,4 +1,5 @@
-// What a Node asks of the world and what comes back: the whole boundary between deciding (node and everything left of it) and doing (driver).
+// What a Node asks of the world and what comes back: the whole boundary between deciding (node and everything left of it) and doing
+// (driver).
 //
 //   driver -> Node    inputs: a connection was accepted, bytes came, a block was written, a commit is durable, a reply arrived, time passed
 //   Node -> driver    Action: polled with poll_action() after every input until it gives none
@@ -21,8 +22,6 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "store/store.h"
-#include "torrent/layout.h"
-#include "torrent/resume_record.h"
 #include "torrent/layout.h"
 #include "torrent/resume_record.h"
 
@@ -131,10 +130,10 @@ struct VerifyBytes {
 // One HTTP exchange with a tracker or the ledger: resolve, connect, send, read the body to the end. on_http_done answers.
 struct HttpExchange {
   Ticket ticket;
-  std::string url;              // http://host[:port]/path?query
-  std::vector<uint8_t> body;    // empty: GET, else POST
-  uint32_t reply_size_max;      // of the body; more is an error
-  uint32_t timeout_ms;          // for all of it
+  std::string url;            // http://host[:port]/path?query
+  std::vector<uint8_t> body;  // empty: GET, else POST
+  uint32_t reply_size_max;    // of the body; more is an error
+  uint32_t timeout_ms;        // for all of it
 };
 struct CancelHttp {
   Ticket ticket;  // no answer follows

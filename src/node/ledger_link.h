@@ -15,8 +15,8 @@ namespace millet {
 
 class LedgerLink {
  public:
-  static constexpr size_t k_calls_max = 8;                          // HTTP exchanges at once; the rest waits its turn
-  static constexpr size_t k_waiting_max = 4096;                     // a call per channel and more; beyond it the engine hears "unavailable"
+  static constexpr size_t k_calls_max = 8;       // HTTP exchanges at once; the rest waits its turn
+  static constexpr size_t k_waiting_max = 4096;  // a call per channel and more; beyond it the engine hears "unavailable"
   static constexpr uint32_t k_timeout_ms = 20'000;
   static constexpr Duration k_hello_retry_min = Duration::seconds(1);
   static constexpr Duration k_hello_retry_max = Duration::minutes(1);
@@ -41,7 +41,7 @@ class LedgerLink {
   using Output = std::variant<LedgerClient::SignBytes, LedgerClient::VerifyBytes, Post, Answer, Introduced>;
 
   struct Options {
-    std::string url;            // http://host:port
+    std::string url;  // http://host:port
     PublicKey ledger_key;
     PublicKey own_key;
     std::optional<LedgerId> ledger;  // as an earlier run learned it
@@ -94,7 +94,7 @@ class LedgerLink {
   Instant hello_at_ = Instant::never();
   Duration hello_retry_ = k_hello_retry_min;
   bool introduced_ = false;
-  bool reached_ = false;       // the last exchange had a good answer
+  bool reached_ = false;  // the last exchange had a good answer
   std::string trouble_;
 };
 

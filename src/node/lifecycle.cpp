@@ -162,7 +162,10 @@ void Lifecycle::plan(Instant now, Torrent& torrent, const FileStates& files) {
   torrent.first_bad.reset();
   torrent.phase = TorrentPhase::checking;
   if (torrent.walk.total() > 0) {
-    LogLine(core_.log, LogLevel::info, "checking").add("torrent", torrent.info_hash.hex()).add("name", torrent.name).add("pieces", torrent.walk.total());
+    LogLine(core_.log, LogLevel::info, "checking")
+        .add("torrent", torrent.info_hash.hex())
+        .add("name", torrent.name)
+        .add("pieces", torrent.walk.total());
   }
   parts_.connections.greet_all(torrent);
   check_is_over(now, torrent);
@@ -241,7 +244,9 @@ void Lifecycle::activate(Instant now, Torrent& torrent) {
   if (torrent.is_complete()) parts_.connections.drop_seeds(now, torrent);
   parts_.announcing.start(now, torrent);
   core_.hungry.insert(torrent.handle);
-  LogLine(core_.log, LogLevel::info, torrent.is_complete() ? "seeding" : "downloading").add("torrent", torrent.info_hash.hex()).add("name", torrent.name);
+  LogLine(core_.log, LogLevel::info, torrent.is_complete() ? "seeding" : "downloading")
+      .add("torrent", torrent.info_hash.hex())
+      .add("name", torrent.name);
 }
 
 void Lifecycle::on_complete(Instant now, Torrent& torrent) {
@@ -278,7 +283,10 @@ void Lifecycle::fail(Instant now, Torrent& torrent, const std::string& reason) {
   parts_.downloads.end(torrent);
   torrent.known = false;
   torrent.error = reason + "; put it right, then 'millet resume " + torrent.info_hash.hex() + "'";
-  LogLine(core_.log, LogLevel::error, "torrent_stopped").add("torrent", torrent.info_hash.hex()).add("name", torrent.name).add("reason", torrent.error);
+  LogLine(core_.log, LogLevel::error, "torrent_stopped")
+      .add("torrent", torrent.info_hash.hex())
+      .add("name", torrent.name)
+      .add("reason", torrent.error);
 }
 
 // The payload is the owner's, and it is not what the torrent says: nothing is written over it.
@@ -291,7 +299,8 @@ void Lifecycle::report_damage(Instant now, Torrent& torrent) {
     if (!state) {
       what = file.path + " is missing in " + torrent.root;
     } else if (state->size < file.size) {
-      what = file.path + " in " + torrent.root + " has " + std::to_string(state->size) + " bytes and should have " + std::to_string(file.size);
+      what =
+          file.path + " in " + torrent.root + " has " + std::to_string(state->size) + " bytes and should have " + std::to_string(file.size);
     }
   }
   if (what.empty()) {
@@ -299,14 +308,18 @@ void Lifecycle::report_damage(Instant now, Torrent& torrent) {
     FileExtent extent;
     ExtentWalk walk = torrent.layout.extents(piece, 0, torrent.layout.piece_size(piece));
     walk.next(extent);
-    what = torrent.files[extent.file].path + " in " + torrent.root + " is not what the torrent says (" + std::to_string(torrent.bad_in_check) +
-           " of " + std::to_string(torrent.layout.piece_count()) + " pieces are wrong, the first is piece " + std::to_string(piece) + ")";
+    what = torrent.files[extent.file].path + " in " + torrent.root + " is not what the torrent says (" +
+           std::to_string(torrent.bad_in_check) + " of " + std::to_string(torrent.layout.piece_count()) +
+           " pieces are wrong, the first is piece " + std::to_string(piece) + ")";
   }
   stop(now, torrent, "the payload is damaged");
   torrent.known = false;  // the record stays as it was: the next start compares the files with it again
   torrent.error = what + "; restore it, then 'millet verify " + torrent.info_hash.hex() +
                   "', or remove the torrent and add it again without --seed to download what is missing";
-  LogLine(core_.log, LogLevel::error, "torrent_stopped").add("torrent", torrent.info_hash.hex()).add("name", torrent.name).add("reason", torrent.error);
+  LogLine(core_.log, LogLevel::error, "torrent_stopped")
+      .add("torrent", torrent.info_hash.hex())
+      .add("name", torrent.name)
+      .add("reason", torrent.error);
 }
 
 }  // namespace millet

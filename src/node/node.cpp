@@ -66,7 +66,8 @@ void Node::on_sent(Instant now, PeerHandle handle, uint32_t) {
 }
 
 void Node::on_read_failed(Instant now, PeerHandle handle, const BlockRef& block, const Error& reason) {
-  if (Peer* peer = impl_->core.peers.find(handle)) impl_->connections.on_closed(now, *peer, error(Errc::unavailable, "a block could not be read"));
+  if (Peer* peer = impl_->core.peers.find(handle))
+    impl_->connections.on_closed(now, *peer, error(Errc::unavailable, "a block could not be read"));
   impl_->core.failures.push_back({block.torrent, reason.reason});
   impl_->settle(now);
 }

@@ -16,9 +16,9 @@
 namespace millet {
 
 struct AddTorrent {
-  Bytes metainfo;                        // the .torrent file
-  std::string root;                      // payload folder; empty: node.data
-  std::vector<Endpoint> peers;           // to connect to beside those of the trackers
+  Bytes metainfo;               // the .torrent file
+  std::string root;             // payload folder; empty: node.data
+  std::vector<Endpoint> peers;  // to connect to beside those of the trackers
   std::optional<Amount> budget;
   std::optional<Rate> max_rate;
   bool paused = false;
@@ -34,8 +34,8 @@ struct TorrentSettings {
 };
 
 struct NodeIdentity {
-  PublicKey key;          // account and channel key; signing is an action
-  PeerId peer_id;         // made at start (BEP 20)
+  PublicKey key;   // account and channel key; signing is an action
+  PeerId peer_id;  // made at start (BEP 20)
 };
 
 namespace speed {

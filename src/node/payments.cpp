@@ -74,7 +74,8 @@ Status Payments::restore(Instant now, StoreTransaction& state) {
     TRY_ASSIGN(std::optional<StoreTransaction::Entry> entry, state.seek(table, Bytes()));
     if (!entry) continue;
     return error(Errc::bad_input, "the state has channels of the ledger with the key " + record->key.hex() + ", but ledger.key is " +
-                                      config.ledger_key.hex() + ": put the old key back until they are settled (millet channels), or use another --state");
+                                      config.ledger_key.hex() +
+                                      ": put the old key back until they are settled (millet channels), or use another --state");
   }
   if (same) {
     make_speed(record->id);
@@ -515,7 +516,9 @@ std::vector<ChannelStatus> Payments::channels() const {
 }
 
 Amount Payments::earned() const { return speed_ != nullptr ? speed_->payee().counted_total() : Amount(); }
-Amount Payments::earned(const Torrent& torrent) const { return speed_ != nullptr ? speed_->payee().counted_for(torrent.info_hash) : Amount(); }
+Amount Payments::earned(const Torrent& torrent) const {
+  return speed_ != nullptr ? speed_->payee().counted_for(torrent.info_hash) : Amount();
+}
 Amount Payments::spent(const Torrent& torrent) const { return speed_ != nullptr ? speed_->payer().spent(torrent.info_hash) : Amount(); }
 std::string Payments::ledger_state() const { return link_ ? link_->state() : "off"; }
 

@@ -88,8 +88,8 @@ class Payments {
   std::vector<AuctionRound> auctions() const { return {rounds_.begin(), rounds_.end()}; }
   std::vector<OwnBid> own_bids() const;
   std::vector<ChannelStatus> channels() const;
-  Amount earned() const;                           // since the start
-  Amount earned(const Torrent& torrent) const;     // since the start
+  Amount earned() const;                        // since the start
+  Amount earned(const Torrent& torrent) const;  // since the start
   Amount spent(const Torrent& torrent) const;
   std::string ledger_state() const;
 

@@ -20,49 +20,49 @@ struct TorrentStatus {
   std::string name;
   std::string root;
   TorrentState state = TorrentState::checking;
-  std::string error;               // why it stands still, and the way out; empty if it does not
+  std::string error;  // why it stands still, and the way out; empty if it does not
   uint64_t size = 0;
-  uint64_t done = 0;               // bytes verified
+  uint64_t done = 0;  // bytes verified
   uint32_t pieces = 0;
   uint32_t pieces_done = 0;
-  uint32_t pieces_checked = 0;     // progress while checking
+  uint32_t pieces_checked = 0;  // progress while checking
   uint32_t piece_size = 0;
   bool is_private = false;
   uint32_t peers = 0;
-  uint64_t uploaded = 0;           // payload bytes since the torrent was added
+  uint64_t uploaded = 0;  // payload bytes since the torrent was added
   uint64_t downloaded = 0;
-  uint64_t upload_rate = 0;        // bytes per second now
+  uint64_t upload_rate = 0;  // bytes per second now
   uint64_t download_rate = 0;
-  Amount budget;                   // for bids; zero: none
+  Amount budget;  // for bids; zero: none
   Rate max_rate;
-  Amount earned;                   // counted as provider
-  Amount spent;                    // signed as requester
-  uint64_t pieces_paid_up = 0;     // pieces' worth of bytes sent for money, and for nothing
+  Amount earned;                // counted as provider
+  Amount spent;                 // signed as requester
+  uint64_t pieces_paid_up = 0;  // pieces' worth of bytes sent for money, and for nothing
   uint64_t bytes_paid_up = 0;
   uint64_t bytes_free_up = 0;
   uint64_t bytes_paid_down = 0;
   uint64_t bytes_free_down = 0;
   std::vector<std::string> trackers;
-  std::string tracker_message;     // last failure or warning
+  std::string tracker_message;  // last failure or warning
 };
 
 struct PeerStatus {
   InfoHash info_hash;
   Endpoint remote;
-  std::string client;              // BEP 10 "v", else from the peer id
+  std::string client;  // BEP 10 "v", else from the peer id
   bool incoming = false;
   Transport transport = Transport::tcp;
   bool choking_us = true;
   bool choked_by_us = true;
   bool interested_in_us = false;
   bool we_are_interested = false;
-  bool speed = false;              // both sides proved BitTorrent Speed
-  std::string slot;                // "", "regular", "optimistic", "auction", "free"
+  bool speed = false;  // both sides proved BitTorrent Speed
+  std::string slot;    // "", "regular", "optimistic", "auction", "free"
   uint64_t uploaded = 0;
   uint64_t downloaded = 0;
   uint64_t upload_rate = 0;
   uint64_t download_rate = 0;
-  uint32_t pieces = 0;             // that the peer has
+  uint32_t pieces = 0;  // that the peer has
 };
 
 // One auction round that this node held, explained (speed/PROTOCOL.md).
@@ -73,7 +73,7 @@ struct AuctionBid {
   Rate rate;
   bool backed = false;
   bool won = false;
-  std::string outcome;             // "won", or why not, in snake_case
+  std::string outcome;  // "won", or why not, in snake_case
 };
 struct AuctionRound {
   uint64_t round = 0;
@@ -81,8 +81,8 @@ struct AuctionRound {
   uint32_t slots = 0;
   Rate price;
   Rate reserve;
-  int losing_bid = -1;             // index into bids of the one that set the price; -1: the reserve did
-  std::vector<AuctionBid> bids;    // highest first
+  int losing_bid = -1;           // index into bids of the one that set the price; -1: the reserve did
+  std::vector<AuctionBid> bids;  // highest first
 };
 
 // One of our own bids as requester.
@@ -91,20 +91,20 @@ struct OwnBid {
   Endpoint remote;
   uint32_t bid_seq = 0;
   Rate bid;
-  Rate price;                      // the provider's answer; zero while choked or free
-  std::string state;               // "waiting", "won", "optimistic", "withdrawn"
+  Rate price;         // the provider's answer; zero while choked or free
+  std::string state;  // "waiting", "won", "optimistic", "withdrawn"
 };
 
 struct ChannelStatus {
   ChannelId id;
-  std::string role;                // "payer" or "payee"
-  std::string state;               // snake_case name of the channel's state
+  std::string role;   // "payer" or "payee"
+  std::string state;  // snake_case name of the channel's state
   PublicKey other;
   Amount capacity;
-  Amount paid;                     // cumulative amount signed (payer) or counted (payee)
+  Amount paid;  // cumulative amount signed (payer) or counted (payee)
   Amount durable;
   Amount claimed;
-  int64_t expiry = 0;              // ledger time, seconds since 1970
+  int64_t expiry = 0;  // ledger time, seconds since 1970
 };
 
 struct NodeStats {
@@ -118,8 +118,8 @@ struct NodeStats {
   Amount earned;
   Amount spent;
   uint64_t commits = 0;
-  std::string ledger;              // "off", "unknown", "reachable", "unreachable: why"
-  PublicKey address;               // account of this node
+  std::string ledger;  // "off", "unknown", "reachable", "unreachable: why"
+  PublicKey address;   // account of this node
 };
 
 }  // namespace millet

@@ -38,49 +38,49 @@ struct Torrent {
   bool is_private = false;
 
   // settings
-  bool paused = false;                  // by the user
-  bool seed = false;                    // the payload was here before us: what is missing is an error, not a download
-  std::optional<Amount> budget;         // nothing: as the node's configuration says
+  bool paused = false;           // by the user
+  bool seed = false;             // the payload was here before us: what is missing is an error, not a download
+  std::optional<Amount> budget;  // nothing: as the node's configuration says
   std::optional<Rate> max_rate;
   std::optional<bool> speed_enabled;
   std::vector<Endpoint> user_peers;
 
   // lifecycle
   TorrentPhase phase = TorrentPhase::stopped;
-  std::string error;                    // why it stands still, or does not download; empty if all is well
-  Bitfield have;                        // verified
-  bool known = false;                   // `have` is what is on the disk
-  bool changed = false;                 // the resume record in the store is out of date
+  std::string error;     // why it stands still, or does not download; empty if all is well
+  Bitfield have;         // verified
+  bool known = false;    // `have` is what is on the disk
+  bool changed = false;  // the resume record in the store is out of date
 
   // verification
-  Ticket files_ticket = 0;              // CheckFiles under way
+  Ticket files_ticket = 0;  // CheckFiles under way
   VerifyWalk walk;
-  Bitfield vouched;                     // while checking: what needed no check
+  Bitfield vouched;  // while checking: what needed no check
   uint32_t bad_in_check = 0;
-  std::optional<uint32_t> first_bad;    // piece
-  bool recheck = false;                 // the user asked for it
+  std::optional<uint32_t> first_bad;  // piece
+  bool recheck = false;               // the user asked for it
 
   // persistence
-  bool has_record = false;              // the store has a resume record of it
+  bool has_record = false;  // the store has a resume record of it
   ResumeState resume;
-  FileStates files_committed;           // as the store has them
-  FileStates files_now;                 // as last seen
+  FileStates files_committed;  // as the store has them
+  FileStates files_now;        // as last seen
   TransferCounters counters;
   TransferCounters counters_committed;
-  uint64_t earned_before = 0;           // micro-BTT, before this process
-  Ticket sync_ticket = 0;               // SyncTorrent under way
-  Instant sync_at = Instant::never();   // the next one is due
+  uint64_t earned_before = 0;          // micro-BTT, before this process
+  Ticket sync_ticket = 0;              // SyncTorrent under way
+  Instant sync_at = Instant::never();  // the next one is due
 
   // downloads; `picker` is there while it downloads
   std::unique_ptr<Picker> picker;
   struct Lease {
-    uint64_t sequence;                  // of the commit that makes it durable
+    uint64_t sequence;  // of the commit that makes it durable
     std::vector<uint32_t> pieces;
   };
   std::vector<Lease> leases;            // oldest first
   bool disk_trouble = false;            // writing failed: nothing is asked until it is tried again
   Instant retry_at = Instant::never();  // writing failed for lack of room: try again
-  uint64_t picker_epoch = 0;             // which picker an answer belongs to
+  uint64_t picker_epoch = 0;            // which picker an answer belongs to
   uint32_t writes_open = 0;
   RateMeter down;
 
@@ -88,12 +88,12 @@ struct Torrent {
   RateMeter up;
 
   // connections
-  std::vector<PeerHandle> peers;        // that are open, ascending
+  std::vector<PeerHandle> peers;  // that are open, ascending
   PeerList peer_list;
 
   // announcing
   Announcer announcer;
-  uint64_t uploaded_base = 0;           // counters when it said "started"
+  uint64_t uploaded_base = 0;  // counters when it said "started"
   uint64_t downloaded_base = 0;
   uint32_t key = 0;
 

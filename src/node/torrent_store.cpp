@@ -27,9 +27,9 @@ std::vector<uint8_t> files_key(const InfoHash& hash, uint32_t index) {
 std::vector<uint8_t> encode_settings(const Torrent& torrent) {
   std::vector<uint8_t> out;
   ByteWriter writer(out);
-  uint8_t flags = static_cast<uint8_t>((torrent.paused ? 1 : 0) | (torrent.budget ? 2 : 0) | (torrent.max_rate ? 4 : 0) |
-                                       (torrent.speed_enabled ? 8 : 0) | (torrent.speed_enabled.value_or(false) ? 16 : 0) |
-                                       (torrent.seed ? 32 : 0));
+  uint8_t flags =
+      static_cast<uint8_t>((torrent.paused ? 1 : 0) | (torrent.budget ? 2 : 0) | (torrent.max_rate ? 4 : 0) |
+                           (torrent.speed_enabled ? 8 : 0) | (torrent.speed_enabled.value_or(false) ? 16 : 0) | (torrent.seed ? 32 : 0));
   writer.u8(k_version).u8(flags).u16(static_cast<uint16_t>(torrent.root.size())).text(torrent.root);
   size_t peers = std::min(torrent.user_peers.size(), k_user_peers_max);
   writer.u8(static_cast<uint8_t>(peers));

@@ -18,7 +18,7 @@ class Verification {
   // Starts what can be started.
   void pump();
   struct Outcome {
-    Torrent* torrent = nullptr;  // nothing: it was stopped meanwhile
+    Torrent* torrent = nullptr;    // nothing: it was stopped meanwhile
     std::optional<Error> failure;  // the disk could not be read
     std::optional<uint32_t> good;  // this piece is there
   };

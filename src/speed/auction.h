@@ -37,10 +37,10 @@ struct AuctionRules {
 enum class AuctionOutcome : uint8_t {
   won,
   lost,
-  lost_unbacked,   // nothing backs it: at most one such bid wins, and only a slot that is left over
+  lost_unbacked,  // nothing backs it: at most one such bid wins, and only a slot that is left over
   below_reserve,
-  second_of_key,   // its payer has a higher bid in this round
-  address_full,    // its address has bids_per_address_max higher bids in this round
+  second_of_key,  // its payer has a higher bid in this round
+  address_full,   // its address has bids_per_address_max higher bids in this round
 };
 const char* auction_outcome_name(AuctionOutcome outcome);
 

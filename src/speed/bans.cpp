@@ -23,8 +23,7 @@ BanList::Subject BanList::of(const IpAddress& address) {
 }
 
 bool BanList::is_stale(LedgerTime now, const Entry& entry) {
-  return now > entry.until.plus_seconds(k_ban_max_s) &&
-         (entry.strikes.empty() || now > entry.strikes.back().plus_seconds(k_strike_life_s));
+  return now > entry.until.plus_seconds(k_ban_max_s) && (entry.strikes.empty() || now > entry.strikes.back().plus_seconds(k_strike_life_s));
 }
 
 void BanList::drop_old(LedgerTime now, Entry& entry) {
@@ -44,8 +43,8 @@ BanList::Entry& BanList::entry(LedgerTime now, const Subject& subject) {
       old = entries_.erase(old);
     }
     if (entries_.size() >= k_subjects_max) {
-      auto first = std::min_element(entries_.begin(), entries_.end(),
-                                    [](const auto& a, const auto& b) { return a.second.until < b.second.until; });
+      auto first =
+          std::min_element(entries_.begin(), entries_.end(), [](const auto& a, const auto& b) { return a.second.until < b.second.until; });
       dirty_[first->first] = true;
       entries_.erase(first);
     }

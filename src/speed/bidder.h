@@ -8,8 +8,8 @@
 namespace millet::speed {
 
 struct BidderSettings {
-  uint32_t spending_ppm = 1'000'000;                // the white paper's spending rate 0.0 to 1.0, in millionths
-  Rate max_rate = Rate::pico_per_byte(10'000);      // 10 BTT per GB; there is no "unlimited"
+  uint32_t spending_ppm = 1'000'000;            // the white paper's spending rate 0.0 to 1.0, in millionths
+  Rate max_rate = Rate::pico_per_byte(10'000);  // 10 BTT per GB; there is no "unlimited"
   bool operator==(const BidderSettings&) const = default;
 };
 

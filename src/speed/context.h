@@ -1,5 +1,5 @@
-// What the parts of BitTorrent Speed share: identity, the queue of outputs, tickets, the ledger's clock, bans, the count of commits. Not for
-// use outside speed/.
+// What the parts of BitTorrent Speed share: identity, the queue of outputs, tickets, the ledger's clock, bans, the count of commits. Not
+// for use outside speed/.
 #pragma once
 
 #include <map>
@@ -22,11 +22,22 @@ struct Identity {
 };
 
 enum class Work : uint8_t {
-  prove_sign, prove_verify,                                       // session
-  funds_verify, pay_verify, close_sign, claim_sign,               // payee
-  payee_query, payee_close, payee_claim, payee_probe,             // payee at the ledger
-  open_sign, pay_sign, resume_verify,                             // payer
-  payer_open, payer_query, payer_funds,                           // payer at the ledger
+  prove_sign,
+  prove_verify,  // session
+  funds_verify,
+  pay_verify,
+  close_sign,
+  claim_sign,  // payee
+  payee_query,
+  payee_close,
+  payee_claim,
+  payee_probe,  // payee at the ledger
+  open_sign,
+  pay_sign,
+  resume_verify,  // payer
+  payer_open,
+  payer_query,
+  payer_funds,  // payer at the ledger
 };
 struct WorkRef {
   Work work;

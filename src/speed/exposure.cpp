@@ -145,8 +145,10 @@ void UnknownBucket::give_back(const IpAddress& network, uint64_t bytes) { remove
 void UnknownBucket::lose(Instant now, const IpAddress& network, uint64_t bytes) {
   if (bytes == 0) return;
   refill(now);
-  if (!lost_.empty() && lost_.back().network == network) lost_.back().bytes += bytes;
-  else lost_.push_back({network, bytes});
+  if (!lost_.empty() && lost_.back().network == network)
+    lost_.back().bytes += bytes;
+  else
+    lost_.push_back({network, bytes});
 }
 
 void UnknownBucket::set_refill(Instant now, uint64_t refill_rate) {

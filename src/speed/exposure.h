@@ -15,8 +15,8 @@ namespace millet::speed {
 
 // A Debt as it is stored with the voucher; `due` and `paid` are dropped together.
 struct DebtState {
-  Meter settled;              // what is paid for, exactly; rounded up it is at most `paid`
-  Meter open;                 // what is due beyond it
+  Meter settled;  // what is paid for, exactly; rounded up it is at most `paid`
+  Meter open;     // what is due beyond it
   uint64_t open_bytes = 0;
   Amount paid;
 };

@@ -33,8 +33,8 @@ struct BidMessage {
   uint32_t bid_seq = 0;
   uint8_t flags = 0;
   Rate rate;
-  static constexpr auto k_fields = std::make_tuple(field("bid_seq", &BidMessage::bid_seq), field("flags", &BidMessage::flags),
-                                                   field("rate", &BidMessage::rate));
+  static constexpr auto k_fields =
+      std::make_tuple(field("bid_seq", &BidMessage::bid_seq), field("flags", &BidMessage::flags), field("rate", &BidMessage::rate));
   bool operator==(const BidMessage&) const = default;
 };
 
@@ -44,13 +44,13 @@ enum class RateKind : uint8_t { auction = 0, free = 1, reserve = 2 };
 struct RateMessage {
   static constexpr uint8_t k_type = 2;
   static constexpr const char* k_name = "rate";
-  uint32_t epoch = 0;         // 1 for the first of a connection, then one more each
-  uint32_t bid_seq = 0;       // the bid that it answers
+  uint32_t epoch = 0;    // 1 for the first of a connection, then one more each
+  uint32_t bid_seq = 0;  // the bid that it answers
   Rate rate;
-  uint8_t kind = 0;           // RateKind
-  uint32_t window = 0;        // unpaid bytes that the provider tolerates
+  uint8_t kind = 0;     // RateKind
+  uint32_t window = 0;  // unpaid bytes that the provider tolerates
   uint16_t pay_timeout_s = 0;
-  uint64_t sent = 0;          // payload bytes of blocks sent on this connection so far
+  uint64_t sent = 0;  // payload bytes of blocks sent on this connection so far
   static constexpr auto k_fields =
       std::make_tuple(field("epoch", &RateMessage::epoch), field("bid_seq", &RateMessage::bid_seq), field("rate", &RateMessage::rate),
                       field("kind", &RateMessage::kind), field("window", &RateMessage::window),
@@ -67,9 +67,9 @@ struct ChannelMessage {
   LedgerTime expiry;
   std::array<uint8_t, 16> nonce{};
   LedgerTime valid_until;
-  static constexpr auto k_fields =
-      std::make_tuple(field("slot", &ChannelMessage::slot), field("capacity", &ChannelMessage::capacity), field("expiry", &ChannelMessage::expiry),
-                      field("nonce", &ChannelMessage::nonce), field("valid_until", &ChannelMessage::valid_until));
+  static constexpr auto k_fields = std::make_tuple(field("slot", &ChannelMessage::slot), field("capacity", &ChannelMessage::capacity),
+                                                   field("expiry", &ChannelMessage::expiry), field("nonce", &ChannelMessage::nonce),
+                                                   field("valid_until", &ChannelMessage::valid_until));
   bool operator==(const ChannelMessage&) const = default;
 };
 
@@ -88,7 +88,7 @@ struct PayMessage {
 
 enum class AckStatus : uint8_t {
   counted = 0,
-  stale = 1,          // not above what is held; a RESUME follows
+  stale = 1,  // not above what is held; a RESUME follows
   over_capacity = 2,
   bad_signature = 3,  // the connection ends
   bad_channel = 4,    // the ledger says otherwise; nothing is counted
@@ -150,7 +150,8 @@ struct StopMessage {
   static constexpr const char* k_name = "stop";
   uint8_t reason = 0;  // StopReason
   uint32_t retry_after_s = 0;
-  static constexpr auto k_fields = std::make_tuple(field("reason", &StopMessage::reason), field("retry_after", &StopMessage::retry_after_s));
+  static constexpr auto k_fields =
+      std::make_tuple(field("reason", &StopMessage::reason), field("retry_after", &StopMessage::retry_after_s));
   bool operator==(const StopMessage&) const = default;
 };
 
@@ -222,11 +223,11 @@ struct ProofStatement {
   InfoHash info_hash;
   PeerId signer_peer;
   PeerId other_peer;
-  static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &ProofStatement::ledger), field("role", &ProofStatement::role), field("signer", &ProofStatement::signer),
-                      field("other", &ProofStatement::other), field("signer_nonce", &ProofStatement::signer_nonce),
-                      field("other_nonce", &ProofStatement::other_nonce), field("info_hash", &ProofStatement::info_hash),
-                      field("signer_peer", &ProofStatement::signer_peer), field("other_peer", &ProofStatement::other_peer));
+  static constexpr auto k_fields = std::make_tuple(
+      field("ledger", &ProofStatement::ledger), field("role", &ProofStatement::role), field("signer", &ProofStatement::signer),
+      field("other", &ProofStatement::other), field("signer_nonce", &ProofStatement::signer_nonce),
+      field("other_nonce", &ProofStatement::other_nonce), field("info_hash", &ProofStatement::info_hash),
+      field("signer_peer", &ProofStatement::signer_peer), field("other_peer", &ProofStatement::other_peer));
   bool operator==(const ProofStatement&) const = default;
 };
 

@@ -90,28 +90,28 @@ struct LedgerCall {
 
 enum class LedgerOutcome : uint8_t {
   done,
-  unavailable,      // no signed answer: unreachable, overloaded
+  unavailable,  // no signed answer: unreachable, overloaded
   unknown_channel,
-  channel_ended,    // closed or expired
-  insufficient,     // OPEN: the account has less
-  too_late,         // OPEN: valid_until has passed; the channel will never exist
-  refused,          // anything else; repeating it is of no use
+  channel_ended,  // closed or expired
+  insufficient,   // OPEN: the account has less
+  too_late,       // OPEN: valid_until has passed; the channel will never exist
+  refused,        // anything else; repeating it is of no use
 };
 struct LedgerReply {
   LedgerOutcome outcome = LedgerOutcome::unavailable;
-  LedgerTime time;              // of the signed reply; zero if there is none
-  std::string reason;           // for the log
+  LedgerTime time;     // of the signed reply; zero if there is none
+  std::string reason;  // for the log
   // QueryChannel
   ChannelTerms terms;
-  bool open = false;            // neither closed nor expired
+  bool open = false;  // neither closed nor expired
   LedgerTime effective_expiry;
-  Amount claimed;               // QueryChannel, CloseChannel, ClaimChannel: paid to the payee over the channel's whole life
+  Amount claimed;  // QueryChannel, CloseChannel, ClaimChannel: paid to the payee over the channel's whole life
   // QueryFunds
   Amount available;
-  Signature fund;               // over FundStatement{ledger, key, available, time}
+  Signature fund;  // over FundStatement{ledger, key, available, time}
 };
 
-using Output = std::variant<SendMessage, SignBytes, VerifyBytes, Commit, ChokePeer, UnchokePeer, DisconnectPeer, SendReady, RechokeWanted,
-                            LedgerCall>;
+using Output =
+    std::variant<SendMessage, SignBytes, VerifyBytes, Commit, ChokePeer, UnchokePeer, DisconnectPeer, SendReady, RechokeWanted, LedgerCall>;
 
 }  // namespace millet::speed

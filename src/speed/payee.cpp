@@ -8,9 +8,7 @@ namespace {
 // Where no upload rate is set, the bucket is refilled as if it were this: a fast home line.
 constexpr uint64_t k_assumed_upload_rate = 8'000'000;
 
-uint64_t refill_of(const PayeeOptions& options) {
-  return (options.upload_rate == 0 ? k_assumed_upload_rate : options.upload_rate) / 100;
-}
+uint64_t refill_of(const PayeeOptions& options) { return (options.upload_rate == 0 ? k_assumed_upload_rate : options.upload_rate) / 100; }
 
 }  // namespace
 
@@ -361,9 +359,7 @@ void Payee::strike(Instant now, Peer& peer, const char* why) {
   disconnect(peer, std::string("banned: ") + why);
 }
 
-void Payee::disconnect(Peer& peer, const std::string& reason) {
-  ctx_.out.push_back(DisconnectPeer{peer.session->peer(), reason});
-}
+void Payee::disconnect(Peer& peer, const std::string& reason) { ctx_.out.push_back(DisconnectPeer{peer.session->peer(), reason}); }
 
 // ---- time and settings ----
 
@@ -375,11 +371,15 @@ void Payee::on_timer(Instant now) {
     check_pieces(now, peer);
     check_old_debt(now, peer);
     if (peer.slot == Slot::finishing) {
-      if (now >= peer.finish_by) end_slot(now, peer, true);
-      else arm(peer.finish_by);
+      if (now >= peer.finish_by)
+        end_slot(now, peer, true);
+      else
+        arm(peer.finish_by);
     }
-    if (now >= peer.channel_by) revoke_without_channel(now, peer);
-    else arm(peer.channel_by);
+    if (now >= peer.channel_by)
+      revoke_without_channel(now, peer);
+    else
+      arm(peer.channel_by);
     if (peer.starved && !pauses(now)) wake(peer);
     pursue_bid(now, peer);
   }

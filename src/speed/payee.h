@@ -22,16 +22,16 @@ namespace millet::speed {
 
 struct PayeeOptions {
   bool enabled = true;
-  Rate reserve = Rate::pico_per_byte(1000);        // 1 BTT per GB
-  uint64_t upload_rate = 0;                        // bytes per second; 0: unlimited
-  uint32_t risk_pieces = 128;                      // counted and not yet durable, over all payers
+  Rate reserve = Rate::pico_per_byte(1000);  // 1 BTT per GB
+  uint64_t upload_rate = 0;                  // bytes per second; 0: unlimited
+  uint32_t risk_pieces = 128;                // counted and not yet durable, over all payers
   Amount claim_threshold = Amount::micro(5'000'000);
 };
 
 // A peer that wants data from a torrent that we seed.
 struct Candidate {
   PeerHandle peer = 0;
-  bool unchoked = false;   // by the choker's own slots, for nothing
+  bool unchoked = false;  // by the choker's own slots, for nothing
 };
 
 // One channel for listings.
@@ -40,7 +40,7 @@ struct ChannelView {
   const char* state = "";
   PublicKey other;
   Amount capacity;
-  Amount amount;           // counted or signed
+  Amount amount;  // counted or signed
   Amount durable;
   Amount claimed;
   LedgerTime expiry;
@@ -58,15 +58,15 @@ class Payee {
   static constexpr Duration k_ledger_fresh = Duration::seconds(60);
   static constexpr Duration k_commit_interval = Duration::seconds(10);
   static constexpr uint64_t k_funds_life_s = 600;
-  static constexpr uint64_t k_min_left_s = 25 * 60;   // of a channel that we accept
+  static constexpr uint64_t k_min_left_s = 25 * 60;  // of a channel that we accept
   static constexpr uint64_t k_margin_min_s = 600;
   static constexpr uint64_t k_backing_pieces = 64;
-  static constexpr uint64_t k_known_pieces = 16;      // paid for: no longer unknown
-  static constexpr uint64_t k_forgive_pieces = 4;     // paid for: one strike less
-  static constexpr uint64_t k_covering_pieces = 16;   // room of a channel that stands for an empty bucket
-  static constexpr size_t k_accounts_max = 4096;      // payers remembered
+  static constexpr uint64_t k_known_pieces = 16;     // paid for: no longer unknown
+  static constexpr uint64_t k_forgive_pieces = 4;    // paid for: one strike less
+  static constexpr uint64_t k_covering_pieces = 16;  // room of a channel that stands for an empty bucket
+  static constexpr size_t k_accounts_max = 4096;     // payers remembered
   static constexpr uint32_t k_retry_after_s = 60;
-  static constexpr size_t k_marks_max = 64;           // pieces of one peer with a running pay timer
+  static constexpr size_t k_marks_max = 64;  // pieces of one peer with a running pay timer
 
   Payee(const PayeeOptions& options, Context& context);
   Payee(const Payee&) = delete;
@@ -155,12 +155,12 @@ class Payee {
     ChannelState state = ChannelState::checking;
     AckStatus refusal = AckStatus::bad_channel;
     Voucher counted;
-    Voucher committing;                  // in the commit under way
+    Voucher committing;  // in the commit under way
     Voucher durable;
-    bool dirty = false;                  // differs from what is stored or being stored
+    bool dirty = false;  // differs from what is stored or being stored
     bool in_commit = false;
     bool stored = false;
-    std::optional<PayMessage> waiting;   // the newest payment that nobody has verified yet
+    std::optional<PayMessage> waiting;  // the newest payment that nobody has verified yet
     std::optional<PayMessage> verifying;
     bool resume_wanted = false;
     bool close_wanted = false;
@@ -168,7 +168,7 @@ class Payee {
     CloseReason close_reason = CloseReason::complete;
     Step step = Step::none;
     Backoff retry;
-    Voucher claiming;                    // what the claim under way names
+    Voucher claiming;  // what the claim under way names
     Amount claimed;
     LedgerTime effective_expiry;
     LedgerTime claim_at;
@@ -177,16 +177,16 @@ class Payee {
   struct Account {
     PublicKey key;
     Debt debt;
-    uint64_t paid_pieces = 0;            // in 256ths
-    uint64_t clean_pieces = 0;           // in 256ths, since the last strike was taken back
-    std::optional<PeerHandle> peer;      // the paying connection
+    uint64_t paid_pieces = 0;        // in 256ths
+    uint64_t clean_pieces = 0;       // in 256ths, since the last strike was taken back
+    std::optional<PeerHandle> peer;  // the paying connection
     Instant offline_since;
-    Amount old_owed;                     // from earlier connections, perhaps for blocks that were lost with them
-    uint64_t charged = 0;                // bytes taken from the bucket; at least the unpaid ones while the payer is unknown
-    bool bucketless = false;             // a channel stands for the debt, or the payer is known
+    Amount old_owed;          // from earlier connections, perhaps for blocks that were lost with them
+    uint64_t charged = 0;     // bytes taken from the bucket; at least the unpaid ones while the payer is unknown
+    bool bucketless = false;  // a channel stands for the debt, or the payer is known
     IpAddress network;
-    InfoHash torrent;                    // that it gets, or got last
-    uint32_t piece_size = 256 * 1024;    // of that torrent
+    InfoHash torrent;                  // that it gets, or got last
+    uint32_t piece_size = 256 * 1024;  // of that torrent
     bool dirty = false;
     bool stored = false;
   };
@@ -194,7 +194,7 @@ class Payee {
   struct PieceMark {
     uint32_t piece;
     uint64_t bytes;
-    Amount due;                          // by the payer in all, when it was complete
+    Amount due;  // by the payer in all, when it was complete
     Instant deadline;
     bool held = false;
   };
@@ -228,31 +228,31 @@ class Payee {
     FundsMessage funds;
     enum class Funds : uint8_t { none, held, verifying, good } funds_state = Funds::none;
     bool superseded = false;
-    std::optional<Amount> overdue;       // due with the unpaid piece that cost it the slot
+    std::optional<Amount> overdue;  // due with the unpaid piece that cost it the slot
     // slot
     Slot slot = Slot::none;
     Instant waiting_since;
     Instant finish_by;
     Instant channel_by = Instant::never();
     uint32_t epoch = 0;
-    uint32_t rate_seq = 0;               // bid that the rate in force names
-    Rate rate;                           // in force while slot is paid or finishing
+    uint32_t rate_seq = 0;  // bid that the rate in force names
+    Rate rate;              // in force while slot is paid or finishing
     RateKind kind = RateKind::auction;
     uint32_t window = 0;
     // stream
-    uint64_t sent = 0;                   // payload bytes on this connection
+    uint64_t sent = 0;  // payload bytes on this connection
     uint64_t sent_paid = 0;
     bool piece_open = false;
     uint32_t piece = 0;
     uint64_t piece_sent = 0;
-    std::vector<PieceMark> marks;        // complete and unpaid pieces, oldest first
+    std::vector<PieceMark> marks;  // complete and unpaid pieces, oldest first
     std::optional<Instant> blocked_since;
-    bool starved = false;                // may_send() was false
+    bool starved = false;  // may_send() was false
     // payments
     std::map<uint8_t, ChannelId> slots;
-    std::vector<ChannelMessage> early;   // CHANNEL before the proof was verified
+    std::vector<ChannelMessage> early;  // CHANNEL before the proof was verified
     uint64_t pays = 0;
-    bool fresh_payment = false;          // one counted on this connection
+    bool fresh_payment = false;  // one counted on this connection
   };
 
   // payee.cpp
@@ -325,10 +325,10 @@ class Payee {
   std::map<PeerHandle, Peer> peers_;
   std::map<PublicKey, Account> accounts_;
   std::map<ChannelId, Channel> channels_;
-  std::map<PublicKey, Instant> ignored_;   // never opened a channel: their bids do not count until then
-  std::vector<ChannelId> dropped_;         // records to erase
+  std::map<PublicKey, Instant> ignored_;  // never opened a channel: their bids do not count until then
+  std::vector<ChannelId> dropped_;        // records to erase
   std::vector<PublicKey> dropped_accounts_;
-  uint64_t risk_ = 0;                      // 256ths of pieces counted and not durable
+  uint64_t risk_ = 0;  // 256ths of pieces counted and not durable
   uint64_t risk_committing_ = 0;
   bool commit_urgent_ = false;
   std::optional<Instant> dirty_since_;
@@ -336,7 +336,7 @@ class Payee {
   Amount counted_total_;
   std::map<InfoHash, Amount> counted_by_torrent_;  // bounded by the torrents of the node
   bool shutting_down_ = false;
-  bool probing_ = false;                   // a question to the ledger whose only purpose is its answer
+  bool probing_ = false;  // a question to the ledger whose only purpose is its answer
   Backoff probe_retry_;
   Instant deadline_;  // at once after the start
 };

@@ -119,8 +119,10 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
   // Losers first: their choke goes out before anybody takes their place.
   for (auto& [handle, peer] : peers_) {
     if (!is_paid(peer) || winners.contains(handle)) continue;
-    if (interested.contains(handle)) lose_slot(now, peer);
-    else end_slot(now, peer, true);
+    if (interested.contains(handle))
+      lose_slot(now, peer);
+    else
+      end_slot(now, peer, true);
   }
   for (PeerHandle handle : winners) grant(now, *find(handle), unchoked[handle], result);
   // A bid from somebody whom the choker serves for nothing is answered, too.

@@ -28,9 +28,7 @@ void Payee::advance(Instant now, Channel& channel) {
   if (channel.step != Step::none) return;
   if (now < channel.retry.at) return arm(channel.retry.at);
   switch (channel.state) {
-    case ChannelState::checking:
-      channel.step = Step::query;
-      return ctx_.call(Work::payee_query, channel.id, QueryChannel{channel.id});
+    case ChannelState::checking: channel.step = Step::query; return ctx_.call(Work::payee_query, channel.id, QueryChannel{channel.id});
     case ChannelState::refused:
       if (!place_of(channel)) drop(now, channel.id);
       return;
@@ -63,7 +61,8 @@ void Payee::advance(Instant now, Channel& channel) {
   if (time < channel.claim_at && unclaimed < options_.claim_threshold) return arm(ctx_.clock.when(now, channel.claim_at));
   channel.step = Step::sign_claim;
   channel.claiming = channel.durable;
-  ctx_.sign(Work::claim_sign, 0, channel.id, preimage(ClaimStatement{ctx_.id.ledger, channel.id, channel.durable.seq, channel.durable.cum}));
+  ctx_.sign(Work::claim_sign, 0, channel.id,
+            preimage(ClaimStatement{ctx_.id.ledger, channel.id, channel.durable.seq, channel.durable.cum}));
 }
 
 void Payee::on_signed(const WorkRef& work, const Signature& signature) {
@@ -114,7 +113,8 @@ void Payee::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply
         LogLine(ctx_.log, LogLevel::info, "speed_claimed").add("channel", channel.id.hex()).add("amount", channel.claimed.to_btt());
         return arm(now);
       }
-      if (reply.outcome == LedgerOutcome::channel_ended || reply.outcome == LedgerOutcome::unknown_channel) return on_closed(now, channel, reply);
+      if (reply.outcome == LedgerOutcome::channel_ended || reply.outcome == LedgerOutcome::unknown_channel)
+        return on_closed(now, channel, reply);
       channel.retry.failed(now);
       return arm(channel.retry.at);
     default: return;
@@ -123,7 +123,8 @@ void Payee::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply
 
 void Payee::on_checked(Instant now, Channel& channel, const LedgerReply& reply) {
   if (channel.state != ChannelState::checking) return;
-  if (reply.outcome == LedgerOutcome::unknown_channel) return refuse(now, channel, AckStatus::bad_channel, true, "the ledger does not know it");
+  if (reply.outcome == LedgerOutcome::unknown_channel)
+    return refuse(now, channel, AckStatus::bad_channel, true, "the ledger does not know it");
   if (reply.outcome != LedgerOutcome::done) {
     channel.retry.failed(now);
     return arm(channel.retry.at);
@@ -149,7 +150,9 @@ void Payee::activate(Instant now, Channel& channel, const LedgerReply& reply) {
   channel.claimed = reply.claimed;
   LedgerTime time = *ctx_.clock.now(now);
   channel.claim_at = time.plus_seconds(reply.effective_expiry.seconds_since(time) / 2);
-  LogLine(ctx_.log, LogLevel::info, "speed_channel_active").add("channel", channel.id.hex()).add("capacity", channel.terms.capacity.to_btt());
+  LogLine(ctx_.log, LogLevel::info, "speed_channel_active")
+      .add("channel", channel.id.hex())
+      .add("capacity", channel.terms.capacity.to_btt());
   acknowledge(channel, is_expiring(channel, now) ? AckStatus::expiring : AckStatus::counted);
   auto account = accounts_.find(channel.terms.payer);
   Peer* peer = account != accounts_.end() && account->second.peer ? find(*account->second.peer) : nullptr;

@@ -25,9 +25,7 @@ LedgerTime Payee::margin_before(const Channel& channel, uint64_t times) const {
   return LedgerTime::from_seconds(expiry > margin ? expiry - margin : 0);
 }
 
-bool Payee::is_expiring(const Channel& channel, Instant now) const {
-  return ctx_.clock.floor(now) >= margin_before(channel, 2);
-}
+bool Payee::is_expiring(const Channel& channel, Instant now) const { return ctx_.clock.floor(now) >= margin_before(channel, 2); }
 
 Amount Payee::room(const PublicKey& payer, Instant now) const {
   Amount sum;
@@ -54,8 +52,8 @@ Status Payee::on_channel(Instant now, Peer& peer, const ChannelMessage& message)
 
 void Payee::announce(Instant now, Peer& peer, const ChannelMessage& message) {
   PeerHandle handle = peer.session->peer();
-  ChannelTerms terms{ctx_.id.ledger, peer.session->other_key(), ctx_.id.key, message.capacity, message.expiry, message.nonce,
-                     message.valid_until};
+  ChannelTerms terms{ctx_.id.ledger, peer.session->other_key(), ctx_.id.key, message.capacity, message.expiry,
+                     message.nonce,  message.valid_until};
   ChannelId id{blake2b_256(preimage(terms))};
   auto it = channels_.find(id);
   size_t of_payer = 0;
@@ -147,7 +145,8 @@ void Payee::try_verify(Instant now, Channel& channel) {
   channel.waiting.reset();
   auto place = place_of(channel);
   PayStatement statement{ctx_.id.ledger, channel.id, channel.verifying->seq, channel.verifying->cum};
-  ctx_.verify(Work::pay_verify, place ? place->first : 0, channel.id, channel.terms.payer, preimage(statement), channel.verifying->signature);
+  ctx_.verify(Work::pay_verify, place ? place->first : 0, channel.id, channel.terms.payer, preimage(statement),
+              channel.verifying->signature);
 }
 
 Status Payee::on_verified(Instant now, const WorkRef& work, bool valid) {
@@ -222,7 +221,8 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
 Status Payee::on_close(Instant now, Peer& peer, const CloseMessage& close) {
   auto it = channels_.find(close.channel);
   if (it == channels_.end() || !peer.session->proven() || it->second.terms.payer != peer.session->other_key()) return ok;
-  CloseReason reason = close.reason <= static_cast<uint8_t>(CloseReason::rolled_over) ? static_cast<CloseReason>(close.reason) : CloseReason::complete;
+  CloseReason reason =
+      close.reason <= static_cast<uint8_t>(CloseReason::rolled_over) ? static_cast<CloseReason>(close.reason) : CloseReason::complete;
   start_close(now, it->second, reason);
   return ok;
 }

@@ -77,7 +77,8 @@ void Payer::update_bid(Instant now, const InfoHash& hash) {
     fetch_funds(now);
     Amount able = funds_.left;
     for (const auto& [id, channel] : channels_) {
-      if (channel.state == PayerChannelState::open) able = able.plus(channel.terms.capacity.minus_or_zero(channel.cum)).value_or(Amount::supply());
+      if (channel.state == PayerChannelState::open)
+        able = able.plus(channel.terms.capacity.minus_or_zero(channel.cum)).value_or(Amount::supply());
     }
     left = std::min(left, able);
   }
@@ -158,7 +159,8 @@ void Payer::on_peer_gone(Instant now, PeerHandle handle) {
   for (auto& [other, candidate] : peers_) {
     if (candidate.session->provides() && candidate.session->other_key() == provider->key) return attach(now, candidate);
   }
-  if (provider->channels.empty() && provider->pending.empty() && owed(*provider).is_zero() && !provider->known) providers_.erase(provider->key);
+  if (provider->channels.empty() && provider->pending.empty() && owed(*provider).is_zero() && !provider->known)
+    providers_.erase(provider->key);
 }
 
 void Payer::set_wanted(Instant now, PeerHandle handle, bool wanted) {
@@ -241,9 +243,12 @@ bool Payer::names_our_bid(Instant now, const Peer& peer, const RateMessage& rate
 
 Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
   const char* fault = nullptr;
-  if (rate.epoch != peer.epoch + 1) fault = "a rate with a wrong epoch";
-  else if (rate.sent != peer.received) fault = "a rate that counts other bytes than came";
-  else if (!names_our_bid(now, peer, rate)) fault = "a rate above our bid";
+  if (rate.epoch != peer.epoch + 1)
+    fault = "a rate with a wrong epoch";
+  else if (rate.sent != peer.received)
+    fault = "a rate that counts other bytes than came";
+  else if (!names_our_bid(now, peer, rate))
+    fault = "a rate above our bid";
   if (fault != nullptr) {
     // Not a ban: on an unencrypted connection somebody else may have written it.
     if (!peer.bids.empty() && !peer.bids.back().rate.is_zero()) send_bid(now, peer, Rate());
@@ -309,9 +314,7 @@ Rate Payer::price(PeerHandle handle) const {
   return it == peers_.end() || !it->second.rated ? Rate() : it->second.rate;
 }
 
-void Payer::disconnect(const Peer& peer, const std::string& reason) {
-  ctx_.out.push_back(DisconnectPeer{peer.session->peer(), reason});
-}
+void Payer::disconnect(const Peer& peer, const std::string& reason) { ctx_.out.push_back(DisconnectPeer{peer.session->peer(), reason}); }
 
 void Payer::ban(Instant now, const Peer& peer, uint64_t seconds, const char* why) {
   LedgerTime time = ctx_.clock.floor(now);
@@ -343,8 +346,10 @@ void Payer::on_timer(Instant now) {
     if (it == channels_.end()) continue;
     if (it->second.slot && !it->second.resumed) {
       // No answer: what we know ourselves must do.
-      if (now >= it->second.resume_by) resumed(now, it->second, it->second.last ? it->second.last->cum : it->second.cum);
-      else arm(it->second.resume_by);
+      if (now >= it->second.resume_by)
+        resumed(now, it->second, it->second.last ? it->second.last->cum : it->second.cum);
+      else
+        arm(it->second.resume_by);
     }
     advance(now, it->second);
   }
@@ -404,9 +409,12 @@ std::vector<BidView> Payer::bids() const {
     view.bid_seq = peer.bid_seq;
     view.bid = peer.bids.back().rate;
     view.price = peer.rated ? peer.rate : Rate();
-    if (peer.rated && peer.unchoked) view.state = peer.rate.is_zero() ? "free" : "won";
-    else if (!view.bid.is_zero()) view.state = "waiting";
-    else view.state = peer.stopped_until > Instant() ? "stopped" : "withdrawn";
+    if (peer.rated && peer.unchoked)
+      view.state = peer.rate.is_zero() ? "free" : "won";
+    else if (!view.bid.is_zero())
+      view.state = "waiting";
+    else
+      view.state = peer.stopped_until > Instant() ? "stopped" : "withdrawn";
     out.push_back(view);
   }
   return out;

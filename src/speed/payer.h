@@ -17,11 +17,11 @@ namespace millet::speed {
 
 struct PayerOptions {
   bool enabled = true;
-  Amount capacity_min = Amount::micro(1000);   // the least that the ledger opens a channel with
+  Amount capacity_min = Amount::micro(1000);  // the least that the ledger opens a channel with
 };
 
 struct TorrentBudget {
-  Amount budget;                               // zero: no bidding. Fixed when set; spent or not
+  Amount budget;  // zero: no bidding. Fixed when set; spent or not
   BidderSettings bidding;
   bool operator==(const TorrentBudget&) const = default;
 };
@@ -32,15 +32,15 @@ struct BidView {
   uint32_t bid_seq = 0;
   Rate bid;
   Rate price;
-  const char* state = "";   // waiting, won, free, stopped, withdrawn
+  const char* state = "";  // waiting, won, free, stopped, withdrawn
 };
 
 enum class PayerChannelState : uint8_t { opening = 0, open = 1, ending = 2 };
 
 class Payer {
  public:
-  static constexpr Duration k_honour = Duration::seconds(30);      // an older bid
-  static constexpr Duration k_withdrawn = Duration::seconds(90);   // a withdrawn one: the provider finishes a piece
+  static constexpr Duration k_honour = Duration::seconds(30);        // an older bid
+  static constexpr Duration k_withdrawn = Duration::seconds(90);     // a withdrawn one: the provider finishes a piece
   static constexpr Duration k_bid_interval = Duration::seconds(65);  // a little more than the minute that the provider counts
   static constexpr Duration k_resume_wait = Duration::seconds(10);
   static constexpr Duration k_pay_interval = Duration::ms(250);
@@ -48,13 +48,13 @@ class Payer {
   static constexpr uint64_t k_channel_pieces = 64;
   static constexpr uint64_t k_first_life_s = 3600;
   static constexpr uint64_t k_life_s = 24 * 3600;
-  static constexpr uint64_t k_valid_s = 500;                       // the ledger takes at most 600
+  static constexpr uint64_t k_valid_s = 500;  // the ledger takes at most 600
   static constexpr uint64_t k_funds_refresh_s = 300;
   static constexpr uint64_t k_ban_bad_piece_s = 24 * 3600;
   static constexpr uint64_t k_ban_refusal_s = 3600;
-  static constexpr size_t k_pending_max = 1024;                    // unverified paid pieces of one provider
+  static constexpr size_t k_pending_max = 1024;  // unverified paid pieces of one provider
   static constexpr uint64_t k_seq_lease = 1024;
-  static constexpr uint64_t k_rounding_micro = 8;                  // for providers that are yet to come
+  static constexpr uint64_t k_rounding_micro = 8;  // for providers that are yet to come
 
   Payer(const PayerOptions& options, Context& context);
   Payer(const Payer&) = delete;
@@ -74,7 +74,7 @@ class Payer {
 
   // ---- connections ----
   void on_peer(Instant now, Session& session);
-  void on_matched(Instant now, PeerHandle peer);   // HELLO came, both sides have a use for each other
+  void on_matched(Instant now, PeerHandle peer);  // HELLO came, both sides have a use for each other
   void on_proven(Instant now, PeerHandle peer);
   void on_peer_gone(Instant now, PeerHandle peer);
   // Errors: protocol, denied (the connection must end).
@@ -118,7 +118,7 @@ class Payer {
 
   std::vector<ChannelView> channels() const;
   std::vector<BidView> bids() const;
-  Amount signed_total() const { return signed_total_; }   // since the start
+  Amount signed_total() const { return signed_total_; }  // since the start
 
  private:
   enum class Step : uint8_t { none, sign_open, call_open, query };
@@ -127,33 +127,33 @@ class Payer {
     ChannelId id;
     PayerChannelState state = PayerChannelState::opening;
     InfoHash torrent;
-    Amount cum;                             // allocated to the payee: signed, or about to be
-    Amount here;                            // of it, allocated since the start of this process
-    uint64_t seq = 0;                       // of the newest signature
-    Amount ceiling;                         // durable
-    uint64_t seq_ceiling = 0;               // durable
+    Amount cum;                // allocated to the payee: signed, or about to be
+    Amount here;               // of it, allocated since the start of this process
+    uint64_t seq = 0;          // of the newest signature
+    Amount ceiling;            // durable
+    uint64_t seq_ceiling = 0;  // durable
     Amount ceiling_committing;
     uint64_t seq_ceiling_committing = 0;
-    Amount ceiling_at_start;                // after a restart: the lease of the process before
-    Amount unresolved;                      // of it, how much more than cum may have been signed
+    Amount ceiling_at_start;  // after a restart: the lease of the process before
+    Amount unresolved;        // of it, how much more than cum may have been signed
     Amount cum_stored;
     bool lease_wanted = false;
-    bool sign_again = false;                // the payee holds less than cum, and the signature is lost
-    std::optional<PayMessage> signing;      // sequence and amount at the worker
-    std::optional<PayMessage> last;         // the newest that this process signed
-    Amount signed_cum;                      // of the newest signature that exists, as far as we know
+    bool sign_again = false;            // the payee holds less than cum, and the signature is lost
+    std::optional<PayMessage> signing;  // sequence and amount at the worker
+    std::optional<PayMessage> last;     // the newest that this process signed
+    Amount signed_cum;                  // of the newest signature that exists, as far as we know
     Signature open_signature;
     bool dirty = false;
     bool in_commit = false;
-    bool stored = false;                    // durable at least once
-    bool restored = false;                  // from an earlier process: not opened again, only asked for
-    bool unsure = false;                    // restored, and the payee has not said yet what it holds
-    bool retiring = false;                  // not for new payments if there is another
+    bool stored = false;    // durable at least once
+    bool restored = false;  // from an earlier process: not opened again, only asked for
+    bool unsure = false;    // restored, and the payee has not said yet what it holds
+    bool retiring = false;  // not for new payments if there is another
     bool refused = false;
     bool close_wanted = false;
     bool close_sent = false;
     CloseReason close_reason = CloseReason::complete;
-    std::optional<uint8_t> slot;            // on the provider's paying connection
+    std::optional<uint8_t> slot;  // on the provider's paying connection
     bool resumed = false;
     Instant resume_by;
     std::optional<ResumeMessage> resuming;  // its signature is being checked
@@ -169,14 +169,14 @@ class Payer {
   // One payee, over all its channels and connections.
   struct Provider {
     PublicKey key;
-    Meter payable;                          // for verified pieces, since the start of this process
-    Amount allocated;                       // of it, to channels
+    Meter payable;                                             // for verified pieces, since the start of this process
+    Amount allocated;                                          // of it, to channels
     std::map<std::pair<InfoHash, uint32_t>, Pending> pending;  // received, not verified
     uint64_t pending_bytes = 0;
-    uint64_t verified_bytes = 0;            // verified since the last payment
-    std::vector<ChannelId> channels;        // oldest first
-    std::optional<PeerHandle> peer;         // the paying connection
-    bool known = false;                     // one of its channels ended well
+    uint64_t verified_bytes = 0;      // verified since the last payment
+    std::vector<ChannelId> channels;  // oldest first
+    std::optional<PeerHandle> peer;   // the paying connection
+    bool known = false;               // one of its channels ended well
     uint32_t refusals = 0;
     Instant last_pay;
     Backoff open_retry;
@@ -184,13 +184,13 @@ class Payer {
   struct SentBid {
     uint32_t seq = 0;
     Rate rate;
-    Instant until = Instant::never();       // honoured until
+    Instant until = Instant::never();  // honoured until
   };
   struct Peer {
     explicit Peer(Session& s) : session(&s) {}
     Session* session;
     bool wanted = false;
-    std::vector<SentBid> bids;              // oldest first; the last one is current
+    std::vector<SentBid> bids;  // oldest first; the last one is current
     uint32_t bid_seq = 0;
     uint32_t bid_credit = 2;
     Instant bid_credit_since;
@@ -198,11 +198,11 @@ class Payer {
     Instant stopped_until;
     // the offer in force
     uint32_t epoch = 0;
-    bool rated = false;                     // a RATE since the last choke
+    bool rated = false;  // a RATE since the last choke
     bool unchoked = false;
     Rate rate;
     uint32_t window = 0;
-    uint64_t received = 0;                  // payload bytes on this connection
+    uint64_t received = 0;  // payload bytes on this connection
     bool resend_asked = false;
   };
   struct Torrent {
@@ -284,7 +284,7 @@ class Payer {
     bool known = false;
     bool asking = false;
     Amount available;
-    Amount left;           // less what was locked since
+    Amount left;  // less what was locked since
     LedgerTime time;
     Signature signature;
     Backoff retry;

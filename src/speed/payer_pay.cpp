@@ -171,7 +171,8 @@ void Payer::announce(Instant now, Provider& provider, Channel& channel) {
   channel.resumed = false;
   channel.resume_by = now + k_resume_wait;
   arm(channel.resume_by);
-  ctx_.send(*provider.peer, ChannelMessage{slot, channel.terms.capacity, channel.terms.expiry, channel.terms.nonce, channel.terms.valid_until});
+  ctx_.send(*provider.peer,
+            ChannelMessage{slot, channel.terms.capacity, channel.terms.expiry, channel.terms.nonce, channel.terms.valid_until});
 }
 
 void Payer::announce_all(Instant now, Provider& provider) {
@@ -276,7 +277,8 @@ Status Payer::on_verified(Instant now, const WorkRef& work, bool valid) {
   return ok;
 }
 
-// max(own, RESUME), for the amount and for the sequence. What this process has allocated since comes on top: the signature is an older one's.
+// max(own, RESUME), for the amount and for the sequence. What this process has allocated since comes on top: the signature is an older
+// one's.
 void Payer::adopt(Instant now, Channel& channel, uint64_t seq, Amount cum) {
   channel.seq = std::max(channel.seq, seq);
   if (cum > channel.signed_cum) {
@@ -312,8 +314,10 @@ void Payer::resumed(Instant now, Channel& channel, Amount held) {
   channel.resumed = true;
   channel.unsure = false;
   if (held < channel.signed_cum) {
-    if (channel.last && channel.last->cum == channel.signed_cum) send_pay(channel);
-    else channel.sign_again = true;
+    if (channel.last && channel.last->cum == channel.signed_cum)
+      send_pay(channel);
+    else
+      channel.sign_again = true;
   }
   advance_signature(now, channel);
   Provider& provider = providers_.at(channel.terms.payee);
@@ -345,7 +349,8 @@ void Payer::close_if_paid(Instant now, Provider& provider) {
     Channel& channel = channels_.at(id);
     if (!channel.close_wanted || channel.close_sent || channel.state == PayerChannelState::opening) continue;
     if (provider.peer && channel.slot) {
-      bool paid = owed(provider).is_zero() && !channel.signing && channel.cum <= channel.signed_cum && !channel.sign_again && channel.resumed;
+      bool paid =
+          owed(provider).is_zero() && !channel.signing && channel.cum <= channel.signed_cum && !channel.sign_again && channel.resumed;
       if (!paid) continue;
       channel.close_sent = true;
       ctx_.send(*provider.peer, CloseMessage{channel.id, static_cast<uint8_t>(channel.close_reason), channel.seq, channel.cum});

@@ -96,7 +96,8 @@ void Payer::collect(StoreBatch& batch) {
     if (!t.dirty) continue;
     t.dirty = false;
     t.stored = true;
-    batch.push_back({k_table_payer_torrents, {hash.raw.begin(), hash.raw.end()}, encode_record(TorrentRecord{t.spent.whole_micro(), t.spent.rest()})});
+    batch.push_back(
+        {k_table_payer_torrents, {hash.raw.begin(), hash.raw.end()}, encode_record(TorrentRecord{t.spent.whole_micro(), t.spent.rest()})});
   }
   dirty_since_.reset();
   commit_urgent_ = false;

@@ -37,16 +37,16 @@ struct PayeeChannelRecord {
   ChannelTerms terms;
   uint64_t seq = 0;
   Amount cum;
-  Signature signature;          // the payer's, over PAY {seq, cum}
-  Amount claimed;               // as far as we know
+  Signature signature;  // the payer's, over PAY {seq, cum}
+  Amount claimed;       // as far as we know
   LedgerTime effective_expiry;
-  LedgerTime claim_at;          // half of the channel's life
-  uint8_t closing = 0;          // 1: our CLOSE may be at the ledger; nothing more is counted
+  LedgerTime claim_at;  // half of the channel's life
+  uint8_t closing = 0;  // 1: our CLOSE may be at the ledger; nothing more is counted
   static constexpr auto k_fields =
-      std::make_tuple(field("terms", &PayeeChannelRecord::terms), field("seq", &PayeeChannelRecord::seq), field("cum", &PayeeChannelRecord::cum),
-                      field("signature", &PayeeChannelRecord::signature), field("claimed", &PayeeChannelRecord::claimed),
-                      field("effective_expiry", &PayeeChannelRecord::effective_expiry), field("claim_at", &PayeeChannelRecord::claim_at),
-                      field("closing", &PayeeChannelRecord::closing));
+      std::make_tuple(field("terms", &PayeeChannelRecord::terms), field("seq", &PayeeChannelRecord::seq),
+                      field("cum", &PayeeChannelRecord::cum), field("signature", &PayeeChannelRecord::signature),
+                      field("claimed", &PayeeChannelRecord::claimed), field("effective_expiry", &PayeeChannelRecord::effective_expiry),
+                      field("claim_at", &PayeeChannelRecord::claim_at), field("closing", &PayeeChannelRecord::closing));
   bool operator==(const PayeeChannelRecord&) const = default;
 };
 
@@ -59,27 +59,26 @@ struct DebtRecord {
   uint32_t open_rest = 0;
   uint64_t open_bytes = 0;
   Amount paid;
-  uint64_t paid_pieces = 0;     // in 256ths of a piece
-  uint8_t charged = 0;          // 1: open_bytes are taken from the bucket of unknown payers, for this network:
+  uint64_t paid_pieces = 0;  // in 256ths of a piece
+  uint8_t charged = 0;       // 1: open_bytes are taken from the bucket of unknown payers, for this network:
   uint8_t network_is_v4 = 0;
   std::array<uint8_t, 16> network{};
-  static constexpr auto k_fields =
-      std::make_tuple(field("settled_micro", &DebtRecord::settled_micro), field("settled_rest", &DebtRecord::settled_rest),
-                      field("open_micro", &DebtRecord::open_micro), field("open_rest", &DebtRecord::open_rest),
-                      field("open_bytes", &DebtRecord::open_bytes), field("paid", &DebtRecord::paid),
-                      field("paid_pieces", &DebtRecord::paid_pieces), field("charged", &DebtRecord::charged),
-                      field("network_is_v4", &DebtRecord::network_is_v4), field("network", &DebtRecord::network));
+  static constexpr auto k_fields = std::make_tuple(
+      field("settled_micro", &DebtRecord::settled_micro), field("settled_rest", &DebtRecord::settled_rest),
+      field("open_micro", &DebtRecord::open_micro), field("open_rest", &DebtRecord::open_rest),
+      field("open_bytes", &DebtRecord::open_bytes), field("paid", &DebtRecord::paid), field("paid_pieces", &DebtRecord::paid_pieces),
+      field("charged", &DebtRecord::charged), field("network_is_v4", &DebtRecord::network_is_v4), field("network", &DebtRecord::network));
   bool operator==(const DebtRecord&) const = default;
 };
 
 struct PayerChannelRecord {
   static constexpr uint8_t k_version = 1;
   ChannelTerms terms;
-  Amount cum;                   // at least this much is signed, or will be
-  Amount ceiling;               // at most this much was signed before the next record: cum <= ceiling <= capacity
-  uint64_t seq_ceiling = 0;     // no higher sequence was signed
-  uint8_t state = 0;            // PayerChannelState
-  InfoHash torrent;             // whose budget the difference counts against after a crash
+  Amount cum;                // at least this much is signed, or will be
+  Amount ceiling;            // at most this much was signed before the next record: cum <= ceiling <= capacity
+  uint64_t seq_ceiling = 0;  // no higher sequence was signed
+  uint8_t state = 0;         // PayerChannelState
+  InfoHash torrent;          // whose budget the difference counts against after a crash
   static constexpr auto k_fields =
       std::make_tuple(field("terms", &PayerChannelRecord::terms), field("cum", &PayerChannelRecord::cum),
                       field("ceiling", &PayerChannelRecord::ceiling), field("seq_ceiling", &PayerChannelRecord::seq_ceiling),
@@ -99,8 +98,8 @@ struct TorrentRecord {
 struct BanRecord {
   static constexpr uint8_t k_version = 1;
   LedgerTime until;
-  uint8_t bans = 0;             // so far: each is twice as long
-  LedgerTime strike_1;          // zero: none
+  uint8_t bans = 0;     // so far: each is twice as long
+  LedgerTime strike_1;  // zero: none
   LedgerTime strike_2;
   static constexpr auto k_fields = std::make_tuple(field("until", &BanRecord::until), field("bans", &BanRecord::bans),
                                                    field("strike_1", &BanRecord::strike_1), field("strike_2", &BanRecord::strike_2));

@@ -8,10 +8,10 @@ namespace millet::speed {
 struct PeerInfo {
   IpAddress address;
   InfoHash info_hash;
-  PeerId own_peer_id;        // as sent and received in the handshake of BEP 3
+  PeerId own_peer_id;  // as sent and received in the handshake of BEP 3
   PeerId other_peer_id;
   bool opened_by_us = false;
-  uint32_t piece_size = 0;   // of the torrent
+  uint32_t piece_size = 0;  // of the torrent
   // Payload bytes of all `piece` messages on this connection so far: RATE.sent counts from its start, not from ours.
   uint64_t sent = 0;
   uint64_t received = 0;

@@ -8,9 +8,7 @@ constexpr std::string_view k_clock_key = "clock";
 }  // namespace
 
 Speed::Speed(const Identity& identity, const SpeedOptions& options, SecureRandom& random, LogSink& log, const Faults& faults)
-    : ctx_(identity, random, log, options.verifications_per_second),
-      options_(options),
-      payee_(options.payee, ctx_),
+    : ctx_(identity, random, log, options.verifications_per_second), options_(options), payee_(options.payee, ctx_),
       payer_(options.payer, ctx_) {
   ctx_.faults = faults;
 }
@@ -37,9 +35,7 @@ void Speed::shut_down(Instant now) {
   payer_.shut_down(now);
 }
 
-bool Speed::is_quiet() const {
-  return !ctx_.in_flight && payee_.commit_at().is_never() && payer_.commit_at().is_never();
-}
+bool Speed::is_quiet() const { return !ctx_.in_flight && payee_.commit_at().is_never() && payer_.commit_at().is_never(); }
 
 // ---- connections ----
 

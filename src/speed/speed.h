@@ -6,10 +6,12 @@
 //   start        restore() for every record of k_tables, then start()
 //   connection   on_connected() once both extension handshakes name btt_speed; on_message() for each message under our id;
 //                on_disconnected() when it ends, on_withdrawn() when a later handshake withdraws the extension
-//   provider     payee().rechoke() every 10 s and at RechokeWanted, with the interested peers of the torrents that it seeds; the choker leaves
+//   provider     payee().rechoke() every 10 s and at RechokeWanted, with the interested peers of the torrents that it seeds; the choker
+//   leaves
 //                peers alone that payee().holds_slot(), and says on_free_unchoke()/on_free_choke() for those that it serves for nothing;
 //                payee().may_send() before every block, payee().on_block_sent() when it enters the stream
-//   requester    payer().set_torrent(), set_bytes_left(), finish(); set_wanted() per peer; on_choked(), on_unchoked(), on_block_received() in
+//   requester    payer().set_torrent(), set_bytes_left(), finish(); set_wanted() per peer; on_choked(), on_unchoked(), on_block_received()
+//   in
 //                the order of the stream; on_piece_verified(), on_piece_failed(), on_bad_blocks()
 //   outputs      in their order. SendMessage goes out before any block that is not in the stream yet
 //   work         on_signed(), on_verified(), on_durable(), on_ledger()

@@ -17,7 +17,7 @@ namespace millet {
 class Announcer {
  public:
   static constexpr uint32_t k_interval_default_s = 1800;
-  static constexpr uint32_t k_interval_min_s = 60;  // what a tracker asks below this is not followed
+  static constexpr uint32_t k_interval_min_s = 60;    // what a tracker asks below this is not followed
   static constexpr uint32_t k_early_default_s = 120;  // for more peers, where the tracker has no "min interval"
   static constexpr Duration k_pause_first = Duration::seconds(15);
   static constexpr Duration k_pause_max = Duration::minutes(30);
@@ -57,8 +57,8 @@ class Announcer {
  private:
   struct Tracker {
     std::string url;
-    std::string id;            // "trackerid"
-    bool started = false;      // it counts us as a peer
+    std::string id;        // "trackerid"
+    bool started = false;  // it counts us as a peer
     bool told_complete = false;
   };
   using Tier = std::vector<Tracker>;
@@ -75,12 +75,12 @@ class Announcer {
   size_t index_ = 0;
   AnnounceEvent sent_ = AnnounceEvent::none;  // of the announce under way
   Instant next_at_ = Instant::never();
-  Instant early_at_;           // want_peers() may bring next_at_ forward to here
+  Instant early_at_;  // want_peers() may bring next_at_ forward to here
   uint32_t rounds_failed_ = 0;
   bool running_ = false;
   bool stopping_ = false;
-  bool completed_ = false;     // while running
-  bool sent_complete_ = false; // the announce under way says so
+  bool completed_ = false;      // while running
+  bool sent_complete_ = false;  // the announce under way says so
   bool under_way_ = false;
   std::string message_;
 };

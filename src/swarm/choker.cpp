@@ -51,7 +51,8 @@ const ChokeCandidate* Choker::choose_optimistic(Instant now, const std::vector<C
   return best;
 }
 
-void Choker::decide(Instant now, uint32_t slots, bool full, const std::vector<ChokeCandidate>& candidates, std::vector<ChokeDecision>& out) {
+void Choker::decide(Instant now, uint32_t slots, bool full, const std::vector<ChokeCandidate>& candidates,
+                    std::vector<ChokeDecision>& out) {
   std::vector<SlotKind> taken(candidates.size(), SlotKind::none);
   uint32_t used = 0;
   auto give = [&](size_t i, SlotKind kind) {

@@ -57,7 +57,8 @@ class Choker {
     IpAddress address;
     Instant at;
   };
-  const ChokeCandidate* choose_optimistic(Instant now, const std::vector<ChokeCandidate>& candidates, const std::vector<SlotKind>& taken) const;
+  const ChokeCandidate* choose_optimistic(Instant now, const std::vector<ChokeCandidate>& candidates,
+                                          const std::vector<SlotKind>& taken) const;
   bool had_turn(Instant now, const IpAddress& address) const;
   void remember_turn(Instant now, const IpAddress& address);
 

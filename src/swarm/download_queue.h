@@ -58,8 +58,8 @@ class DownloadQueue {
   };
   bool remove(const wire::BlockRange& range);
 
-  std::deque<Open> open_;                // in the order of asking
-  std::vector<wire::BlockRange> late_;   // taken back
+  std::deque<Open> open_;               // in the order of asking
+  std::vector<wire::BlockRange> late_;  // taken back
   Instant first_block_ = Instant::never();
   uint32_t limit_ = k_requests_unsaid;
   uint32_t window_ = k_requests_min;

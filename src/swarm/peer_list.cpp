@@ -46,7 +46,8 @@ std::optional<Endpoint> PeerList::next(Instant now) {
   Peer* best = nullptr;
   for (Peer& peer : peers_) {
     if (peer.connected || peer.next_try > now) continue;
-    if (best == nullptr || peer.failures < best->failures || (peer.failures == best->failures && peer.next_try < best->next_try)) best = &peer;
+    if (best == nullptr || peer.failures < best->failures || (peer.failures == best->failures && peer.next_try < best->next_try))
+      best = &peer;
   }
   if (best == nullptr) return std::nullopt;
   best->connected = true;

@@ -7,9 +7,7 @@ namespace {
 
 constexpr std::string_view k_client = "millet 0.1";
 
-wire::Handshake own_handshake(const InfoHash& info_hash, const PeerId& peer_id) {
-  return wire::Handshake{info_hash, peer_id, true, true};
-}
+wire::Handshake own_handshake(const InfoHash& info_hash, const PeerId& peer_id) { return wire::Handshake{info_hash, peer_id, true, true}; }
 
 }  // namespace
 
@@ -94,7 +92,8 @@ Result<bool> PeerSession::on_message(Instant now, const wire::Message& message, 
   if (auto* slice = std::get_if<wire::PieceSlice>(&message)) return on_slice(*slice, event);
   if (auto* request = std::get_if<wire::Request>(&message)) return on_range(request->range, Kind::request, event);
   if (auto* have = std::get_if<wire::Have>(&message)) return on_have(now, have->piece, event);
-  if (auto* bits = std::get_if<wire::BitfieldBits>(&message)) return on_pieces(now, Bitfield::from_wire(bits->bits, layout_->piece_count()), event);
+  if (auto* bits = std::get_if<wire::BitfieldBits>(&message))
+    return on_pieces(now, Bitfield::from_wire(bits->bits, layout_->piece_count()), event);
   if (auto* extended = std::get_if<wire::Extended>(&message)) return on_extended(now, *extended, event);
   if (std::get_if<wire::Choke>(&message)) return on_flag(now, choking_us_, true, Kind::choked, event);
   if (std::get_if<wire::Unchoke>(&message)) return on_flag(now, choking_us_, false, Kind::unchoked, event);
@@ -178,8 +177,8 @@ Result<bool> PeerSession::on_flag(Instant now, bool& flag, bool value, PeerEvent
 
 Result<bool> PeerSession::on_range(const wire::BlockRange& range, PeerEvent::Kind kind, PeerEvent& event) {
   if (range.length == 0 || !layout_->contains(range.piece, range.begin, range.length)) {
-    return error(Errc::protocol, "message about " + std::to_string(range.length) + " bytes at " + std::to_string(range.begin) + " of piece " +
-                                     std::to_string(range.piece) + ", which do not exist");
+    return error(Errc::protocol, "message about " + std::to_string(range.length) + " bytes at " + std::to_string(range.begin) +
+                                     " of piece " + std::to_string(range.piece) + ", which do not exist");
   }
   event.kind = kind;
   event.range = range;

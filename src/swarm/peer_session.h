@@ -24,19 +24,19 @@ namespace millet {
 
 struct PeerEvent {
   enum class Kind : uint8_t {
-    handshake,       // info_hash() and peer_id() are known: accept() it or drop the connection; nothing is read before
-    pieces,          // the other side told what it has: pieces()
-    have,            // range.piece is new in pieces()
+    handshake,  // info_hash() and peer_id() are known: accept() it or drop the connection; nothing is read before
+    pieces,     // the other side told what it has: pieces()
+    have,       // range.piece is new in pieces()
     choked,
     unchoked,
     interested,
     not_interested,
-    request,         // range lies within a piece; its length may be any
+    request,  // range lies within a piece; its length may be any
     cancel,
     reject,
-    block,           // range with its bytes in `data`
-    extensions,      // the extension handshake came: remote()
-    speed,           // a message of the btt_speed extension in `payload`
+    block,       // range with its bytes in `data`
+    extensions,  // the extension handshake came: remote()
+    speed,       // a message of the btt_speed extension in `payload`
   };
   Kind kind = Kind::handshake;
   wire::BlockRange range;
@@ -138,22 +138,22 @@ class PeerSession {
 
   PeerId own_id_;
   wire::Reader reader_;
-  wire::Handshake handshake_;          // theirs
+  wire::Handshake handshake_;  // theirs
   wire::ExtensionHandshake remote_;
   Bitfield pieces_;
   const PieceLayout* layout_ = nullptr;
   FloodMeter meter_;
   std::vector<uint8_t> output_;
-  std::vector<uint8_t> block_;         // that is on its way
-  Bitfield late_;                      // pieces of a bitfield that came late, to be told one by one
+  std::vector<uint8_t> block_;  // that is on its way
+  Bitfield late_;               // pieces of a bitfield that came late, to be told one by one
   uint32_t late_at_ = 0;
   Instant started_;
   Instant last_received_;
   Instant last_sent_;
   bool outgoing_ = false;
-  bool shaken_ = false;                // their handshake is here
+  bool shaken_ = false;  // their handshake is here
   bool greeted_ = false;
-  bool pieces_known_ = false;          // a bitfield or its like came, or a have
+  bool pieces_known_ = false;  // a bitfield or its like came, or a have
   bool offered_speed_ = false;
   bool choking_us_ = true;
   bool choked_by_us_ = true;

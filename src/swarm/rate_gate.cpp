@@ -51,8 +51,10 @@ size_t RateGate::deal(Instant now) {
   // Without a limit any number of rounds would be granted; one lets everybody go on.
   for (size_t i = 0; (i < n || !bucket_.unlimited()) && bucket_.take(now, line_[i % n].bytes); ++i) {
     const Waiting& waiting = line_[i % n];
-    if (i < n) credits_.push_back({waiting.connection, waiting.bytes});
-    else credits_[i % n].bytes += waiting.bytes;
+    if (i < n)
+      credits_.push_back({waiting.connection, waiting.bytes});
+    else
+      credits_[i % n].bytes += waiting.bytes;
   }
   return credits_.size();
 }

@@ -1,7 +1,7 @@
 // One rate limit shared fairly by many connections. A connection that wants to move a block asks; when the limit is reached it waits in
 // line. Grants come in batches, so that a fast limit does not need a timer for every block: what has gathered is dealt out round robin, a
-// block at a time, to all that wait. Nothing is left over for whoever asks first, so a connection that asks again at once (a stream) gets no
-// more than one that waits in between (for a payment).
+// block at a time, to all that wait. Nothing is left over for whoever asks first, so a connection that asks again at once (a stream) gets
+// no more than one that waits in between (for a payment).
 #pragma once
 
 #include <algorithm>

@@ -25,8 +25,8 @@ class RateMeter {
 
  private:
   static constexpr int64_t k_step_us = 1'000'000;
-  static constexpr uint64_t k_weight = 5;   // a second counts a fifth of the average
-  static constexpr uint64_t k_scale = 256;  // fraction bits, so that slow rates decay to zero and fast ones do not get stuck
+  static constexpr uint64_t k_weight = 5;     // a second counts a fifth of the average
+  static constexpr uint64_t k_scale = 256;    // fraction bits, so that slow rates decay to zero and fast ones do not get stuck
   static constexpr int64_t k_steps_max = 60;  // after a minute of nothing the average is zero in any case
 
   void advance(Instant now) {

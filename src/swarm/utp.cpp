@@ -6,15 +6,9 @@
 namespace millet {
 
 Utp::Utp(const UtpOptions& options, SecureRandom& secure, uint64_t seed)
-    : options_(options),
-      secure_(secure),
-      random_(seed),
-      cookies_(secure),
-      pool_(options.reassembly_max),
-      uplink_(options.ledbat, UtpMtu(true, options.link_packet_max).size()),
-      slots_(options.connections_max),
-      path_of_(options.connections_max, k_none),
-      table_(std::bit_ceil(size_t{options.connections_max} * 2), k_none),
+    : options_(options), secure_(secure), random_(seed), cookies_(secure), pool_(options.reassembly_max),
+      uplink_(options.ledbat, UtpMtu(true, options.link_packet_max).size()), slots_(options.connections_max),
+      path_of_(options.connections_max, k_none), table_(std::bit_ceil(size_t{options.connections_max} * 2), k_none),
       answer_rate_(k_answers_per_second, k_answers_per_second) {
   CHECK(options.connections_max != 0 && options.connections_max <= 0x4000);
   uint8_t raw[8];
@@ -82,8 +76,10 @@ UtpConnection* Utp::connection(UtpId stream) const {
 UtpPath& Utp::path_for(const IpAddress& address, uint16_t& index) {
   uint16_t free = k_none;
   for (uint16_t i = 0; i < paths_.size(); ++i) {
-    if (paths_[i] == nullptr) free = i;
-    else if (paths_[i]->address == address) return *paths_[index = i];
+    if (paths_[i] == nullptr)
+      free = i;
+    else if (paths_[i]->address == address)
+      return *paths_[index = i];
   }
   if (free == k_none) {
     free = static_cast<uint16_t>(paths_.size());
@@ -111,7 +107,9 @@ uint16_t Utp::add(const Endpoint& remote, uint16_t receive_id, uint16_t send_id,
 }
 
 // The cookie is part of it: a new connection with the same ids has another one.
-uint64_t Utp::ended_mark(const Endpoint& remote, uint16_t receive_id, uint16_t seq) const { return (hash_of(remote, receive_id) << 16 | seq) + 1; }
+uint64_t Utp::ended_mark(const Endpoint& remote, uint16_t receive_id, uint16_t seq) const {
+  return (hash_of(remote, receive_id) << 16 | seq) + 1;
+}
 
 void Utp::remove(uint16_t slot) {
   table_remove(slot);
@@ -216,7 +214,8 @@ void Utp::resume(Instant now, UtpId stream) {
 }
 
 size_t Utp::memory() const {
-  size_t out = sizeof(*this) + pool_.memory() + timers_.memory() + acks_.memory() + late_acks_.memory() + news_.memory() + path_line_.memory();
+  size_t out =
+      sizeof(*this) + pool_.memory() + timers_.memory() + acks_.memory() + late_acks_.memory() + news_.memory() + path_line_.memory();
   out += slots_.capacity() * sizeof(Slot) + (free_slots_.capacity() + path_of_.capacity() + table_.capacity()) * sizeof(uint16_t);
   out += paths_.capacity() * sizeof(paths_[0]) + answers_.capacity() * sizeof(Answer);
   for (const Slot& slot : slots_) {

@@ -4,8 +4,9 @@
 //   offer(), close() --> |  paths   |  ----> plan() and commit(): runs of packets
 //   on_timer() -------> '-----------'  ----> next_deadline()
 //
-// Sent payload is not kept. The owner offers bytes by their number; when they are to go out, for the first time or again, a run names the ranges of the stream, and
-// the owner writes them behind the headers in its buffer. It must be able to until acknowledged() has passed them. The order of one turn:
+// Sent payload is not kept. The owner offers bytes by their number; when they are to go out, for the first time or again, a run names the
+// ranges of the stream, and the owner writes them behind the headers in its buffer. It must be able to until acknowledged() has passed
+// them. The order of one turn:
 //
 //   for each datagram: on_datagram(), then poll() until it gives nothing
 //   plan() a run; fill its segments; commit() it, which writes the headers; send it; until plan() gives none or the turn has done enough
@@ -31,7 +32,7 @@ class Utp {
   struct Counters {
     uint64_t packets_in = 0;
     uint64_t packets_out = 0;
-    uint64_t strangers = 0;      // packets that belong to no connection
+    uint64_t strangers = 0;  // packets that belong to no connection
     uint64_t resets_in = 0;
     uint64_t refused = 0;        // connections for which there was no room
     uint64_t payload_in = 0;     // bytes that were handed to owners
@@ -96,7 +97,7 @@ class Utp {
 
  private:
   static constexpr uint16_t k_none = 0xffff;
-  static constexpr size_t k_answers_max = 32;       // to strangers, waiting to be sent
+  static constexpr size_t k_answers_max = 32;  // to strangers, waiting to be sent
   static constexpr uint64_t k_answers_per_second = 200;
   static constexpr size_t k_ended_max = 64;
   struct Answer {
@@ -140,15 +141,15 @@ class Utp {
   UtpCookies cookies_;
   UtpPool pool_;
   UtpUplink uplink_;
-  std::vector<std::unique_ptr<UtpPath>> paths_;    // outlive their connections
+  std::vector<std::unique_ptr<UtpPath>> paths_;  // outlive their connections
   std::vector<Slot> slots_;
   std::vector<uint16_t> free_slots_;
-  std::vector<uint16_t> path_of_;                  // index of a slot's path
-  std::vector<uint16_t> table_;                    // slots by hash_of(), linear probing
+  std::vector<uint16_t> path_of_;  // index of a slot's path
+  std::vector<uint16_t> table_;    // slots by hash_of(), linear probing
   uint64_t table_key_;
-  UtpTimers timers_;                               // keys: slots, then connections_max + path
+  UtpTimers timers_;  // keys: slots, then connections_max + path
   UtpLine acks_;
-  UtpLine late_acks_;                              // of connections that have payload to send: it may take the acknowledgement along
+  UtpLine late_acks_;  // of connections that have payload to send: it may take the acknowledgement along
   UtpLine news_;
   UtpLine path_line_;
   std::vector<Answer> answers_;
@@ -161,7 +162,7 @@ class Utp {
   // The payload of the last datagram, until it is polled.
   uint16_t direct_slot_ = k_none;
   Bytes direct_;
-  uint16_t popped_slot_ = k_none;                  // its front was polled, and goes with the next call
+  uint16_t popped_slot_ = k_none;  // its front was polled, and goes with the next call
 };
 
 }  // namespace millet

@@ -10,16 +10,8 @@ constexpr uint32_t k_reading_window_min = 64 * 1024;  // what comes in order nee
 }  // namespace
 
 UtpConnection::UtpConnection(const Setup& setup, UtpPath& path, UtpPool& pool)
-    : id_(setup.id),
-      remote_(setup.remote),
-      path_(path),
-      sent_(setup.seq),
-      received_(pool, 0, setup.window),
-      pool_(pool),
-      receive_id_(setup.receive_id),
-      send_id_(setup.send_id),
-      first_seq_(setup.seq),
-      window_(setup.window) {
+    : id_(setup.id), remote_(setup.remote), path_(path), sent_(setup.seq), received_(pool, 0, setup.window), pool_(pool),
+      receive_id_(setup.receive_id), send_id_(setup.send_id), first_seq_(setup.seq), window_(setup.window) {
   ++path_.users;
 }
 
@@ -97,9 +89,7 @@ bool UtpConnection::believes_reset(uint16_t ack) const {
   return utp_distance(ack, sent_.next()) <= 0 && utp_distance(ack, sent_.first()) >= -2;
 }
 
-void UtpConnection::on_reset() {
-  fail(Errc::unavailable, state_ == State::syn_sent ? "refused the connection" : "reset by the peer");
-}
+void UtpConnection::on_reset() { fail(Errc::unavailable, state_ == State::syn_sent ? "refused the connection" : "reset by the peer"); }
 
 // ---- acknowledgements ----
 
@@ -260,8 +250,10 @@ void UtpConnection::check_end(Instant now) {
 
 void UtpConnection::note_ack(Instant now, size_t payload, bool at_once) {
   ++since_ack_;
-  if (at_once || since_ack_ >= 2) ack_now_ = true;
-  else if (payload != 0 && ack_at_.is_never()) ack_at_ = now + k_ack_delay;
+  if (at_once || since_ack_ >= 2)
+    ack_now_ = true;
+  else if (payload != 0 && ack_at_.is_never())
+    ack_at_ = now + k_ack_delay;
 }
 
 void UtpConnection::read_pop(Instant now) {
@@ -294,11 +286,11 @@ void UtpConnection::offer(Instant now, uint64_t bytes) {
   wants_room_ = true;
 }
 
-uint64_t UtpConnection::whole_offset(uint32_t low) const { return next_offset_ - static_cast<uint32_t>(static_cast<uint32_t>(next_offset_) - low); }
-
-uint64_t UtpConnection::acknowledged() const {
-  return sent_.count() == 0 ? next_offset_ : whole_offset(sent_.at(sent_.first()).offset);
+uint64_t UtpConnection::whole_offset(uint32_t low) const {
+  return next_offset_ - static_cast<uint32_t>(static_cast<uint32_t>(next_offset_) - low);
 }
+
+uint64_t UtpConnection::acknowledged() const { return sent_.count() == 0 ? next_offset_ : whole_offset(sent_.at(sent_.first()).offset); }
 
 uint64_t UtpConnection::peer_room() const {
   uint64_t out = outstanding();
@@ -307,7 +299,8 @@ uint64_t UtpConnection::peer_room() const {
 
 uint64_t UtpConnection::room() const {
   if (state_ != State::open || fin_wanted_) return 0;
-  uint64_t take = std::min<uint64_t>({std::max<uint32_t>(std::min(path_.room(), path_.uplink.room()), path_.mtu.size()), peer_room(), UtpRun::k_size_max});
+  uint64_t take = std::min<uint64_t>(
+      {std::max<uint32_t>(std::min(path_.room(), path_.uplink.room()), path_.mtu.size()), peer_room(), UtpRun::k_size_max});
   return take > unsent() ? take - unsent() : 0;
 }
 
@@ -356,9 +349,7 @@ bool UtpConnection::take_closed() {
   return out;
 }
 
-bool UtpConnection::has_news() const {
-  return opened_untold_ || closed_untold_ || is_readable() || is_room_worth_telling();
-}
+bool UtpConnection::has_news() const { return opened_untold_ || closed_untold_ || is_readable() || is_room_worth_telling(); }
 
 void UtpConnection::trim() {
   sent_.trim();

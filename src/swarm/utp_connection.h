@@ -1,5 +1,5 @@
-// One uTP connection (BEP 29): what packets do to it, and which it wants to send. Belongs to Utp (utp.h), which finds it by its packets, asks it for runs,
-// and hands on what it tells.
+// One uTP connection (BEP 29): what packets do to it, and which it wants to send. Belongs to Utp (utp.h), which finds it by its packets,
+// asks it for runs, and hands on what it tells.
 //
 //   connect: SYN ->   <- STATE            our SYN's number is acknowledged; their first data has the number of their STATE
 //   accept:  SYN ->   <- STATE  DATA ->   made by the DATA, not by the SYN: a SYN leaves no state (utp_cookie.h)
@@ -25,10 +25,10 @@ class UtpConnection {
   // Packets beyond a hole that every implementation keeps: libtorrent as many as 1100 bytes fit in 1 MiB, libutp 1023.
   static constexpr uint16_t k_reach = 900;
   static constexpr Duration k_ack_delay = Duration::ms(20);
-  static constexpr unsigned k_syns_max = 4;        // 15 s in all
-  static constexpr unsigned k_timeouts_max = 8;    // in a row without a packet of theirs; about a minute
-  static constexpr Duration k_keep_alive = Duration::seconds(20);       // NAT mappings of UDP live 30 s
-  static constexpr Duration k_keep_alive_grid = Duration::seconds(9);   // of all connections: one wake for many
+  static constexpr unsigned k_syns_max = 4;                            // 15 s in all
+  static constexpr unsigned k_timeouts_max = 8;                        // in a row without a packet of theirs; about a minute
+  static constexpr Duration k_keep_alive = Duration::seconds(20);      // NAT mappings of UDP live 30 s
+  static constexpr Duration k_keep_alive_grid = Duration::seconds(9);  // of all connections: one wake for many
   static constexpr uint8_t k_reorder_steps_max = 16;
   static constexpr Duration k_linger = Duration::seconds(3);
 
@@ -44,8 +44,8 @@ class UtpConnection {
     Endpoint remote;
     uint16_t receive_id;
     uint16_t send_id;
-    uint16_t seq;        // of our first packet
-    uint32_t window;     // UtpOptions::window
+    uint16_t seq;     // of our first packet
+    uint32_t window;  // UtpOptions::window
   };
 
   UtpConnection(const Setup& setup, UtpPath& path, UtpPool& pool);
@@ -90,7 +90,8 @@ class UtpConnection {
   bool wants_send() const;
   // The next control packet (SYN, STATE, FIN). False: none.
   bool plan_control(Instant now, UtpRun& run);
-  // The next run of payload. nothing: none until something happens to this connection (its peer's window, an offer); no_room: the path is full.
+  // The next run of payload. nothing: none until something happens to this connection (its peer's window, an offer); no_room: the path is
+  // full.
   enum class Plan : uint8_t { run, nothing, no_room };
   Plan plan_payload(Instant now, UtpRun& run);
   void commit(Instant now, const UtpRun& run, MutBytes buffer);
@@ -99,7 +100,7 @@ class UtpConnection {
   void on_refused(Instant now, uint16_t size) { path_.mtu.on_refused(now, size); }
 
   // Things to tell the owner, in this order.
-  bool take_opened();     // accepted or connected
+  bool take_opened();  // accepted or connected
   void acknowledge_now() { ack_now_ = true; }
   bool was_accepted() const { return accepted_; }
   bool is_readable() const { return received_.is_readable() && reading_ && !closed_told_; }
@@ -177,31 +178,31 @@ class UtpConnection {
   bool closed_untold_ = false;
   bool closed_told_ = false;
   bool reading_ = true;
-  bool stalled_ = false;        // the owner can't give the bytes now
+  bool stalled_ = false;            // the owner can't give the bytes now
   mutable bool wants_room_ = true;  // the owner is to hear of room: it had none, or has used what it had
   bool fin_wanted_ = false;
   bool fin_sent_ = false;
   bool ack_now_ = false;
-  bool recovering_ = false;     // until everything up to recovery_end_ has arrived
-  bool probed_tail_ = false;    // since the last progress
-  bool send_one_ = false;       // whatever the windows say: a tail loss probe, or a probe of a closed window
+  bool recovering_ = false;   // until everything up to recovery_end_ has arrived
+  bool probed_tail_ = false;  // since the last progress
+  bool send_one_ = false;     // whatever the windows say: a tail loss probe, or a probe of a closed window
   bool syn_due_ = false;
   bool short_in_flight_ = false;  // a packet below full size, number short_seq_
   uint16_t short_seq_ = 0;
   uint16_t recovery_end_ = 0;
-  uint16_t since_ack_ = 0;      // packets that came since we last acknowledged
-  uint8_t backoff_ = 0;         // doublings of the retransmission timeout
-  uint8_t silent_ = 0;          // timeouts since anything came
+  uint16_t since_ack_ = 0;  // packets that came since we last acknowledged
+  uint8_t backoff_ = 0;     // doublings of the retransmission timeout
+  uint8_t silent_ = 0;      // timeouts since anything came
   uint8_t syns_ = 0;
   uint8_t probes_of_window_ = 0;
-  uint8_t reorder_steps_ = 1;   // RFC 8985 section 6.2: quarters of a round trip that a packet may be late
+  uint8_t reorder_steps_ = 1;  // RFC 8985 section 6.2: quarters of a round trip that a packet may be late
   Errc reason_ = Errc::unavailable;
   const char* reason_text_ = "";
 
-  uint64_t offered_ = 0;        // stream bytes that the owner has
-  uint64_t next_offset_ = 0;    // the first that has no packet yet
+  uint64_t offered_ = 0;      // stream bytes that the owner has
+  uint64_t next_offset_ = 0;  // the first that has no packet yet
   uint32_t peer_window_ = 0;
-  uint32_t told_window_ = 0;    // what we advertised last
+  uint32_t told_window_ = 0;  // what we advertised last
   Instant last_sent_;
   Instant ack_at_ = Instant::never();
   Instant retransmit_at_ = Instant::never();

@@ -42,8 +42,10 @@ void UtpConnection::set_control(UtpRun& run, UtpRun::Kind kind, const UtpHeader&
   run.may_fragment = true;
   run.seqs[0] = head.seq;
   size_t size = k_utp_header_size;
-  if (sack.empty()) encode_utp(head, run.control);
-  else size = encode_utp_sack(head, sack, run.control);
+  if (sack.empty())
+    encode_utp(head, run.control);
+  else
+    size = encode_utp_sack(head, sack, run.control);
   run.packet_size = run.last_size = static_cast<uint16_t>(size);
 }
 
@@ -164,7 +166,8 @@ bool UtpConnection::plan_fresh(Instant now, UtpRun& run, uint32_t budget) {
     return false;
   }
   run.kind = UtpRun::Kind::fresh;
-  size_t count_max = std::min<size_t>({UtpRun::k_packets_max, budget / path_.mtu.size(), size_t{UtpSent::k_packets_max} - 1 - sent_.count()});
+  size_t count_max =
+      std::min<size_t>({UtpRun::k_packets_max, budget / path_.mtu.size(), size_t{UtpSent::k_packets_max} - 1 - sent_.count()});
   if (send_one_ || count_max == 0) count_max = 1;
   uint64_t offset = next_offset_;
   for (uint16_t seq = sent_.next(); run.count < count_max && left >= full && allowed >= full; ++seq) {
@@ -181,7 +184,9 @@ bool UtpConnection::plan_fresh(Instant now, UtpRun& run, uint32_t budget) {
   return run.count != 0;
 }
 
-Duration UtpConnection::window_probe_pause() const { return Duration::ms(int64_t{500} << std::min(probes_of_window_, k_window_probes_max)); }
+Duration UtpConnection::window_probe_pause() const {
+  return Duration::ms(int64_t{500} << std::min(probes_of_window_, k_window_probes_max));
+}
 
 // ---- sending ----
 
@@ -265,8 +270,10 @@ void UtpConnection::arm_retransmission(Instant now) {
 void UtpConnection::on_retransmission_timer(Instant now) {
   retransmit_at_ = Instant::never();
   if (state_ == State::syn_sent) {
-    if (++backoff_ >= k_syns_max) fail(Errc::timed_out, "does not answer");
-    else syn_due_ = true;
+    if (++backoff_ >= k_syns_max)
+      fail(Errc::timed_out, "does not answer");
+    else
+      syn_due_ = true;
     return;
   }
   if (!sent_.has_in_flight()) return;
@@ -295,8 +302,10 @@ void UtpConnection::on_retransmission_timer(Instant now) {
   reorder_at_ = Instant::never();
   if (!lost.congestion) return;
   // One dead peer behind an address must not stop the others behind it.
-  if (path_works && path_.users > 1) path_.ledbat.on_loss(now, sent_at, path_before, false);
-  else path_.ledbat.on_timeout(now, path_before);
+  if (path_works && path_.users > 1)
+    path_.ledbat.on_loss(now, sent_at, path_before, false);
+  else
+    path_.ledbat.on_timeout(now, path_before);
 }
 
 void UtpConnection::on_timer(Instant now) {

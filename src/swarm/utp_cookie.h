@@ -1,6 +1,6 @@
-// Sequence numbers that remember for us (as SYN cookies of TCP do, RFC 4987 section 3.6): the number of our STATE is a keyed hash of the SYN that it answers. Who
-// sends a SYN with a forged source leaves no state here, and one packet as long as its own goes to that source. The connection is made by the first packet
-// that acknowledges the number, which only somebody who got our STATE knows.
+// Sequence numbers that remember for us (as SYN cookies of TCP do, RFC 4987 section 3.6): the number of our STATE is a keyed hash of the
+// SYN that it answers. Who sends a SYN with a forged source leaves no state here, and one packet as long as its own goes to that source.
+// The connection is made by the first packet that acknowledges the number, which only somebody who got our STATE knows.
 #pragma once
 
 #include <array>

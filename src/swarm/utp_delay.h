@@ -1,5 +1,5 @@
-// Delay of one uTP connection's path from its timestamps: what of it is queue. One-way delays are differences of two clocks that nobody has set, so
-// only their change means something: the least of the last minutes is the path itself (RFC 6817 section 3.4.2), the rest is queue.
+// Delay of one uTP connection's path from its timestamps: what of it is queue. One-way delays are differences of two clocks that nobody has
+// set, so only their change means something: the least of the last minutes is the path itself (RFC 6817 section 3.4.2), the rest is queue.
 #pragma once
 
 #include <algorithm>
@@ -60,8 +60,8 @@ class UtpDelay {
     if (was_known && change < 0 && change > -k_drift_max_us && ours_.is_known()) ours_.shift(-change);
   }
 
-  // They measured `delay_us` for a packet of ours. The round trip that ended now was `over_base_us` longer than the shortest (UINT32_MAX: unknown); the queue that
-  // others measure on the path is `path_queue_us`.
+  // They measured `delay_us` for a packet of ours. The round trip that ended now was `over_base_us` longer than the shortest (UINT32_MAX:
+  // unknown); the queue that others measure on the path is `path_queue_us`.
   void on_report(Instant now, uint32_t delay_us, uint32_t over_base_us, uint32_t path_queue_us) {
     if (delay_us == 0 || delay_us == INT32_MAX) return;  // "unknown", in two ways that are in use
     // A connection that joins others on a path finds their queue there and must not take it for the path.
@@ -86,9 +86,9 @@ class UtpDelay {
   static constexpr int32_t k_drift_step_us = 2000;  // in one turn: 200 ppm, twice what clocks of routers do
   static constexpr unsigned k_drift_samples_min = 16;
 
-  // If their clock is slower, what they measure shrinks, and a queue that never empties hides it. The round trip knows: it is longer than the one-way delay says, by
-  // what the way back and delayed acknowledgements take; the least difference of a turn is drift. A way back that is never empty looks like drift, too; so no more
-  // is believed than clocks do, and more than the round trip is never believed.
+  // If their clock is slower, what they measure shrinks, and a queue that never empties hides it. The round trip knows: it is longer than
+  // the one-way delay says, by what the way back and delayed acknowledgements take; the least difference of a turn is drift. A way back
+  // that is never empty looks like drift, too; so no more is believed than clocks do, and more than the round trip is never believed.
   void correct_drift(Instant now, int32_t missing_us) {
     least_missing_us_ = drift_samples_ == 0 ? missing_us : std::min(least_missing_us_, missing_us);
     ++drift_samples_;
@@ -100,8 +100,8 @@ class UtpDelay {
   }
 
   static constexpr int32_t k_drift_max_us = 10'000;  // a larger step is no drift but another path or a clock that was set
-  UtpBase ours_;    // what they report of our packets
-  UtpBase theirs_;  // what we measure of theirs
+  UtpBase ours_;                                     // what they report of our packets
+  UtpBase theirs_;                                   // what we measure of theirs
   std::array<uint32_t, 4> samples_{};
   size_t next_sample_ = 0;
   size_t samples_known_ = 0;

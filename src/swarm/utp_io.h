@@ -16,10 +16,10 @@ using UtpId = uint64_t;
 
 struct UtpOptions {
   UtpLedbat::Options ledbat;
-  uint16_t connections_max = 512;        // with those that only end in good order
-  uint32_t window = 4u << 20;            // bytes that a peer may have on their way to us; 4 MiB is 100 Mbit/s at 320 ms
-  uint32_t reassembly_max = 4u << 20;    // bytes of the pool for packets beyond holes, of all connections
-  uint16_t link_packet_max = 1500;       // largest IP packet of our own link
+  uint16_t connections_max = 512;      // with those that only end in good order
+  uint32_t window = 4u << 20;          // bytes that a peer may have on their way to us; 4 MiB is 100 Mbit/s at 320 ms
+  uint32_t reassembly_max = 4u << 20;  // bytes of the pool for packets beyond holes, of all connections
+  uint16_t link_packet_max = 1500;     // largest IP packet of our own link
 };
 
 // Payload of one packet: `size` bytes of the stream from `offset` on.
@@ -28,12 +28,13 @@ struct UtpSegment {
   uint16_t size = 0;
 };
 
-// Packets to one destination, all of `packet_size` bytes, only the last may be shorter: what UDP segmentation offload takes in one call. In the buffer packet i
-// begins at i * packet_size with its header (written by Utp::commit), payload follows at k_utp_header_size (written by the stream's owner).
+// Packets to one destination, all of `packet_size` bytes, only the last may be shorter: what UDP segmentation offload takes in one call. In
+// the buffer packet i begins at i * packet_size with its header (written by Utp::commit), payload follows at k_utp_header_size (written by
+// the stream's owner).
 struct UtpRun {
-  static constexpr size_t k_packets_max = 64;      // UDP_MAX_SEGMENTS of Linux
-  static constexpr size_t k_size_max = 65'000;     // a datagram's size limit holds for the run
-  UtpId stream = 0;                                // 0: no stream of ours (an answer to a stranger)
+  static constexpr size_t k_packets_max = 64;   // UDP_MAX_SEGMENTS of Linux
+  static constexpr size_t k_size_max = 65'000;  // a datagram's size limit holds for the run
+  UtpId stream = 0;                             // 0: no stream of ours (an answer to a stranger)
   Endpoint to;
   uint16_t packet_size = 0;
   uint16_t last_size = 0;

@@ -17,9 +17,12 @@ void UtpLedbat::clamp() {
   window_ = std::clamp(window_, least(), std::max(least(), static_cast<uint64_t>(options_.window_max) << k_shift));
 }
 
-void UtpLedbat::shrink_to(uint32_t in_flight) { window_ = std::max(least(), std::min(window_, static_cast<uint64_t>(in_flight) << k_shift)); }
+void UtpLedbat::shrink_to(uint32_t in_flight) {
+  window_ = std::max(least(), std::min(window_, static_cast<uint64_t>(in_flight) << k_shift));
+}
 
-// The least of a few samples is a little less than the queue: aimed at is so much less than the target, that the target is what others meet.
+// The least of a few samples is a little less than the queue: aimed at is so much less than the target, that the target is what others
+// meet.
 uint64_t UtpLedbat::target_us() const {
   int64_t margin = options_.classic ? 0 : options_.target.in_us() / 32;
   return static_cast<uint64_t>(options_.target.in_us() - margin);
@@ -41,8 +44,8 @@ void UtpLedbat::avoid(const Ack& ack) {
   uint64_t window_bytes = window_ >> k_shift;
   uint64_t target = target_us();
   uint32_t divisor = gain_divisor(ack.base_rtt_us);
-  // Where there is no queue at all there is nobody to be gentle to: Reno's gain. Not on a short path: there a window is full in no time, and what looks like no
-  // queue is somebody's slowdown, who is about to measure the path.
+  // Where there is no queue at all there is nobody to be gentle to: Reno's gain. Not on a short path: there a window is full in no time,
+  // and what looks like no queue is somebody's slowdown, who is about to measure the path.
   if (ack.no_queue && ack.base_rtt_us >= target / 4) divisor = 1;
   uint64_t gain = (static_cast<uint64_t>(packet_) * ack.bytes << k_shift) / (window_bytes * divisor);
   if (ack.queue_us <= target) {

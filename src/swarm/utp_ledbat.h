@@ -1,10 +1,10 @@
-// The congestion window of one uTP path: LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), or LEDBAT (RFC 6817) by option. Both use what others leave of a
-// link and keep the queue that they make below a target. Integers only: windows are bytes with 16 fractional bits.
+// The congestion window of one uTP path: LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), or LEDBAT (RFC 6817) by option. Both use what others
+// leave of a link and keep the queue that they make below a target. Integers only: windows are bytes with 16 fractional bits.
 //
 //   slow start --queue > 3/4 target, loss--> avoidance --time for it--> freeze (2 packets, 2 round trips) --> ramp --ssthresh--> avoidance
 //
-// The slowdown (freeze and ramp) empties our part of the queue, so that everybody measures the path without it; the next one comes after nine times
-// its duration, so that it costs at most a tenth of the throughput.
+// The slowdown (freeze and ramp) empties our part of the queue, so that everybody measures the path without it; the next one comes after
+// nine times its duration, so that it costs at most a tenth of the throughput.
 #pragma once
 
 #include <cstdint>
@@ -40,11 +40,14 @@ class UtpLedbat {
   bool in_slow_start() const { return phase_ == Phase::slow_start || phase_ == Phase::ramp; }
   bool in_slowdown() const { return phase_ == Phase::freeze || phase_ == Phase::ramp; }
   uint32_t packet() const { return packet_; }
-  void set_packet(uint32_t bytes) { packet_ = bytes; clamp(); }
+  void set_packet(uint32_t bytes) {
+    packet_ = bytes;
+    clamp();
+  }
 
   void on_ack(Instant now, const Ack& ack);
-  // Packets were lost, the last of them sent at `sent_at`, when `in_flight` bytes were in flight. One congestion event counts once: what was sent before the last
-  // cut belongs to it. `random`: there was no queue that could have overflowed.
+  // Packets were lost, the last of them sent at `sent_at`, when `in_flight` bytes were in flight. One congestion event counts once: what
+  // was sent before the last cut belongs to it. `random`: there was no queue that could have overflowed.
   void on_loss(Instant now, Instant sent_at, uint32_t in_flight, bool random);
   // Nothing has arrived for a retransmission timeout.
   void on_timeout(Instant now, uint32_t in_flight);
@@ -59,7 +62,8 @@ class UtpLedbat {
   static constexpr uint32_t k_gain_divisor_max = 16;
   static constexpr int64_t k_futile_factor = 4;
   static constexpr int64_t k_slowdown_factor = 9;
-  static constexpr uint64_t k_random_loss_share = 12;  // a loss that was no congestion costs a twelfth: radio links lose a packet in a hundred
+  static constexpr uint64_t k_random_loss_share =
+      12;  // a loss that was no congestion costs a twelfth: radio links lose a packet in a hundred
   enum class Phase : uint8_t { slow_start, avoidance, freeze, ramp };
 
   uint64_t least() const { return static_cast<uint64_t>(k_packets_min * packet_) << k_shift; }
@@ -79,10 +83,10 @@ class UtpLedbat {
   uint32_t packet_;
   Phase phase_ = Phase::slow_start;
   uint64_t window_;
-  uint64_t threshold_;   // where a ramp ends
+  uint64_t threshold_;  // where a ramp ends
   uint64_t undo_window_ = 0;
   uint64_t undo_threshold_ = 0;
-  Instant cut_at_;       // the window was last cut for a loss
+  Instant cut_at_;  // the window was last cut for a loss
   bool was_cut_ = false;
   Instant slowdown_at_ = Instant::never();  // the next one
   Instant slowdown_since_;                  // of the one under way, or the last

@@ -5,8 +5,9 @@
 namespace millet {
 namespace {
 
-// IP packet sizes that links have, so that the search ends after one to three probes instead of a bisection: 9000 jumbo frames, 1500 Ethernet, 1492 PPPoE,
-// 1480 tunnels with an IPv4 header, 1460 and 1420 with more (WireGuard), 1400 and 1360 what carriers use. Beyond them: the base.
+// IP packet sizes that links have, so that the search ends after one to three probes instead of a bisection: 9000 jumbo frames, 1500
+// Ethernet, 1492 PPPoE, 1480 tunnels with an IPv4 header, 1460 and 1420 with more (WireGuard), 1400 and 1360 what carriers use. Beyond
+// them: the base.
 constexpr uint16_t k_steps[] = {9000, 1500, 1492, 1480, 1460, 1420, 1400, 1360};
 constexpr uint16_t k_base_packet = 1280;  // RFC 8200: what IPv6 always passes; nothing in use has less for IPv4
 constexpr uint16_t k_v4_overhead = 28;
@@ -15,11 +16,8 @@ constexpr uint16_t k_v6_overhead = 48;
 }  // namespace
 
 UtpMtu::UtpMtu(bool v4, uint16_t link_max)
-    : overhead_(v4 ? k_v4_overhead : k_v6_overhead),
-      base_(static_cast<uint16_t>(std::min(k_base_packet, link_max) - overhead_)),
-      size_(base_),
-      limit_(UINT16_MAX),
-      link_max_(link_max) {
+    : overhead_(v4 ? k_v4_overhead : k_v6_overhead), base_(static_cast<uint16_t>(std::min(k_base_packet, link_max) - overhead_)),
+      size_(base_), limit_(UINT16_MAX), link_max_(link_max) {
   choose(Instant());
 }
 

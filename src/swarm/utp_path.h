@@ -1,11 +1,12 @@
-// Congestion control of uTP in two levels. A path is what the connections to one address share: window, pacing, packet size. The uplink is what all paths share,
-// because most of them meet in one queue, that of our own link: it has a window of its own, so that fifty connections make one queue, not fifty, and divide it evenly
-// at once instead of finding their shares by and by.
+// Congestion control of uTP in two levels. A path is what the connections to one address share: window, pacing, packet size. The uplink is
+// what all paths share, because most of them meet in one queue, that of our own link: it has a window of its own, so that fifty connections
+// make one queue, not fifty, and divide it evenly at once instead of finding their shares by and by.
 //
 //   queue of the uplink = the least that any path measures     -> window of the uplink
 //   queue of a path beyond that, and losses                    -> window of the path
 //
-// A packet needs room in both. A slow peer has queue of its own and holds back nobody else; a fast path without queue takes the uplink's window out of play.
+// A packet needs room in both. A slow peer has queue of its own and holds back nobody else; a fast path without queue takes the uplink's
+// window out of play.
 #pragma once
 
 #include <algorithm>
@@ -73,7 +74,7 @@ struct UtpWindow {
   uint32_t last_rtt_us = 0;
   uint32_t in_flight = 0;  // bytes with headers
   Instant sent_at;
-  Instant release_at;      // pacing: nothing goes out before
+  Instant release_at;  // pacing: nothing goes out before
 
   bool has_room(uint32_t bytes) const { return in_flight == 0 || in_flight + bytes <= ledbat.window(); }
   uint32_t room() const { return ledbat.window() > in_flight ? ledbat.window() - in_flight : 0; }
@@ -93,12 +94,13 @@ struct UtpWindow {
   }
   // Not packet by packet as acknowledgements come in, but in runs: so much room is waited for.
   uint32_t batch(uint32_t packet) const { return std::max(packet, std::min(quantum(packet) / 2, ledbat.window() / 4)); }
-  // Bytes have gone out: the next ones follow at a little more than a window per round trip, so that pacing never is what limits. The last round trip, not the
-  // smoothed one: after a queue has gone that is old for long.
+  // Bytes have gone out: the next ones follow at a little more than a window per round trip, so that pacing never is what limits. The last
+  // round trip, not the smoothed one: after a queue has gone that is old for long.
   void on_sent(Instant now, uint32_t bytes) {
     if (now > sent_at + k_idle && in_flight <= bytes) ledbat.on_idle();
     sent_at = now;
-    // A run of two packets, the smallest, needs no pacing: in a slowdown what comes first is to meet the empty queue, not a round trip later.
+    // A run of two packets, the smallest, needs no pacing: in a slowdown what comes first is to meet the empty queue, not a round trip
+    // later.
     if (last_rtt_us == 0 || ledbat.is_least()) {
       release_at = now;
       return;
@@ -159,28 +161,24 @@ struct UtpPath : UtpWindow {
   static constexpr Duration k_peak_time = Duration::seconds(10);
 
   UtpPath(const IpAddress& remote, uint16_t number, UtpUplink& shared, const UtpLedbat::Options& options, uint16_t link_packet_max)
-      : UtpWindow(of_path(options), UtpMtu(remote.is_v4(), link_packet_max).size()),
-        address(remote),
-        index(number),
-        uplink(shared),
-        target(options.target),
-        mtu(remote.is_v4(), link_packet_max) {}
+      : UtpWindow(of_path(options), UtpMtu(remote.is_v4(), link_packet_max).size()), address(remote), index(number), uplink(shared),
+        target(options.target), mtu(remote.is_v4(), link_packet_max) {}
 
   const IpAddress address;
-  const uint16_t index;    // in the engine
+  const uint16_t index;  // in the engine
   UtpUplink& uplink;
   const Duration target;
   UtpMtu mtu;
-  UtpBase round_trip;      // the shortest: without queue
-  uint32_t queue_us = 0;   // of the last connection that measured it
+  UtpBase round_trip;          // the shortest: without queue
+  uint32_t queue_us = 0;       // of the last connection that measured it
   uint32_t queue_peak_us = 0;  // the longest of the last seconds
   Instant peak_at;
   uint32_t recent_us[2] = {0, 0};  // the longest of this round trip, and of the one before
   Instant turn_at;
   uint16_t users = 0;
-  Instant progress_at;     // something of any connection was acknowledged
-  UtpLine ready;           // connections with something to send
-  bool in_line = false;    // in the engine's line of paths
+  Instant progress_at;   // something of any connection was acknowledged
+  UtpLine ready;         // connections with something to send
+  bool in_line = false;  // in the engine's line of paths
 
   // 0: unknown.
   uint32_t base_rtt_us() const { return round_trip.is_known() ? round_trip.least() : 0; }
@@ -218,9 +216,7 @@ struct UtpPath : UtpWindow {
     peak_at = now;
   }
   // What is found to be lost now was no overflow of a queue: there is hardly any, or it was shorter then than it has been lately.
-  bool is_loss_random() const {
-    return is_no_queue(queue_peak_us) || std::max(recent_us[0], recent_us[1]) < queue_peak_us / 4 * 3;
-  }
+  bool is_loss_random() const { return is_no_queue(queue_peak_us) || std::max(recent_us[0], recent_us[1]) < queue_peak_us / 4 * 3; }
   void take_round_trip(Instant now, uint32_t rtt_us) {
     add_round_trip(rtt_us);
     uplink.add_round_trip(rtt_us);

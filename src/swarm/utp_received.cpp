@@ -28,10 +28,7 @@ void UtpPool::give(uint32_t block) {
 }
 
 UtpReceived::UtpReceived(UtpPool& pool, uint16_t next_seq, uint32_t window)
-    : pool_(pool),
-      reach_(std::clamp(window / 1024, k_reach_min, k_reach_max)),
-      read_(next_seq),
-      next_(next_seq),
+    : pool_(pool), reach_(std::clamp(window / 1024, k_reach_min, k_reach_max)), read_(next_seq), next_(next_seq),
       highest_(static_cast<uint16_t>(next_seq - 1)) {}
 
 void UtpReceived::start(uint16_t next_seq) {

@@ -1,11 +1,12 @@
-// What one uTP connection has received and its owner has not: packets beyond a hole, and packets in order while the owner does not read. What
-// arrives in order while the owner reads never comes here.
+// What one uTP connection has received and its owner has not: packets beyond a hole, and packets in order while the owner does not read.
+// What arrives in order while the owner reads never comes here.
 //
 //   given to the owner          in order, waiting        with holes
 //   --------------------|-------------------------|------------------------> sequence numbers
 //                   read_                      next_
 //
-// Payload waits in blocks of a pool that all connections share. The pool has a bound: beyond it packets are dropped unacknowledged, and come again.
+// Payload waits in blocks of a pool that all connections share. The pool has a bound: beyond it packets are dropped unacknowledged, and
+// come again.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +51,8 @@ class UtpReceived {
  public:
   enum class Fate : uint8_t { in_order, kept, duplicate, refused };
 
-  // Packets beyond `next_seq` that are remembered: as many as fit the window in packets of 1 KiB, and never fewer than other implementations keep.
+  // Packets beyond `next_seq` that are remembered: as many as fit the window in packets of 1 KiB, and never fewer than other
+  // implementations keep.
   static constexpr uint32_t k_reach_min = 1024;
   static constexpr uint32_t k_reach_max = 1 << 14;
   static constexpr uint16_t k_packets_always = 64;  // that a connection may keep while the pool is scarce
@@ -70,7 +72,10 @@ class UtpReceived {
   // Copies the packet into the pool. False: there is no room, it counts as not arrived. Requires: classify(seq) is in_order or kept.
   bool keep(uint16_t seq, Bytes payload);
   // A FIN has that number; nothing follows it.
-  void set_end(uint16_t seq) { has_end_ = true; end_ = seq; }
+  void set_end(uint16_t seq) {
+    has_end_ = true;
+    end_ = seq;
+  }
   bool has_end() const { return has_end_; }
   uint16_t end() const { return end_; }
   // Everything up to the FIN has been given to the owner.
@@ -107,10 +112,10 @@ class UtpReceived {
   UtpBits bits_;             // arrived, by slot
   uint32_t reach_;
   uint32_t buffered_ = 0;
-  uint16_t kept_ = 0;        // packets
+  uint16_t kept_ = 0;  // packets
   uint16_t read_;
   uint16_t next_;
-  uint16_t highest_;         // of the packets that are kept
+  uint16_t highest_;  // of the packets that are kept
   bool has_end_ = false;
   uint16_t end_ = 0;
 };

@@ -37,9 +37,7 @@ class UtpRtt {
     return Duration::us(std::min(us << std::min(backoff, 10u), k_timeout_max_us));
   }
   // When to probe for the loss of the tail (RFC 8985 section 7.2).
-  Duration probe_timeout(bool one_packet) const {
-    return Duration::us(2 * smoothed_ + (one_packet ? k_ack_delay_us : 2000));
-  }
+  Duration probe_timeout(bool one_packet) const { return Duration::us(2 * smoothed_ + (one_packet ? k_ack_delay_us : 2000)); }
 
  private:
   int64_t smoothed_ = 0;

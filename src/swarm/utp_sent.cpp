@@ -21,17 +21,23 @@ void UtpSent::append(List& list, uint16_t at) {
   Packet& packet = ring_[at];
   packet.before = list.tail;
   packet.after = k_none;
-  if (list.tail == k_none) list.head = at;
-  else ring_[list.tail].after = at;
+  if (list.tail == k_none)
+    list.head = at;
+  else
+    ring_[list.tail].after = at;
   list.tail = at;
 }
 
 void UtpSent::unlink(List& list, uint16_t at) {
   const Packet& packet = ring_[at];
-  if (packet.before == k_none) list.head = packet.after;
-  else ring_[packet.before].after = packet.after;
-  if (packet.after == k_none) list.tail = packet.before;
-  else ring_[packet.after].before = packet.before;
+  if (packet.before == k_none)
+    list.head = packet.after;
+  else
+    ring_[packet.before].after = packet.after;
+  if (packet.after == k_none)
+    list.tail = packet.before;
+  else
+    ring_[packet.after].before = packet.before;
 }
 
 // Moves every packet to its place in a ring of another size; the lists keep their order.
@@ -175,8 +181,10 @@ void UtpSent::lose(uint16_t at, Lost& out) {
   unlink(sent_, at);
   in_flight_ -= wire_size(packet);
   out.wire_bytes += wire_size(packet);
-  if ((packet.flags & k_probe) != 0) out.probe_size = packet.size;
-  else out.congestion = true;
+  if ((packet.flags & k_probe) != 0)
+    out.probe_size = packet.size;
+  else
+    out.congestion = true;
   if (out.newest_sent_us == 0 || since(packet.sent_us, out.newest_sent_us) > 0) out.newest_sent_us = packet.sent_us;
   packet.flags = static_cast<uint8_t>((packet.flags & ~k_in_flight) | k_lost);
   append(lost_, at);

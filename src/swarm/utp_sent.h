@@ -1,13 +1,13 @@
-// What one uTP connection has sent and what became of it: metadata only, 16 bytes per packet. Payload is never kept; what is lost is asked from its
-// owner again by its stream offset.
+// What one uTP connection has sent and what became of it: metadata only, 16 bytes per packet. Payload is never kept; what is lost is asked
+// from its owner again by its stream offset.
 //
 //      acknowledged        in flight, lost or selectively acknowledged          not sent
 //   ------------------|--------------------------------------------------|------------------> sequence numbers
 //                   first                                              next
 //
-// Losses are found by time (RFC 8985): a packet is lost if one that was sent later has arrived and a reordering window has passed since. Two
-// lists run through the ring, one of the packets in flight in the order of their (re)sending, one of the lost; so an acknowledgement costs what it
-// newly acknowledges, and loss detection what it finds.
+// Losses are found by time (RFC 8985): a packet is lost if one that was sent later has arrived and a reordering window has passed since.
+// Two lists run through the ring, one of the packets in flight in the order of their (re)sending, one of the lost; so an acknowledgement
+// costs what it newly acknowledges, and loss detection what it finds.
 #pragma once
 
 #include <cstdint>
@@ -25,25 +25,25 @@ class UtpSent {
   static constexpr uint16_t k_packets_max = 1 << 15;  // more and "before" and "after" on the circle of sequence numbers lose their meaning
 
   struct Packet {
-    uint32_t sent_us = 0;   // of the last sending; low bits of the time
-    uint32_t offset = 0;    // low bits of the stream offset of the first payload byte
-    uint16_t size = 0;      // payload bytes; 0: FIN
-    uint8_t sends = 0;      // stays at 255
+    uint32_t sent_us = 0;  // of the last sending; low bits of the time
+    uint32_t offset = 0;   // low bits of the stream offset of the first payload byte
+    uint16_t size = 0;     // payload bytes; 0: FIN
+    uint8_t sends = 0;     // stays at 255
     uint8_t flags = 0;
-    uint16_t before = 0;    // in its list
+    uint16_t before = 0;  // in its list
     uint16_t after = 0;
   };
 
   // What one acknowledgement told.
   struct Acked {
-    uint32_t wire_bytes = 0;      // newly acknowledged, with headers
+    uint32_t wire_bytes = 0;  // newly acknowledged, with headers
     uint32_t payload_bytes = 0;
-    uint32_t freed_bytes = 0;     // of them, those that counted as in flight
-    uint32_t rtt_us = 0;          // the shortest round trip of a packet sent once; 0: none
-    uint16_t probe_size = 0;      // payload of a path MTU probe that arrived; 0: none
-    uint16_t size_max = 0;        // the largest payload that arrived and was sent once (what is sent again may be fragmented)
-    bool advanced = false;        // the first unacknowledged packet is another one
-    bool spurious = false;        // something that counted as lost had arrived, and not by its retransmission
+    uint32_t freed_bytes = 0;  // of them, those that counted as in flight
+    uint32_t rtt_us = 0;       // the shortest round trip of a packet sent once; 0: none
+    uint16_t probe_size = 0;   // payload of a path MTU probe that arrived; 0: none
+    uint16_t size_max = 0;     // the largest payload that arrived and was sent once (what is sent again may be fragmented)
+    bool advanced = false;     // the first unacknowledged packet is another one
+    bool spurious = false;     // something that counted as lost had arrived, and not by its retransmission
   };
   struct Lost {
     uint32_t wire_bytes = 0;
@@ -79,8 +79,8 @@ class UtpSent {
   // A lost packet, or one in flight (a tail loss probe), goes out again.
   void resend(uint32_t now_us, uint16_t seq);
 
-  // Requires: ack is before next() (the connection has checked it). `min_rtt_us`: an acknowledgement of a retransmission that comes faster is of
-  // the original.
+  // Requires: ack is before next() (the connection has checked it). `min_rtt_us`: an acknowledgement of a retransmission that comes faster
+  // is of the original.
   Acked on_ack(uint32_t now_us, uint16_t ack, Bytes sack, uint32_t min_rtt_us);
   // Finds losses; `wait_us` is how long until the next packet is one, if nothing arrives (0: none waits).
   Lost detect(uint32_t now_us, uint32_t reorder_us, uint32_t& wait_us);

@@ -1,5 +1,5 @@
-// The earliest of many deadlines, by small numbers: a heap that allocates nothing once it has grown. A deadline that moves back is found out when it comes, so
-// that traffic does not move anything.
+// The earliest of many deadlines, by small numbers: a heap that allocates nothing once it has grown. A deadline that moves back is found
+// out when it comes, so that traffic does not move anything.
 #pragma once
 
 #include <cstdint>

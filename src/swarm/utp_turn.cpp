@@ -100,7 +100,8 @@ uint16_t Utp::accept(Instant now, const Endpoint& from, const UtpPacket& packet)
     if (!cookies_.check(now, from, syn_id, syn_seq, cookie)) continue;
     if (std::find(ended_.begin(), ended_.end(), ended_mark(from, packet.header.connection, cookie)) != ended_.end()) return k_none;
     uint16_t slot = add(from, packet.header.connection, syn_id, cookie);
-    // A process that began anew knows nothing of its earlier streams: it answers with a reset, and does so now instead of at the next keep-alive.
+    // A process that began anew knows nothing of its earlier streams: it answers with a reset, and does so now instead of at the next
+    // keep-alive.
     for (uint16_t other = 0; other < slots_.size() && slot != k_none; ++other) {
       if (other == slot || slots_[other].connection == nullptr || !(slots_[other].connection->remote() == from)) continue;
       slots_[other].connection->acknowledge_now();
@@ -252,8 +253,10 @@ bool Utp::plan_ack(Instant now, UtpLine& line, bool all, UtpRun& out) {
     bool is_late = !all && connection.in_ready_line;
     if (!is_late && connection.plan_control(now, out)) return true;
     line.pop();
-    if (is_late) late_acks_.push(slot);
-    else connection.in_ack_line = false;
+    if (is_late)
+      late_acks_.push(slot);
+    else
+      connection.in_ack_line = false;
   }
   return false;
 }

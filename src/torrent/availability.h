@@ -56,7 +56,7 @@ class Availability {
   std::vector<uint16_t> counts_;     // peers that have the piece, without those that have all
   std::vector<uint32_t> positions_;  // of each piece in order_; k_absent: not wanted
   std::vector<uint32_t> order_;
-  std::vector<uint32_t> begin_;      // begin_[c]: where the pieces with count c start; the last entry is order_.size()
+  std::vector<uint32_t> begin_;  // begin_[c]: where the pieces with count c start; the last entry is order_.size()
   uint32_t seeds_ = 0;
 };
 

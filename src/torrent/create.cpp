@@ -177,8 +177,10 @@ std::vector<uint8_t> TorrentCreator::info() const {
   std::vector<uint8_t> out;
   bencode::Writer writer(out);
   writer.begin_dict();
-  if (options_.single_file) writer.key("length").integer(static_cast<int64_t>(total_size_));
-  else write_files(files_, writer);
+  if (options_.single_file)
+    writer.key("length").integer(static_cast<int64_t>(total_size_));
+  else
+    write_files(files_, writer);
   writer.key("name").string(options_.name).key("piece length").integer(options_.piece_size).key("pieces").string(hashes_);
   if (options_.is_private) writer.key("private").integer(1);
   writer.end();

@@ -26,10 +26,10 @@ struct CreateFile {
 };
 
 struct CreateOptions {
-  std::string name;          // of the folder, or of the single file
-  bool single_file = false;  // the payload is a file, not a folder with one file
-  uint32_t piece_size = 0;   // bytes, a power of two; 0: automatic
-  bool is_private = false;   // BEP 27
+  std::string name;                                     // of the folder, or of the single file
+  bool single_file = false;                             // the payload is a file, not a folder with one file
+  uint32_t piece_size = 0;                              // bytes, a power of two; 0: automatic
+  bool is_private = false;                              // BEP 27
   std::vector<std::vector<std::string>> tracker_tiers;  // BEP 12
 };
 
@@ -38,8 +38,8 @@ Status check_create_options(const CreateOptions& options);
 
 class TorrentCreator {
  public:
-  // Errors: bad_input if there are no files, a path or the piece size breaks a rule of metainfo.h, or a URL is none; no_room if the .torrent
-  // would be too large. Requires: single_file means one file.
+  // Errors: bad_input if there are no files, a path or the piece size breaks a rule of metainfo.h, or a URL is none; no_room if the
+  // .torrent would be too large. Requires: single_file means one file.
   static Result<TorrentCreator> make(std::vector<CreateFile> files, CreateOptions options, CpuFeatures cpu);
 
   // In the order in which they are read and stand in the torrent.
@@ -80,8 +80,8 @@ class TorrentCreator {
   uint64_t total_size_ = 0;
   std::vector<uint8_t> hashes_;  // of all pieces; zeros where the piece was not read yet
 
-  uint32_t file_ = 0;      // that is being read; files_.size(): all were
-  uint64_t offset_ = 0;    // in it
+  uint32_t file_ = 0;    // that is being read; files_.size(): all were
+  uint64_t offset_ = 0;  // in it
   uint64_t hashed_size_ = 0;
   Sha1 piece_;
   uint32_t piece_left_ = 0;  // bytes until the piece is whole

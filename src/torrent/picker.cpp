@@ -109,7 +109,8 @@ std::vector<Picker::Stake> Picker::stakes(const Bitfield& has) const {
     if (begun.alone || begun.requested == 0 || !has.test(begun.piece)) continue;
     Stake stake{begun.piece, begun.free + begun.requested, {}};
     for (const Block& block : begun.blocks) {
-      if (block.state == BlockState::requested) stake.sources.insert(stake.sources.end(), block.who.begin(), block.who.begin() + block.requesters);
+      if (block.state == BlockState::requested)
+        stake.sources.insert(stake.sources.end(), block.who.begin(), block.who.begin() + block.requesters);
     }
     std::sort(stake.sources.begin(), stake.sources.end());
     stake.sources.erase(std::unique(stake.sources.begin(), stake.sources.end()), stake.sources.end());

@@ -119,12 +119,12 @@ class Picker {
   };
   struct Begun {
     uint32_t piece = 0;
-    uint32_t free = 0;      // blocks in each state
+    uint32_t free = 0;  // blocks in each state
     uint32_t written = 0;
     uint32_t requested = 0;
     SourceId owner = 0;
-    bool alone = false;     // nobody but the owner
-    bool retried = false;   // failed its hash once: the next time all blocks are to come from one source
+    bool alone = false;    // nobody but the owner
+    bool retried = false;  // failed its hash once: the next time all blocks are to come from one source
     std::vector<Block> blocks;
   };
 
@@ -142,13 +142,13 @@ class Picker {
   void update_endgame();
 
   const PieceLayout& layout_;
-  Availability availability_;      // wants the pieces in state `wanted`
-  std::vector<uint32_t> ready_;    // leased, not begun, rarest first when they were planned
-  std::vector<Begun> begun_;       // oldest first
-  uint64_t ahead_bytes_ = 0;       // leasing and leased
-  uint64_t lease_bytes_ = 0;       // leasing to hashing
-  uint32_t leasing_ = 0;           // pieces
-  uint32_t unfinished_ = 0;        // pieces not done
+  Availability availability_;    // wants the pieces in state `wanted`
+  std::vector<uint32_t> ready_;  // leased, not begun, rarest first when they were planned
+  std::vector<Begun> begun_;     // oldest first
+  uint64_t ahead_bytes_ = 0;     // leasing and leased
+  uint64_t lease_bytes_ = 0;     // leasing to hashing
+  uint32_t leasing_ = 0;         // pieces
+  uint32_t unfinished_ = 0;      // pieces not done
   uint64_t changes_ = 1;
   bool endgame_ = false;
 };

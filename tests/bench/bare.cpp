@@ -1,5 +1,5 @@
-// The floor of a seeder's cost: the cheapest loop that writes the same blocks and headers to peers that ask for them. One read of the payload
-// and one sendmsg for each request, no limits, no checks, no choice of whom to serve.
+// The floor of a seeder's cost: the cheapest loop that writes the same blocks and headers to peers that ask for them. One read of the
+// payload and one sendmsg for each request, no limits, no checks, no choice of whom to serve.
 //
 //   bare --listen HOST:PORT --torrent FILE --payload FILE
 //
@@ -46,7 +46,7 @@ constexpr size_t k_head = 13;
 struct Peer {
   hal::Fd fd;
   std::vector<uint8_t> in;
-  size_t at = 0;  // of the next message in `in`
+  size_t at = 0;              // of the next message in `in`
   std::vector<uint8_t> rest;  // what the socket has not taken of the last block
   size_t rest_at = 0;
   bool greeted = false;
@@ -79,8 +79,10 @@ class Bare {
     for (;;) {
       int count = epoll_wait(epoll_.get(), events, 256, -1);
       for (int i = 0; i < count; ++i) {
-        if (events[i].data.fd == listener_.get()) accept_some();
-        else serve(events[i].data.fd, events[i].events);
+        if (events[i].data.fd == listener_.get())
+          accept_some();
+        else
+          serve(events[i].data.fd, events[i].events);
       }
     }
   }
@@ -194,7 +196,8 @@ int main(int argc, char** argv) {
   std::map<std::string, std::string> options;
   for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   Result<Endpoint> listen = Endpoint::parse(options["--listen"]);
-  if (!listen || options["--torrent"].empty() || options["--payload"].empty()) stop("usage: bare --listen HOST:PORT --torrent FILE --payload FILE");
+  if (!listen || options["--torrent"].empty() || options["--payload"].empty())
+    stop("usage: bare --listen HOST:PORT --torrent FILE --payload FILE");
   rlimit files = {};
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;

@@ -4,9 +4,9 @@
 //   leech --to HOST:PORT --torrent FILE [--connections 1] [--pipeline 250] [--seconds 5] [--bytes N] [--source 127.1.0.1]
 //         [--check FILE] [--seeder PID] [--wait 20] [--idle yes]
 //
-// It ends after so many seconds or bytes, whichever comes first. With --idle its peers are connected and want nothing. One line of JSON goes to standard output. Time and the seeder's CPU are
-// counted from the first block. --check compares every 64th block with the payload of a single-file torrent. Exit 1: nothing was served, or
-// a block was wrong.
+// It ends after so many seconds or bytes, whichever comes first. With --idle its peers are connected and want nothing. One line of JSON
+// goes to standard output. Time and the seeder's CPU are counted from the first block. --check compares every 64th block with the payload
+// of a single-file torrent. Exit 1: nothing was served, or a block was wrong.
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -194,11 +194,13 @@ class Leech {
     double gib = static_cast<double>(bytes_) / (1024.0 * 1024 * 1024);
     uint32_t served = 0;
     for (const auto& peer : peers_) served += peer->bytes != 0 ? 1 : 0;
-    printf("{\"connections\": %u, \"served\": %u, \"bytes\": %llu, \"seconds\": %.3f, \"mb_per_s\": %.1f, \"first_block_s\": %.3f, "
-           "\"checked\": %llu, \"wrong\": %llu, \"leech_cpu_s_per_gib\": %.3f",
-           options_.connections, served, static_cast<unsigned long long>(bytes_), seconds, bytes_ == 0 ? 0 : static_cast<double>(bytes_) / 1e6 / seconds,
-           static_cast<double>((first_ - started_).in_us()) / 1e6, static_cast<unsigned long long>(checked_),
-           static_cast<unsigned long long>(wrong_), bytes_ == 0 ? 0 : (own_cpu_seconds() - own_cpu_before_) / gib);
+    printf(
+        "{\"connections\": %u, \"served\": %u, \"bytes\": %llu, \"seconds\": %.3f, \"mb_per_s\": %.1f, \"first_block_s\": %.3f, "
+        "\"checked\": %llu, \"wrong\": %llu, \"leech_cpu_s_per_gib\": %.3f",
+        options_.connections, served, static_cast<unsigned long long>(bytes_), seconds,
+        bytes_ == 0 ? 0 : static_cast<double>(bytes_) / 1e6 / seconds, static_cast<double>((first_ - started_).in_us()) / 1e6,
+        static_cast<unsigned long long>(checked_), static_cast<unsigned long long>(wrong_),
+        bytes_ == 0 ? 0 : (own_cpu_seconds() - own_cpu_before_) / gib);
     if (options_.seeder != 0 && bytes_ != 0) {
       printf(", \"seeder_cpu_s_per_gib\": %.3f, \"seeder_rss_peak_kib\": %llu, \"seeder_anon_peak_kib\": %llu",
              (cpu_seconds_of(options_.seeder) - seeder_cpu_before_) / gib, static_cast<unsigned long long>(rss_peak_),

@@ -49,6 +49,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string> fuzz_samples() {
-  return {"d5:counti-7e4:listl1:a2:bci0ed0:0:ee4:morei1e4:name4:spam4:treed1:xlleleeee", "i9223372036854775807e", "llllleeeee", "d1:ad1:bd1:clleeee", "0:",
+  return {"d5:counti-7e4:listl1:a2:bci0ed0:0:ee4:morei1e4:name4:spam4:treed1:xlleleeee",
+          "i9223372036854775807e",
+          "llllleeeee",
+          "d1:ad1:bd1:clleeee",
+          "0:",
           "d1:b0:1:a0:e"};
 }

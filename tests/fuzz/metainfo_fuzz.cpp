@@ -30,9 +30,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 std::vector<std::string> fuzz_samples() {
   const std::string hash(20, 'h');
   // Path components that are one bit from "..".
-  return {"d8:announce8:http://a13:announce-listll8:http://bel8:http://cee4:infod5:filesld6:lengthi5e4:pathl2:.,2:,.eed6:lengthi0e4:pathl2:.,2:.,2:.,eee4:name1:n12:piece "
-          "lengthi16384e6:pieces20:" + hash + "7:privatei1eee",
-          "d4:infod6:lengthi16385e4:name1:n10:name.utf-81:m12:piece lengthi16384e6:pieces40:" + hash + hash + "ee",
-          "d8:completei3e10:incompletei4e8:intervali1800e12:min intervali60e5:peers6:\x0a\x01\x01\x01\x1a\xe1" "6:peers60:10:tracker id3:abce",
-          "d8:intervali900e5:peersld2:ip8:10.0.0.14:porti6881eee15:warning message4:slowe", "d14:failure reason3:whye"};
+  return {
+      "d8:announce8:http://a13:announce-listll8:http://bel8:http://"
+      "cee4:infod5:filesld6:lengthi5e4:pathl2:.,2:,.eed6:lengthi0e4:pathl2:.,2:.,2:.,eee4:name1:n12:piece "
+      "lengthi16384e6:pieces20:" +
+          hash + "7:privatei1eee",
+      "d4:infod6:lengthi16385e4:name1:n10:name.utf-81:m12:piece lengthi16384e6:pieces40:" + hash + hash + "ee",
+      "d8:completei3e10:incompletei4e8:intervali1800e12:min intervali60e5:peers6:\x0a\x01\x01\x01\x1a\xe1"
+      "6:peers60:10:tracker id3:abce",
+      "d8:intervali900e5:peersld2:ip8:10.0.0.14:porti6881eee15:warning message4:slowe", "d14:failure reason3:whye"};
 }

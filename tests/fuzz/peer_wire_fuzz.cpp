@@ -24,7 +24,9 @@ struct Encoder {
   void operator()(const AllowedFast& fast) const { ByteWriter(out).u32(5).u8(AllowedFast::k_id).u32(fast.piece); }
   void operator()(const Unknown& unknown) const { ByteWriter(out).u32(unknown.size + 1).u8(unknown.id); }
   template <typename T>
-  void operator()(const T& message) const { encode(message, out); }
+  void operator()(const T& message) const {
+    encode(message, out);
+  }
 };
 
 // The stream again, from its messages; `unknown` if a skipped payload is missing in it.
@@ -72,7 +74,9 @@ std::vector<std::string> fuzz_samples() {
   encode(BitfieldBits{bits}, all);
   encode(Request{{1, 2, 3}}, all);
   encode(Reject{{1, 2, 3}}, all);
-  encode(Extended{0, as_bytes("d1:md9:btt_speedi3e6:ut_pexi1ee1:pi6881e4:reqqi250e11:upload_onlyi1e1:v3:abc6:yourip4:\x7f\x01\x01\x01" "e")}, all);
+  encode(Extended{0, as_bytes("d1:md9:btt_speedi3e6:ut_pexi1ee1:pi6881e4:reqqi250e11:upload_onlyi1e1:v3:abc6:yourip4:\x7f\x01\x01\x01"
+                              "e")},
+         all);
   encode(Have{7}, all);
   encode(KeepAlive{}, all);
   encode(HaveAll{}, all);

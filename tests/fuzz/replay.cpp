@@ -21,8 +21,9 @@ void run(const std::string& input) {
 }
 
 void mutate(Random& random, const std::vector<std::string>& samples, std::string& text) {
-  static constexpr std::string_view k_words[] = {"0", "e", "i", "l", "d", ":", "-", "1:", "0:", "i0e", "9223372036854775807", "18446744073709551616", "\r\n",
-                                                 "\n", " ", "\t", "'", "\"", "\\", ";", "/", "..", "%00", "Content-Length: 1\r\n", "\xff\xff\xff\xff"};
+  static constexpr std::string_view k_words[] = {
+      "0",  "e", "i",  "l", "d",  ":",  "-", "1:", "0:", "i0e", "9223372036854775807",   "18446744073709551616", "\r\n",
+      "\n", " ", "\t", "'", "\"", "\\", ";", "/",  "..", "%00", "Content-Length: 1\r\n", "\xff\xff\xff\xff"};
   auto place = [&] { return static_cast<size_t>(random.below(text.size() + 1)); };
   size_t at = place();
   size_t length = std::min<size_t>(static_cast<size_t>(random.below(16)), text.size() - at);

@@ -20,7 +20,8 @@ std::string read(http::Reader::Role role, Bytes input, size_t step) {
       CHECK(*taken > 0 && reader.body().size() <= k_body_max);
       part = part.subspan(*taken);
       if (!reader.is_complete()) continue;
-      out += std::string(reader.method()) + std::string(reader.target()) + std::to_string(reader.status()) + std::string(as_text(reader.body())) + ";";
+      out += std::string(reader.method()) + std::string(reader.target()) + std::to_string(reader.status()) +
+             std::string(as_text(reader.body())) + ";";
       reader.start();
     }
   }
@@ -46,7 +47,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string> fuzz_samples() {
-  return {"uhttp://Tracker.example:6969/announce?a=b#c", "uhttp://[2001:db8::1]:80", "cconfig t 'n'\noption a \"b\\\"c\" # d\nlist e 'f';option g h\\ i\n",
+  return {"uhttp://Tracker.example:6969/announce?a=b#c",
+          "uhttp://[2001:db8::1]:80",
+          "cconfig t 'n'\noption a \"b\\\"c\" # d\nlist e 'f';option g h\\ i\n",
           "qPOST /v1/op HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
           "qPUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nT: r\r\n\r\n",
           "rHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",

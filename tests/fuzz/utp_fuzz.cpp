@@ -1,5 +1,5 @@
-// Whole uTP connections: the input is a script of what the network and the owners do. Whatever it says, the engines neither crash nor loop, their memory stays
-// bounded, and as long as nobody forged a packet the streams carry what was sent.
+// Whole uTP connections: the input is a script of what the network and the owners do. Whatever it says, the engines neither crash nor loop,
+// their memory stays bounded, and as long as nobody forged a packet the streams carry what was sent.
 #include <algorithm>
 #include <deque>
 
@@ -65,7 +65,8 @@ struct Script {
       CHECK(i < k_runs_max && run.count != 0 && run.size() <= UtpRun::k_size_max);
       slab.assign(run.size(), 0);
       for (size_t j = 0; run.has_payload && j < run.count; ++j) {
-        for (size_t k = 0; k < run.segments[j].size; ++k) slab[j * run.packet_size + k_utp_header_size + k] = pattern(run.segments[j].offset + k);
+        for (size_t k = 0; k < run.segments[j].size; ++k)
+          slab[j * run.packet_size + k_utp_header_size + k] = pattern(run.segments[j].offset + k);
         CHECK(run.segments[j].offset + run.segments[j].size <= end.offered);
       }
       end.engine.commit(now, run, slab);
@@ -161,8 +162,10 @@ void Script::step(End& end, End& other) {
       }
       return;
     default:
-      if ((next() & 1) != 0) end.engine.stall(stream);
-      else end.engine.resume(now, stream);
+      if ((next() & 1) != 0)
+        end.engine.stall(stream);
+      else
+        end.engine.resume(now, stream);
   }
 }
 

@@ -12,7 +12,7 @@
 namespace millet::simtest {
 
 enum class FaultKind : uint8_t {
-  kill,        // SIGKILL; the program starts again when it heals
+  kill,  // SIGKILL; the program starts again when it heals
   power_cut,
   partition,   // from everybody
   slow_store,  // commits take seconds

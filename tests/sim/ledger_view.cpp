@@ -56,14 +56,13 @@ bool LedgerView::read_rows() {
     found = true;
   });
   accounts_.clear();
-  good = good && each_row<AccountRow>(**transaction, k_table_accounts, [&](Bytes key, const AccountRow& row) {
-    accounts_[PublicKey::from_bytes(key)] = row;
-  });
+  good = good && each_row<AccountRow>(**transaction, k_table_accounts,
+                                      [&](Bytes key, const AccountRow& row) { accounts_[PublicKey::from_bytes(key)] = row; });
   return good && found && each_row<ChannelRow>(**transaction, k_table_channels, [&](Bytes key, const ChannelRow& row) {
-    ChannelId id = ChannelId::from_bytes(key);
-    check_channel(id, row);
-    channels_[id].row = row;
-  });
+           ChannelId id = ChannelId::from_bytes(key);
+           check_channel(id, row);
+           channels_[id].row = row;
+         });
 }
 
 void LedgerView::check_channel(const ChannelId& id, const ChannelRow& row) {
@@ -83,7 +82,8 @@ void LedgerView::check_channel(const ChannelId& id, const ChannelRow& row) {
                                                  std::to_string(signed_cum.in_micro()));
   bool closed = row.status == static_cast<uint8_t>(ChannelStatusCode::closed);
   if (!closed || seen == wire_.channels().end()) return;
-  report_.require(row.claimed >= seen->second.acked_durable, name + ": closed at " + std::to_string(row.claimed.in_micro()) +
+  report_.require(row.claimed >= seen->second.acked_durable,
+                  name + ": closed at " + std::to_string(row.claimed.in_micro()) +
                       ", below what was acknowledged as durable: " + std::to_string(seen->second.acked_durable.in_micro()));
 }
 

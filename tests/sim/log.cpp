@@ -21,7 +21,8 @@ void WireLog::on_end(PeerSide& side) {
 }
 
 void WireLog::line(const PeerSide& side, const char* direction, const wire::Message& message) {
-  std::string text = std::string(direction) + " " + wire::name_of(message) + " stream " + std::to_string(side.stream) + " " + side.remote.to_string();
+  std::string text =
+      std::string(direction) + " " + wire::name_of(message) + " stream " + std::to_string(side.stream) + " " + side.remote.to_string();
   auto range = [&](const wire::BlockRange& block) {
     text += " piece " + std::to_string(block.piece) + " begin " + std::to_string(block.begin) + " length " + std::to_string(block.length);
   };

@@ -6,9 +6,9 @@
 namespace millet::simtest {
 namespace {
 
-constexpr uint64_t k_pico = 1'000'000;                          // pBTT in one micro-BTT
-constexpr Duration k_written_off = Duration::seconds(30);       // section 8: debt of an earlier connection
-constexpr uint64_t k_bucket = uint64_t{32} * 1024 * 1024;       // section 8: all unknown payers together
+constexpr uint64_t k_pico = 1'000'000;                     // pBTT in one micro-BTT
+constexpr Duration k_written_off = Duration::seconds(30);  // section 8: debt of an earlier connection
+constexpr uint64_t k_bucket = uint64_t{32} * 1024 * 1024;  // section 8: all unknown payers together
 constexpr uint64_t k_known_pieces = 16;
 
 uint64_t cost(Rate rate, uint64_t bytes) { return rate.in_pico_per_byte() * bytes; }
@@ -157,7 +157,8 @@ void MoneyChecker::ack_sent(PeerSide& side, Conversation& talk, const speed::Ack
   report_.require(ack.durable <= ack.counted, name(side) + ": ACK.durable above ACK.counted");
   report_.require(ack.counted <= channel.received_cum, name(side) + ": ACK counts more than was paid");
   report_.require(ack.durable >= channel.acked_durable, name(side) + ": ACK.durable went back from " +
-                      std::to_string(channel.acked_durable.in_micro()) + " to " + std::to_string(ack.durable.in_micro()));
+                                                            std::to_string(channel.acked_durable.in_micro()) + " to " +
+                                                            std::to_string(ack.durable.in_micro()));
   channel.acked_durable = std::max(channel.acked_durable, ack.durable);
   // Section 7: there is no credit. Once a payment counts, what is left of it is the rounding.
   Account& account = accounts_[{channel.payer, channel.payee}];
@@ -167,7 +168,8 @@ void MoneyChecker::ack_sent(PeerSide& side, Conversation& talk, const speed::Ack
 void MoneyChecker::resume_sent(PeerSide& side, const speed::ResumeMessage& resume) {
   auto channel = channels_.find(resume.channel);
   if (!honest(side) || channel == channels_.end()) return;
-  report_.require(resume.cum >= channel->second.acked_durable, name(side) + ": RESUME names " + std::to_string(resume.cum.in_micro()) +
+  report_.require(resume.cum >= channel->second.acked_durable,
+                  name(side) + ": RESUME names " + std::to_string(resume.cum.in_micro()) +
                       ", below what was acknowledged as durable: " + std::to_string(channel->second.acked_durable.in_micro()));
   report_.require(resume.cum <= channel->second.signed_cum, name(side) + ": RESUME names more than was signed");
 }
@@ -192,8 +194,9 @@ void MoneyChecker::pay_sent(PeerSide& side, Conversation& talk, const speed::Pay
   bool repeated = pay.seq == last.seq && pay.cum.in_micro() == last.cum;
   bool grew = pay.seq > last.seq && (pay.cum.in_micro() > last.cum || last.forgotten);
   if (honest(side)) {
-    report_.require(repeated || grew, name(side) + ": signed seq " + std::to_string(pay.seq) + " cum " + std::to_string(pay.cum.in_micro()) +
-                                          " after seq " + std::to_string(last.seq) + " cum " + std::to_string(last.cum));
+    report_.require(repeated || grew, name(side) + ": signed seq " + std::to_string(pay.seq) + " cum " +
+                                          std::to_string(pay.cum.in_micro()) + " after seq " + std::to_string(last.seq) + " cum " +
+                                          std::to_string(last.cum));
     report_.require(pay.cum <= channel.capacity, name(side) + ": signed above the capacity");
   }
   last = {pay.seq, pay.cum.in_micro(), false};

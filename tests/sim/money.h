@@ -3,7 +3,8 @@
 //
 //   provider's side   unpaid + block <= window before every block; window <= one piece; unpaid over unknown payers <= bucket;
 //                     reserve <= rate <= the bid that RATE names; ACK.durable grows, is covered by payments, and survives in RESUME
-//   requester's side  seq of a channel grows, and cum too unless the payer crashed; cum <= capacity; all cum <= what was received costs <= the bids named x bytes
+//   requester's side  seq of a channel grows, and cum too unless the payer crashed; cum <= capacity; all cum <= what was received costs <=
+//   the bids named x bytes
 //
 // It is on the lenient side where a node may know less than the wire: a payment counts here when it arrives, not when it is verified; a
 // provider that crashed has forgotten the debt that it had not stored.
@@ -32,9 +33,9 @@ class MoneyChecker final : public WireListener {
 
   // ---- what scenarios ask at the end ----
   struct Sale {
-    uint64_t bytes = 0;       // received for money
-    uint64_t cost_pico = 0;   // at the rates in force
-    uint64_t paid_micro = 0;  // signed by the payer, over all channels
+    uint64_t bytes = 0;                     // received for money
+    uint64_t cost_pico = 0;                 // at the rates in force
+    uint64_t paid_micro = 0;                // signed by the payer, over all channels
     std::map<uint64_t, uint64_t> bytes_at;  // rate -> bytes
   };
   // (payer, payee) -> what was bought.
@@ -69,7 +70,7 @@ class MoneyChecker final : public WireListener {
     std::optional<Rate> rate;       // nothing: no RATE in force
     Rate named_bid;
     uint32_t window = 0;
-    uint64_t payload = 0;           // bytes of blocks so far
+    uint64_t payload = 0;  // bytes of blocks so far
     Instant paid_since = Instant::never();
   };
   struct Conversation {
@@ -89,8 +90,8 @@ class MoneyChecker final : public WireListener {
     uint64_t credit_pico = 0;  // paid beyond the covered blocks: less than one block costs
     uint64_t paid_bytes = 0;
     uint32_t piece_size = 0;
-    hal::StreamId stream = 0;  // where the last paid block went
-    uint64_t old_bytes = 0;    // unpaid when that connection's first paid block went out: may be written off
+    hal::StreamId stream = 0;               // where the last paid block went
+    uint64_t old_bytes = 0;                 // unpaid when that connection's first paid block went out: may be written off
     Instant shut_since = Instant::never();  // last paid block or payment
   };
   struct Purchase {

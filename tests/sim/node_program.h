@@ -18,13 +18,13 @@ struct NodeSpec {
   sim::LinkOptions link;
   sim::DiskOptions disk;
   bool seeds = false;
-  bool has_folder = true;           // the payload's folder is there before the node first starts
-  Amount funds;                     // that its account has at the start
+  bool has_folder = true;  // the payload's folder is there before the node first starts
+  Amount funds;            // that its account has at the start
   std::optional<Amount> budget;
   std::optional<Rate> max_rate;
-  std::vector<Endpoint> peers;      // that it is told, beside those of the tracker
+  std::vector<Endpoint> peers;  // that it is told, beside those of the tracker
   speed::Faults planted;
-  Duration joins;                   // when it starts, since the world began
+  Duration joins;  // when it starts, since the world began
 };
 
 class NodeProgram final : public sim::Program {

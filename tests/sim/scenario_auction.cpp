@@ -1,5 +1,5 @@
-// The auction, exactly: two auctioned slots, four bidders, one peer without BitTorrent Speed, nothing fails. A second auctioneer watches the
-// bids that the provider gets and says who must win at which price; at the end every bidder has paid what its blocks cost, to the
+// The auction, exactly: two auctioned slots, four bidders, one peer without BitTorrent Speed, nothing fails. A second auctioneer watches
+// the bids that the provider gets and says who must win at which price; at the end every bidder has paid what its blocks cost, to the
 // micro-BTT, and the ledger holds the same amounts.
 #include "sim/scenario_auction.h"
 
@@ -90,8 +90,10 @@ void check_rounds(Swarm& swarm, uint32_t provider) {
     std::vector<Rate> losers;
     uint32_t winners = 0;
     for (const AuctionBid& bid : round.bids) {
-      if (bid.won) ++winners;
-      else if (bid.backed) losers.push_back(bid.rate);
+      if (bid.won)
+        ++winners;
+      else if (bid.backed)
+        losers.push_back(bid.rate);
       if (bid.won) swarm.report().require(round.price <= bid.rate, "a round's price is above a winner's bid");
     }
     Rate price = losers.empty() ? round.reserve : std::max(round.reserve, *std::max_element(losers.begin(), losers.end()));
@@ -111,7 +113,8 @@ void check_payments(Swarm& swarm, uint32_t provider, const std::vector<uint32_t>
     uint64_t cost = (sale.cost_pico + 999'999) / 1'000'000;
     std::string name = swarm.node(bidder).spec().name;
     swarm.report().require(sale.bytes > 0, name + " bought nothing");
-    swarm.report().require(sale.paid_micro == cost, name + " paid " + std::to_string(sale.paid_micro) + " for what costs " + std::to_string(cost));
+    swarm.report().require(sale.paid_micro == cost,
+                           name + " paid " + std::to_string(sale.paid_micro) + " for what costs " + std::to_string(cost));
     uint64_t left = swarm.ledger().balance(payer).in_micro();
     swarm.report().require(left == k_funds - sale.paid_micro, name + " has " + std::to_string(left) + " left at the ledger");
     earned += sale.paid_micro;

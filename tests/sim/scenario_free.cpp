@@ -6,14 +6,14 @@
 namespace millet::simtest {
 namespace {
 
-constexpr FaultKind k_kinds[] = {FaultKind::kill,      FaultKind::power_cut, FaultKind::partition, FaultKind::slow_store,
+constexpr FaultKind k_kinds[] = {FaultKind::kill,      FaultKind::power_cut,  FaultKind::partition, FaultKind::slow_store,
                                  FaultKind::slow_disk, FaultKind::drop_cache, FaultKind::step_wall};
 
 NodeSpec draw_node(const Run& run, Random& random, const std::string& name) {
   NodeSpec spec;
   spec.name = name;
-  // All nodes of a seed alike, so that each reaches each: half the seeds over TCP, the others over both or over uTP alone. The wiretap reads
-  // TCP only; that everything arrives is seen on the disks.
+  // All nodes of a seed alike, so that each reaches each: half the seeds over TCP, the others over both or over uTP alone. The wiretap
+  // reads TCP only; that everything arrives is seen on the disks.
   spec.config.utp = run.seed % 4 >= 2;
   spec.config.tcp = run.seed % 4 != 3;
   spec.link = draw_link(random);

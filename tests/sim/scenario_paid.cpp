@@ -1,5 +1,5 @@
-// A provider that sells its slots, bidders with budgets of their own, a peer without BitTorrent Speed, and the ledger; every machine may fail.
-// When all is healed everybody ends complete, nobody honest is banned, and every channel is closed or refunded.
+// A provider that sells its slots, bidders with budgets of their own, a peer without BitTorrent Speed, and the ledger; every machine may
+// fail. When all is healed everybody ends complete, nobody honest is banned, and every channel is closed or refunded.
 #include "sim/scenario_paid.h"
 
 #include "sim/scenario_tools.h"

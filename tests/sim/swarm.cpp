@@ -25,17 +25,9 @@ SigningKey make_key(const sim::World& world, uint32_t index) {
 }  // namespace
 
 Swarm::Swarm(const Run& run, const PayloadOptions& payload)
-    : world_(run.seed),
-      random_(world_.random("scenario")),
-      log_(world_, run.print_log),
-      report_(world_),
-      money_(world_, report_),
-      wire_log_(log_),
-      wiretap_(world_),
-      faults_(world_, money_, report_, log_),
-      planted_(run.planted),
-      payload_options_(with_tracker(payload)),
-      payload_(make_payload(payload_options_, world_.random("payload"))) {
+    : world_(run.seed), random_(world_.random("scenario")), log_(world_, run.print_log), report_(world_), money_(world_, report_),
+      wire_log_(log_), wiretap_(world_), faults_(world_, money_, report_, log_), planted_(run.planted),
+      payload_options_(with_tracker(payload)), payload_(make_payload(payload_options_, world_.random("payload"))) {
   world_.add_target(*this);
   world_.add_observer(*this);
   wiretap_.add(money_);

@@ -16,9 +16,9 @@
 #include "sim/log.h"
 #include "sim/money.h"
 #include "sim/node_program.h"
-#include "sim/run.h"
 #include "sim/payload.h"
 #include "sim/report.h"
+#include "sim/run.h"
 #include "sim/tracker.h"
 #include "sim/wiretap.h"
 
@@ -63,7 +63,9 @@ class Swarm final : public sim::EventTarget, public sim::Observer {
 
   void on_event(uint32_t kind, uint64_t a, uint64_t b) override;
   void after_event(Instant now) override;
-  bool finished() const override { return (waiting_for_completion_ && complete_) || (waiting_for_settlement_ && ledger_view_->open_channels() == 0); }
+  bool finished() const override {
+    return (waiting_for_completion_ && complete_) || (waiting_for_settlement_ && ledger_view_->open_channels() == 0);
+  }
 
  private:
   enum EventKind : uint32_t { k_join, k_look };

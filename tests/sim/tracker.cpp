@@ -83,8 +83,10 @@ void Tracker::answer(Client& client, std::string_view target) {
     std::map<Endpoint, Peer>& swarm = swarms_[InfoHash::from_bytes(as_bytes(hash))];
     Instant now = system_.clock.now();
     Endpoint self{client.address, static_cast<uint16_t>(port)};
-    if (parameter(target, "event") == "stopped") swarm.erase(self);
-    else swarm[self] = {now, parameter(target, "left") == "0"};
+    if (parameter(target, "event") == "stopped")
+      swarm.erase(self);
+    else
+      swarm[self] = {now, parameter(target, "left") == "0"};
     std::erase_if(swarm, [&](const auto& entry) { return now - entry.second.seen > options_.peer_life; });
     std::vector<uint8_t> compact;
     int64_t complete = 0;
@@ -99,7 +101,8 @@ void Tracker::answer(Client& client, std::string_view target) {
     writer.key("complete").integer(complete).key("incomplete").integer(static_cast<int64_t>(swarm.size()) - complete);
     writer.key("interval").integer(options_.interval_s).key("peers").string(Bytes(compact)).end();
   }
-  std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+  std::string head =
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
   client.reply.assign(head.begin(), head.end());
   client.reply.insert(client.reply.end(), body.begin(), body.end());
 }

@@ -24,7 +24,8 @@ namespace {
 double cpu_seconds() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 struct NoLog : LogSink {
@@ -37,7 +38,8 @@ class Pipe : private hal::DatagramEvents, private hal::TimerEvents {
   static constexpr size_t k_slab = 256 * 1024;
   static constexpr size_t k_runs = 32;
 
-  Pipe(hal::LinuxSystem& machine, uint64_t total) : system_(machine.system()), utp_({}, system_.random, 1), total_(total), slab_(k_slab), planned_(k_runs) {
+  Pipe(hal::LinuxSystem& machine, uint64_t total)
+      : system_(machine.system()), utp_({}, system_.random, 1), total_(total), slab_(k_slab), planned_(k_runs) {
     system_.datagrams.set_events(this);
     system_.loop.set_events(this);
   }
@@ -129,7 +131,8 @@ class Pipe : private hal::DatagramEvents, private hal::TimerEvents {
       UtpRun& run = planned_[runs_.size()];
       if (used + UtpRun::k_size_max > k_slab || !utp_.plan(system_.clock.now(), run)) break;
       MutBytes place(slab_.data() + used, run.size());
-      for (size_t i = 0; run.has_payload && i < run.count; ++i) memcpy(place.data() + i * run.packet_size + k_utp_header_size, payload_ + run.segments[i].offset % 4096, run.segments[i].size);
+      for (size_t i = 0; run.has_payload && i < run.count; ++i)
+        memcpy(place.data() + i * run.packet_size + k_utp_header_size, payload_ + run.segments[i].offset % 4096, run.segments[i].size);
       utp_.commit(system_.clock.now(), run, place);
       runs_.push_back({run.to, place, run.packet_size, run.may_fragment, 0, hal::SendOutcome::sent});
       used += place.size();
@@ -183,7 +186,8 @@ int main(int argc, char** argv) {
     pipe.bind({IpAddress::v4({127, 0, 0, 1}), static_cast<uint16_t>(sends ? 0 : atoi(argv[2]))});
     if (sends) pipe.send_to(*Endpoint::parse(argv[2]));
     machine.run();
-    printf("%llu bytes, checksum %08x, %s, again %llu\n", static_cast<unsigned long long>(sends ? pipe.engine().counters().payload_out : pipe.received()), pipe.checksum(), pipe.end(),
+    printf("%llu bytes, checksum %08x, %s, again %llu\n",
+           static_cast<unsigned long long>(sends ? pipe.engine().counters().payload_out : pipe.received()), pipe.checksum(), pipe.end(),
            static_cast<unsigned long long>(pipe.engine().counters().payload_again));
     return 0;
   }
@@ -200,8 +204,10 @@ int main(int argc, char** argv) {
     if (write(ready[1], &port, sizeof(port)) != sizeof(port)) _exit(1);
     machine.run();
     hal::DatagramCounters counters = pipe.counters();
-    printf("sender:   %.2f CPU s, %.0f packets a call, %.1f %% again, %llu overflows\n", cpu_seconds(), static_cast<double>(counters.sent) / static_cast<double>(counters.send_calls),
-           100.0 * static_cast<double>(pipe.engine().counters().payload_again) / static_cast<double>(total), static_cast<unsigned long long>(counters.receive_overflows));
+    printf("sender:   %.2f CPU s, %.0f packets a call, %.1f %% again, %llu overflows\n", cpu_seconds(),
+           static_cast<double>(counters.sent) / static_cast<double>(counters.send_calls),
+           100.0 * static_cast<double>(pipe.engine().counters().payload_again) / static_cast<double>(total),
+           static_cast<unsigned long long>(counters.receive_overflows));
     fflush(stdout);
     _exit(0);
   }
@@ -215,7 +221,8 @@ int main(int argc, char** argv) {
     pipe.fetch({IpAddress::v4({127, 0, 0, 1}), port}, streams);
     machine.run();
     double seconds = static_cast<double>((machine.system().clock.now() - start).in_us()) / 1e6;
-    printf("%.0f MB/s\nreceiver: %.2f CPU s, %llu overflows\n", static_cast<double>(pipe.received()) / 1e6 / seconds, cpu_seconds(), static_cast<unsigned long long>(pipe.counters().receive_overflows));
+    printf("%.0f MB/s\nreceiver: %.2f CPU s, %llu overflows\n", static_cast<double>(pipe.received()) / 1e6 / seconds, cpu_seconds(),
+           static_cast<unsigned long long>(pipe.counters().receive_overflows));
   }
   fflush(stdout);
   kill(server, SIGTERM);

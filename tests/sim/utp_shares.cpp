@@ -1,9 +1,10 @@
-// How uTP behaves on a home uplink: alone, beside TCP, beside itself, and on a link that loses packets. Prints what it measures; fails beyond the bounds.
+// How uTP behaves on a home uplink: alone, beside TCP, beside itself, and on a link that loses packets. Prints what it measures; fails
+// beyond the bounds.
 //
 //   utp_shares [--verbose]
 //
-// The link is the one of tests/bench: 20 Mbit/s with a queue of a second, a path of a fraction of a millisecond. The TCP flow is CUBIC (RFC 9438) as far as a share needs
-// it: slow start, its cubic growth and its Reno-friendly one, 0.7 on a loss.
+// The link is the one of tests/bench: 20 Mbit/s with a queue of a second, a path of a fraction of a millisecond. The TCP flow is CUBIC (RFC
+// 9438) as far as a share needs it: slow start, its cubic growth and its Reno-friendly one, 0.7 on a loss.
 #include <math.h>
 #include <stdio.h>
 
@@ -259,13 +260,14 @@ void a_second_flow() {
   std::vector<double> pings = home.ping(Duration::seconds(60));
   first = home.received(0) - first;
   second = home.received(1) - second;
-  report("a second flow 60 s later: its share after 60 s, percent", 100.0 * static_cast<double>(second) / static_cast<double>(first + second), 45, 55);
+  report("a second flow 60 s later: its share after 60 s, percent",
+         100.0 * static_cast<double>(second) / static_cast<double>(first + second), 45, 55);
   report("two flows: goodput, Mbit/s", mbit(first + second, Duration::seconds(60)), 18.5, 20);
   report("two flows: 95th percentile of the queue, ms", percentile(pings, 95), 0, 90);
 }
 
-// Two seeders of different houses behind one link: nothing is shared but the queue. Their windows become equal slowly, and a millisecond that one measures wrong decides
-// against it (LEDBAT++'s gain is a sixteenth of a packet here): neither starves, more is not promised.
+// Two seeders of different houses behind one link: nothing is shared but the queue. Their windows become equal slowly, and a millisecond
+// that one measures wrong decides against it (LEDBAT++'s gain is a sixteenth of a packet here): neither starves, more is not promised.
 void two_seeders(int32_t first_ppm, int32_t second_ppm) {
   Home home(40);
   home.add().clock_ppm = first_ppm;
@@ -282,7 +284,8 @@ void two_seeders(int32_t first_ppm, int32_t second_ppm) {
   std::vector<double> pings = home.ping(Duration::seconds(60));
   first = home.received(0) - first;
   second = leecher.only().received - second;
-  report("a second seeder 60 s later: its share after 60 s, percent", 100.0 * static_cast<double>(second) / static_cast<double>(first + second), 5, 95);
+  report("a second seeder 60 s later: its share after 60 s, percent",
+         100.0 * static_cast<double>(second) / static_cast<double>(first + second), 5, 95);
   report("two seeders: goodput, Mbit/s", mbit(first + second, Duration::seconds(60)), 18.5, 20);
   report("two seeders: 95th percentile of the queue, ms", percentile(pings, 95), 0, 90);
 }
@@ -314,7 +317,8 @@ void several_flows(size_t count, double queue_max) {
   report(what, percentile(pings, 95), 0, queue_max);
 }
 
-// libtorrent's window with losses at random: 3000 bytes more a round trip as long as there is no queue, half on a loss, at most once a round trip.
+// libtorrent's window with losses at random: 3000 bytes more a round trip as long as there is no queue, half on a loss, at most once a
+// round trip.
 double libtorrent_mbit(double loss, double rtt) {
   Random random(7);
   double window = 20 * 1452;
@@ -323,8 +327,10 @@ double libtorrent_mbit(double loss, double rtt) {
   for (int i = 0; i < k_rounds; ++i) {
     sum += window;
     double kept = pow(1 - loss, window / 1452);
-    if (static_cast<double>(random.below(1'000'000)) / 1e6 > kept) window = std::max(window / 2, 1452.0);
-    else window += 3000;
+    if (static_cast<double>(random.below(1'000'000)) / 1e6 > kept)
+      window = std::max(window / 2, 1452.0);
+    else
+      window += 3000;
   }
   return sum / k_rounds * (1 - loss) * 8 / rtt / 1e6;
 }

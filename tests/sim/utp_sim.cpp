@@ -32,7 +32,7 @@ struct Case {
   bool v6 = false;
   uint32_t later_packet_max = 0;  // the path shrinks on the way; 0: it does not
   bool closes = false;
-  bool is_clean = false;          // the delay bound holds for it
+  bool is_clean = false;  // the delay bound holds for it
 };
 
 Case make_case(Random& random) {
@@ -114,14 +114,18 @@ bool run_case(uint64_t seed, bool verbose) {
   if (verbose || !ok || !delay_ok) {
     int64_t ms = (world.now() - start).in_ms();
     uint64_t goodput = ms == 0 ? 0 : test.bytes * 8 / static_cast<uint64_t>(ms);
-    printf("seed %llu %s%s: %llu kbit/s %lld ms queue %zu loss %u dup %u reorder %u/%lld ms mtu %u->%u ppm %d v%d | %llu of %llu, back %llu of %llu in %lld ms (of %lld), %llu kbit/s, again %llu, p95 queue %u ms, %s %s\n",
-           static_cast<unsigned long long>(seed), ok ? "ok" : "FAILED", delay_ok ? "" : " DELAY", static_cast<unsigned long long>(test.there.bits_per_second / 1000),
-           static_cast<long long>(test.there.delay.in_ms()), test.there.queue_max, test.there.loss_ppm, test.there.duplicate_ppm, test.there.reorder_ppm,
-           static_cast<long long>(test.there.reorder_delay.in_ms()), test.there.packet_max, test.later_packet_max, test.ppm, test.v6 ? 6 : 4,
-           static_cast<unsigned long long>(b.streams.empty() ? 0 : b.only().received), static_cast<unsigned long long>(test.bytes),
-           static_cast<unsigned long long>(stream.received), static_cast<unsigned long long>(test.bytes_back), static_cast<long long>(ms),
-           static_cast<long long>(allowance(test).in_ms()), static_cast<unsigned long long>(goodput),
-           static_cast<unsigned long long>(a.engine->counters().payload_again), p95, stream.what.c_str(), b.streams.empty() ? "" : b.only().what.c_str());
+    printf(
+        "seed %llu %s%s: %llu kbit/s %lld ms queue %zu loss %u dup %u reorder %u/%lld ms mtu %u->%u ppm %d v%d | %llu of %llu, back %llu "
+        "of %llu in %lld ms (of %lld), %llu kbit/s, again %llu, p95 queue %u ms, %s %s\n",
+        static_cast<unsigned long long>(seed), ok ? "ok" : "FAILED", delay_ok ? "" : " DELAY",
+        static_cast<unsigned long long>(test.there.bits_per_second / 1000), static_cast<long long>(test.there.delay.in_ms()),
+        test.there.queue_max, test.there.loss_ppm, test.there.duplicate_ppm, test.there.reorder_ppm,
+        static_cast<long long>(test.there.reorder_delay.in_ms()), test.there.packet_max, test.later_packet_max, test.ppm, test.v6 ? 6 : 4,
+        static_cast<unsigned long long>(b.streams.empty() ? 0 : b.only().received), static_cast<unsigned long long>(test.bytes),
+        static_cast<unsigned long long>(stream.received), static_cast<unsigned long long>(test.bytes_back), static_cast<long long>(ms),
+        static_cast<long long>(allowance(test).in_ms()), static_cast<unsigned long long>(goodput),
+        static_cast<unsigned long long>(a.engine->counters().payload_again), p95, stream.what.c_str(),
+        b.streams.empty() ? "" : b.only().what.c_str());
   }
   return ok && delay_ok;
 }

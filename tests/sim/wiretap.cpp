@@ -73,16 +73,21 @@ void Wiretap::take(Flow& flow, bool outgoing, const wire::Message& message) {
     if (expected == 0 || extended->extended_id != expected) return;
     Result<speed::Message> decoded = speed::decode(extended->payload);
     if (!decoded) return report_garbage(side, decoded.error().reason);
-    if (const speed::HelloMessage* hello = std::get_if<speed::HelloMessage>(&*decoded)) (outgoing ? side.own_hello : side.other_hello) = *hello;
+    if (const speed::HelloMessage* hello = std::get_if<speed::HelloMessage>(&*decoded))
+      (outgoing ? side.own_hello : side.other_hello) = *hello;
     for (WireListener* listener : listeners_) {
-      if (outgoing) listener->on_speed_sent(side, *decoded);
-      else listener->on_speed_received(side, *decoded);
+      if (outgoing)
+        listener->on_speed_sent(side, *decoded);
+      else
+        listener->on_speed_received(side, *decoded);
     }
     return;
   }
   for (WireListener* listener : listeners_) {
-    if (outgoing) listener->on_sent(side, message);
-    else listener->on_received(side, message);
+    if (outgoing)
+      listener->on_sent(side, message);
+    else
+      listener->on_received(side, message);
   }
 }
 

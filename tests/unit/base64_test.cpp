@@ -10,7 +10,8 @@ void vectors_of_rfc_4648(void**) {
   struct {
     const char* plain;
     const char* encoded;
-  } rows[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  } rows[] = {
+      {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
   for (const auto& row : rows) {
     assert_string_equal(to_base64(as_bytes(row.plain)).c_str(), row.encoded);
     Result<std::vector<uint8_t>> back = from_base64(row.encoded);
@@ -30,7 +31,8 @@ void every_byte_survives(void**) {
 }
 
 void anything_else_is_refused(void**) {
-  for (const char* text : {"Zg", "Zg=", "Zg===", "Z===", "====", "Zg==Zg==", "Zm9v Zm9", "Zm9v\nZm9", "Zm9-", "Zm9_", "Zh==", "Zm9=", "=Zm9"}) {
+  for (const char* text :
+       {"Zg", "Zg=", "Zg===", "Z===", "====", "Zg==Zg==", "Zm9v Zm9", "Zm9v\nZm9", "Zm9-", "Zm9_", "Zh==", "Zm9=", "=Zm9"}) {
     assert_false(from_base64(text).has_value());
   }
   assert_false(from_base64(std::string_view("Zm\0v", 4)).has_value());
@@ -39,6 +41,7 @@ void anything_else_is_refused(void**) {
 }  // namespace
 
 int main() {
-  const CMUnitTest tests[] = {cmocka_unit_test(vectors_of_rfc_4648), cmocka_unit_test(every_byte_survives), cmocka_unit_test(anything_else_is_refused)};
+  const CMUnitTest tests[] = {cmocka_unit_test(vectors_of_rfc_4648), cmocka_unit_test(every_byte_survives),
+                              cmocka_unit_test(anything_else_is_refused)};
   return RUN_TESTS(tests);
 }

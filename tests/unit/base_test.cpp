@@ -111,11 +111,16 @@ static void hex_round_trips(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(amounts_parse_and_print_six_decimals), cmocka_unit_test(amounts_never_wrap),
-      cmocka_unit_test(meter_matches_the_golden_vectors),     cmocka_unit_test(meter_is_exact_over_many_blocks),
-      cmocka_unit_test(price_of_rounds_up_and_saturates),     cmocka_unit_test(bitfield_refuses_spare_bits),
-      cmocka_unit_test(endpoints_parse_and_print),            cmocka_unit_test(token_bucket_keeps_its_rate),
-      cmocka_unit_test(random_is_the_same_for_the_same_seed), cmocka_unit_test(hex_round_trips),
+      cmocka_unit_test(amounts_parse_and_print_six_decimals),
+      cmocka_unit_test(amounts_never_wrap),
+      cmocka_unit_test(meter_matches_the_golden_vectors),
+      cmocka_unit_test(meter_is_exact_over_many_blocks),
+      cmocka_unit_test(price_of_rounds_up_and_saturates),
+      cmocka_unit_test(bitfield_refuses_spare_bits),
+      cmocka_unit_test(endpoints_parse_and_print),
+      cmocka_unit_test(token_bucket_keeps_its_rate),
+      cmocka_unit_test(random_is_the_same_for_the_same_seed),
+      cmocka_unit_test(hex_round_trips),
   };
   return RUN_TESTS(tests);
 }

@@ -18,8 +18,10 @@ bool accepts(std::string_view text, const Limits& limits) { return parse(as_byte
 // Writes a value again by walking it with the cursors.
 void rewrite(const Value& value, Writer& out) {
   if (value.kind() == Kind::integer) {
-    if (auto number = value.integer()) out.integer(*number);
-    else out.raw(value.encoded());
+    if (auto number = value.integer())
+      out.integer(*number);
+    else
+      out.raw(value.encoded());
   }
   if (value.is_string()) out.string(*value.string());
   if (value.is_list()) {
@@ -66,9 +68,38 @@ static void well_formed_values_are_accepted(void**) {
 }
 
 static void malformed_values_are_refused(void**) {
-  for (const char* bad : {"", "i", "ie", "i-e", "i-0e", "i01e", "i1", "i+1e", "i1.0e", "i 1e", "i--1e", "i123456789012345678901e", "1",
-                          "1:", "01:a", "-1:a", "4:spa", "99999999999999999999:a", "18446744073709551616:a", "4294967296:a", "l", "li1e", "d", "d1:a", "d1:ae", "di1ei1ee",
-                          "d1:ai1e", "dlei1ee", "e", "x", " i1e", "lxe"}) {
+  for (const char* bad : {"",
+                          "i",
+                          "ie",
+                          "i-e",
+                          "i-0e",
+                          "i01e",
+                          "i1",
+                          "i+1e",
+                          "i1.0e",
+                          "i 1e",
+                          "i--1e",
+                          "i123456789012345678901e",
+                          "1",
+                          "1:",
+                          "01:a",
+                          "-1:a",
+                          "4:spa",
+                          "99999999999999999999:a",
+                          "18446744073709551616:a",
+                          "4294967296:a",
+                          "l",
+                          "li1e",
+                          "d",
+                          "d1:a",
+                          "d1:ae",
+                          "di1ei1ee",
+                          "d1:ai1e",
+                          "dlei1ee",
+                          "e",
+                          "x",
+                          " i1e",
+                          "lxe"}) {
     assert_false(accepts(bad, k_strict));
     assert_false(accepts(bad, k_lenient));
   }

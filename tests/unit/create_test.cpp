@@ -23,7 +23,8 @@ void feed_all(TorrentCreator& creator, const std::vector<std::string>& content, 
   TorrentCreator::Want want;
   while (creator.next_read(want)) {
     assert_true(want.size > 0 && want.offset + want.size == content[want.file].size());
-    creator.feed(as_bytes(content[want.file]).subspan(static_cast<size_t>(want.offset), std::min<size_t>(step, static_cast<size_t>(want.size))));
+    creator.feed(
+        as_bytes(content[want.file]).subspan(static_cast<size_t>(want.offset), std::min<size_t>(step, static_cast<size_t>(want.size))));
   }
   assert_true(creator.hashed_size() == creator.total_size());
 }
@@ -50,7 +51,8 @@ static void a_single_file_has_the_bytes_of_bep_3(void**) {
 
 static void files_are_ordered_by_their_whole_paths_as_bytes(void**) {
   Result<TorrentCreator> creator = TorrentCreator::make(
-      {{"ab", 1}, {"a/z", 1}, {"a-b", 1}, {"a/b/c", 1}, {"a.b", 1}, {"A", 1}, {"\xc3\xa9", 1}, {"z", 1}, {".h", 0}, {"a/b-c", 1}}, named("n"), {});
+      {{"ab", 1}, {"a/z", 1}, {"a-b", 1}, {"a/b/c", 1}, {"a.b", 1}, {"A", 1}, {"\xc3\xa9", 1}, {"z", 1}, {".h", 0}, {"a/b-c", 1}},
+      named("n"), {});
   std::string order;
   for (const CreateFile& file : creator->files()) order += file.path + " ";
   assert_string_equal(order.c_str(), ".h A a-b a.b a/b-c a/b/c a/z ab z \xc3\xa9 ");
@@ -106,10 +108,12 @@ static void piece_sizes_grow_only_where_a_torrent_would_be_too_large(void**) {
   assert_int_equal(size_for(uint64_t{64} << 30), 256 * 1024);
   assert_int_equal(size_for((uint64_t{64} << 30) + 1), 512 * 1024);
   assert_int_equal(size_for(uint64_t{64} << 40), 256 * 1024 * 1024);
-  assert_string_equal(reason({{"x", uint64_t{1} << 62}}, named("n")).c_str(), "the .torrent would have more than 8388608 bytes: there are too many files");
+  assert_string_equal(reason({{"x", uint64_t{1} << 62}}, named("n")).c_str(),
+                      "the .torrent would have more than 8388608 bytes: there are too many files");
   CreateOptions small = named("n");
   small.piece_size = 16384;
-  assert_string_equal(reason({{"x", uint64_t{8} << 30}}, small).c_str(), "the .torrent would have more than 8388608 bytes: a larger piece size makes it smaller");
+  assert_string_equal(reason({{"x", uint64_t{8} << 30}}, small).c_str(),
+                      "the .torrent would have more than 8388608 bytes: a larger piece size makes it smaller");
 }
 
 static void what_parse_metainfo_would_refuse_is_not_made(void**) {

@@ -28,7 +28,9 @@ static std::string encoded(const ExtensionHandshake& handshake) {
 
 static void extension_handshake_round_trips(void**) {
   std::string bytes = encoded(sample());
-  assert_true(bytes == std::string("d1:md9:btt_speedi3ee1:pi6881e4:reqqi250e11:upload_onlyi1e1:v10:millet 0.16:yourip4:\xc0\0\x02\x01" "e", 88));
+  assert_true(bytes == std::string("d1:md9:btt_speedi3ee1:pi6881e4:reqqi250e11:upload_onlyi1e1:v10:millet 0.16:yourip4:\xc0\0\x02\x01"
+                                   "e",
+                                   88));
   Result<ExtensionHandshake> out = decode_extension_handshake(as_bytes(bytes));
   assert_true(out.has_value());
   assert_true(out->btt_speed == 3 && out->listen_port == 6881 && out->request_count_max == 250u && out->upload_only == true);
@@ -39,7 +41,10 @@ static void extension_handshake_round_trips(void**) {
 
 static void handshakes_of_other_clients_are_read(void**) {
   // Keys out of order, extensions and keys that we do not know, an IPv6 address.
-  std::string text = "d1:v5:other12:complete_agoi1e1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei500e6:yourip16:" + std::string(15, '\0') + "\x01" "e";
+  std::string text =
+      "d1:v5:other12:complete_agoi1e1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei500e6:yourip16:" + std::string(15, '\0') +
+      "\x01"
+      "e";
   Result<ExtensionHandshake> out = decode_extension_handshake(as_bytes(text));
   assert_true(out.has_value());
   assert_false(out->btt_speed.has_value());

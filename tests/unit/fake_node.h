@@ -21,7 +21,7 @@ struct FakeNode {
   std::deque<Action> actions;
   std::map<PeerHandle, std::deque<FakeItem>> to_send;
   std::optional<BlockRef> endless;  // sent again and again to a peer whose queue is empty
-  std::vector<uint8_t> lent;       // bytes of the last item, valid until the next call
+  std::vector<uint8_t> lent;        // bytes of the last item, valid until the next call
   PeerHandle last_peer = 0;
   size_t peers_max = 1000;
   std::map<PeerHandle, Endpoint> peers;

@@ -127,7 +127,8 @@ void check_way(SendWay way, const char* from, const char* to) {
   assert_true(world.open(from, to));
   std::vector<uint8_t> payload = pattern(300'000);
   std::vector<std::vector<uint8_t>> expected;
-  const size_t shapes[][2] = {{1400, 1400 * 10}, {1400, 1400 * 10 + 7}, {20, 20}, {7, 7 * 200 + 3}, {1452, 1452 * 100}, {60'000, 60'000}, {1, 70}, {1400, 3}};
+  const size_t shapes[][2] = {{1400, 1400 * 10},  {1400, 1400 * 10 + 7}, {20, 20}, {7, 7 * 200 + 3},
+                              {1452, 1452 * 100}, {60'000, 60'000},      {1, 70},  {1400, 3}};
   size_t at = 0;
   std::vector<OutgoingRun> runs;
   for (const auto& [size, total] : shapes) {

@@ -60,7 +60,8 @@ void paths_and_links_do_not_lead_out_of_the_root(void**) {
   assert_true(files.open(folder / "outside", "secret", OpenMode::create).has_value());
   assert_int_equal(symlink((folder / "outside").c_str(), (folder / "root/link").c_str()), 0);
   assert_int_equal(symlink((folder / "outside/secret").c_str(), (folder / "root/file").c_str()), 0);
-  for (const char* path : {"link/secret", "file", "../outside/secret", "a/../../outside/secret", "/etc/passwd", "", ".", "a//b", "a/", "link/../x"}) {
+  for (const char* path :
+       {"link/secret", "file", "../outside/secret", "a/../../outside/secret", "/etc/passwd", "", ".", "a//b", "a/", "link/../x"}) {
     for (OpenMode mode : {OpenMode::read, OpenMode::read_write, OpenMode::create}) {
       assert_false(files.open(folder / "root", path, mode).has_value());
     }

@@ -72,8 +72,10 @@ void a_timer_that_is_always_due_starves_nobody(void**) {
   struct Busy final : TimerEvents {
     explicit Busy(System& system) : system_(system) { system_.loop.set_events(this); }
     void on_timer() override {
-      if (++timers == 3'000'000) system_.loop.stop();
-      else system_.loop.arm(system_.clock.now());
+      if (++timers == 3'000'000)
+        system_.loop.stop();
+      else
+        system_.loop.arm(system_.clock.now());
     }
     void on_shutdown() override {}
     System& system_;
@@ -83,10 +85,12 @@ void a_timer_that_is_always_due_starves_nobody(void**) {
   LinuxSystem machine(log);
   Busy busy(machine.system());
   bool done = false;
-  submit(machine.system(), Queue::store, [] {}, [&] {
-    done = true;
-    machine.system().loop.stop();
-  });
+  submit(
+      machine.system(), Queue::store, [] {},
+      [&] {
+        done = true;
+        machine.system().loop.stop();
+      });
   machine.system().loop.arm(machine.system().clock.now());
   machine.run();
   machine.system().loop.set_events(nullptr);

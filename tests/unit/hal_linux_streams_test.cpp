@@ -252,7 +252,7 @@ void any_address_listens_on_both_families(void**) {
   world.streams.connect({*IpAddress::parse("127.0.0.1"), listening->port}, std::nullopt);
   assert_true(world.until([&] { return world.accepted.size() == 1; }));
   assert_string_equal(world.accepted[0].remote.address.to_string().c_str(), "127.0.0.1");  // not ::ffff:127.0.0.1
-  if (listening->address.is_v4()) return;  // a machine without IPv6
+  if (listening->address.is_v4()) return;                                                  // a machine without IPv6
   world.streams.connect({*IpAddress::parse("::1"), listening->port}, std::nullopt);
   assert_true(world.until([&] { return world.accepted.size() == 2; }));
 }

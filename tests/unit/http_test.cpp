@@ -56,7 +56,8 @@ static void requests_are_read_however_the_stream_is_cut(void**) {
 }
 
 static void responses_are_read_however_the_stream_is_cut(void**) {
-  std::string stream = "HTTP/1.1 100 Continue\r\n\r\n" + k_chunked + "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 404\r\nContent-Length: 0\r\n\r\n" +
+  std::string stream = "HTTP/1.1 100 Continue\r\n\r\n" + k_chunked +
+                       "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 404\r\nContent-Length: 0\r\n\r\n" +
                        "HTTP/1.0 200 OK\nContent-Length: 2\nConnection: Keep-Alive\n\nhiHTTP/1.1 200 \r\n\r\nuntil the end";
   for (size_t step = 1; step <= stream.size(); ++step) {
     assert_string_equal(read_all(Role::responses, stream, step).c_str(),
@@ -77,13 +78,31 @@ static void headers_are_found_in_any_case(void**) {
 
 static void what_two_readers_could_understand_differently_is_refused(void**) {
   const std::string head = "POST / HTTP/1.1\r\nHost: h\r\n";
-  for (const char* rest :
-       {"Content-Length: 5\r\nContent-Length: 5\r\n\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "Content-Length: 5, 5\r\n\r\n",
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "Transfer-Encoding: gzip, chunked\r\n\r\n", "Transfer-Encoding: identity\r\n\r\n", "Transfer-Encoding: xchunked\r\n\r\n", "Content-Length: +5\r\n\r\n",
-        "Content-Length: -1\r\n\r\n", "Content-Length: 0x5\r\n\r\n", "Content-Length: 5 5\r\n\r\n", "Content-Length:\r\n\r\n",
-        "Content-Length: 99999999999999999999\r\n\r\n", "Content-Length : 5\r\n\r\n", " Content-Length: 5\r\n\r\n", "X: y\r\n folded\r\n\r\n", "X\r\n\r\n",
-        ": y\r\n\r\n", "X y: z\r\n\r\n", "X: a\rb\r\n\r\n", "X: a\nY: b\r\n\r\n", "Host: h\r\n\r\n", "X: \x7f\r\n\r\n", "X: \x01\r\n\r\n"}) {
+  for (const char* rest : {"Content-Length: 5\r\nContent-Length: 5\r\n\r\n",
+                           "Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                           "Content-Length: 5, 5\r\n\r\n",
+                           "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                           "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+                           "Transfer-Encoding: gzip, chunked\r\n\r\n",
+                           "Transfer-Encoding: identity\r\n\r\n",
+                           "Transfer-Encoding: xchunked\r\n\r\n",
+                           "Content-Length: +5\r\n\r\n",
+                           "Content-Length: -1\r\n\r\n",
+                           "Content-Length: 0x5\r\n\r\n",
+                           "Content-Length: 5 5\r\n\r\n",
+                           "Content-Length:\r\n\r\n",
+                           "Content-Length: 99999999999999999999\r\n\r\n",
+                           "Content-Length : 5\r\n\r\n",
+                           " Content-Length: 5\r\n\r\n",
+                           "X: y\r\n folded\r\n\r\n",
+                           "X\r\n\r\n",
+                           ": y\r\n\r\n",
+                           "X y: z\r\n\r\n",
+                           "X: a\rb\r\n\r\n",
+                           "X: a\nY: b\r\n\r\n",
+                           "Host: h\r\n\r\n",
+                           "X: \x7f\r\n\r\n",
+                           "X: \x01\r\n\r\n"}) {
     std::string got = read_all(Role::requests, head + rest);
     if (!is_error(got)) print_message("taken: '%s' as '%s'\n", rest, got.c_str());
     assert_true(is_error(got));
@@ -93,21 +112,23 @@ static void what_two_readers_could_understand_differently_is_refused(void**) {
 }
 
 static void malformed_start_lines_are_refused(void**) {
-  for (const char* bad : {"GET / HTTP/1.1\n\n", "GET  / HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.2\r\n\r\n", "GET /\r\n\r\n", "GET\r\n\r\n",
-                          "GET http://h/ HTTP/1.1\r\n\r\n", "GET * HTTP/1.1\r\n\r\n", "GET / x HTTP/1.1\r\n\r\n", " / HTTP/1.1\r\n\r\n",
-                          "G(T / HTTP/1.1\r\n\r\n", "GET /\xc3\xa9 HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\r\n"}) {
+  for (const char* bad :
+       {"GET / HTTP/1.1\n\n", "GET  / HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.2\r\n\r\n", "GET /\r\n\r\n", "GET\r\n\r\n",
+        "GET http://h/ HTTP/1.1\r\n\r\n", "GET * HTTP/1.1\r\n\r\n", "GET / x HTTP/1.1\r\n\r\n", " / HTTP/1.1\r\n\r\n",
+        "G(T / HTTP/1.1\r\n\r\n", "GET /\xc3\xa9 HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\r\n"}) {
     assert_true(is_error(read_all(Role::requests, bad)));
   }
-  for (const char* bad : {"\r\nHTTP/1.1 200 OK\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1  200\r\n\r\n",
-                          "HTTP/1.1 099 x\r\n\r\n", "HTTP/1.1 600 x\r\n\r\n", "HTTP/1.1 101 x\r\n\r\n", "ICY 200 OK\r\n\r\n", "<html>\r\n", "d8:intervali1e\n"}) {
+  for (const char* bad : {"\r\nHTTP/1.1 200 OK\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
+                          "HTTP/1.1  200\r\n\r\n", "HTTP/1.1 099 x\r\n\r\n", "HTTP/1.1 600 x\r\n\r\n", "HTTP/1.1 101 x\r\n\r\n",
+                          "ICY 200 OK\r\n\r\n", "<html>\r\n", "d8:intervali1e\n"}) {
     assert_true(is_error(read_all(Role::responses, bad)));
   }
 }
 
 static void chunks_are_checked(void**) {
   const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-  for (const char* bad : {"\r\n", "g\r\n", "-1\r\n", "0x5\r\n", "5 5\r\n", "100000000\r\n", "3\r\nabcd\r\n0\r\n\r\n", "3\r\nab\r\n\r\n0\r\n\r\n", "3e9\r\n",
-                          "1\r\na\r\n", "0\r\n", "0\r\nT: \x01\r\n\r\n"}) {
+  for (const char* bad : {"\r\n", "g\r\n", "-1\r\n", "0x5\r\n", "5 5\r\n", "100000000\r\n", "3\r\nabcd\r\n0\r\n\r\n",
+                          "3\r\nab\r\n\r\n0\r\n\r\n", "3e9\r\n", "1\r\na\r\n", "0\r\n", "0\r\nT: \x01\r\n\r\n"}) {
     assert_true(is_error(read_all(Role::responses, head + bad)));
   }
   assert_string_equal(read_all(Role::responses, head + "003\r\nabc\r\n0\r\n\r\n").c_str(), "200 keep abc;");

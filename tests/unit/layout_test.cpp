@@ -110,9 +110,12 @@ void every_byte_is_mapped_once_and_in_order(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(sizes_that_overflow_are_refused),   cmocka_unit_test(the_last_piece_and_block_are_shorter),
-      cmocka_unit_test(no_bytes_make_no_pieces),           cmocka_unit_test(a_range_beyond_the_piece_is_not_contained),
-      cmocka_unit_test(extents_cross_files_and_skip_empty_ones), cmocka_unit_test(every_byte_is_mapped_once_and_in_order),
+      cmocka_unit_test(sizes_that_overflow_are_refused),
+      cmocka_unit_test(the_last_piece_and_block_are_shorter),
+      cmocka_unit_test(no_bytes_make_no_pieces),
+      cmocka_unit_test(a_range_beyond_the_piece_is_not_contained),
+      cmocka_unit_test(extents_cross_files_and_skip_empty_ones),
+      cmocka_unit_test(every_byte_is_mapped_once_and_in_order),
   };
   return RUN_TESTS(tests);
 }

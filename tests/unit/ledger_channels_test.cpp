@@ -320,7 +320,8 @@ void one_balance_opened_to_a_thousand_payees_at_once_opens_once(void** state) {
 
 }  // namespace
 
-#define FOR_BOTH(test) {"memory: " #test, test, nullptr, nullptr, nullptr}, {"lmdb: " #test, test, nullptr, nullptr, &lmdb}
+#define FOR_BOTH(test) \
+  {"memory: " #test, test, nullptr, nullptr, nullptr}, { "lmdb: " #test, test, nullptr, nullptr, &lmdb }
 
 int main() {
   if (!crypto_init()) return 1;

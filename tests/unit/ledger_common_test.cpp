@@ -67,10 +67,22 @@ void a_query_and_its_signed_reply_match_the_golden_vectors(void**) {
 
 // Attack 4: no bytes that are signed for one purpose begin like those of another.
 void domain_tags_are_all_different(void**) {
-  const std::string_view tags[] = {ChannelTerms::k_tag,      PayStatement::k_tag,    CloseStatement::k_tag,  ClaimStatement::k_tag,
-                                   FundStatement::k_tag,     TransferStatement::k_tag, FaucetStatement::k_tag, GenesisOperation::k_tag,
-                                   ExpireOperation::k_tag,   ExtendOperation::k_tag, ReceiptStatement::k_tag, k_reply_tag,
-                                   "BTT1QURY",               "BTT1RECD",             "BTT1CASH",             "BTT1CHAL"};
+  const std::string_view tags[] = {ChannelTerms::k_tag,
+                                   PayStatement::k_tag,
+                                   CloseStatement::k_tag,
+                                   ClaimStatement::k_tag,
+                                   FundStatement::k_tag,
+                                   TransferStatement::k_tag,
+                                   FaucetStatement::k_tag,
+                                   GenesisOperation::k_tag,
+                                   ExpireOperation::k_tag,
+                                   ExtendOperation::k_tag,
+                                   ReceiptStatement::k_tag,
+                                   k_reply_tag,
+                                   "BTT1QURY",
+                                   "BTT1RECD",
+                                   "BTT1CASH",
+                                   "BTT1CHAL"};
   for (size_t i = 0; i < std::size(tags); ++i) {
     assert_int_equal(tags[i].size(), 8);
     for (size_t j = 0; j < i; ++j) assert_true(tags[i] != tags[j]);
@@ -112,7 +124,13 @@ Reply operation_reply() {
   Reply reply = golden_reply();
   reply.queries.clear();
   reply.operations.resize(2);
-  reply.operations[0] = {0, operation_id(vectors::open()), 7, vectors::filled<32>(9), vectors::at(5), Amount::micro(1), Amount::micro(2),
+  reply.operations[0] = {0,
+                         operation_id(vectors::open()),
+                         7,
+                         vectors::filled<32>(9),
+                         vectors::at(5),
+                         Amount::micro(1),
+                         Amount::micro(2),
                          vectors::pay_signature()};
   reply.operations[1].code = static_cast<uint16_t>(LedgerCode::insufficient);
   return reply;
@@ -126,8 +144,10 @@ Reply every_query_reply() {
   page.more = true;
   reply.queries.push_back({ChannelQuery::k_kind, LedgerCode::done, state});
   reply.queries.push_back({ClosedQuery::k_kind, LedgerCode::done, page});
-  reply.queries.push_back({ChallengeQuery::k_kind, LedgerCode::done, FaucetChallenge{vectors::filled<32>(1), 3, vectors::at(9), {}, Amount::micro(10)}});
-  reply.queries.push_back({ParamsQuery::k_kind, LedgerCode::done, LedgerParams{Amount::micro(1), 600, 2'592'000, 1000, Amount::micro(3), {}}});
+  reply.queries.push_back(
+      {ChallengeQuery::k_kind, LedgerCode::done, FaucetChallenge{vectors::filled<32>(1), 3, vectors::at(9), {}, Amount::micro(10)}});
+  reply.queries.push_back(
+      {ParamsQuery::k_kind, LedgerCode::done, LedgerParams{Amount::micro(1), 600, 2'592'000, 1000, Amount::micro(3), {}}});
   reply.head.count = static_cast<uint8_t>(reply.queries.size());
   return reply;
 }
@@ -247,9 +267,9 @@ void the_protocol_text_agrees(void**) {
     assert_true(text.find(row) != std::string::npos);
   }
   assert_int_equal(known, 25);
-  for (const std::string& value : {vectors::channel().hex(), vectors::open().signature.hex(), vectors::pay_signature().hex(), vectors::close().signature.hex(),
-                                   vectors::claim().signature.hex(), vectors::transfer().signature.hex(), vectors::faucet().signature.hex(),
-                                   vectors::query().signature.hex()}) {
+  for (const std::string& value : {vectors::channel().hex(), vectors::open().signature.hex(), vectors::pay_signature().hex(),
+                                   vectors::close().signature.hex(), vectors::claim().signature.hex(), vectors::transfer().signature.hex(),
+                                   vectors::faucet().signature.hex(), vectors::query().signature.hex()}) {
     assert_true(text.find(value) != std::string::npos);
   }
   auto has_row = [&](std::string_view tag, size_t size) {

@@ -41,16 +41,23 @@ struct Bench {
   std::vector<LedgerLink::Answer> answers;
   std::vector<LedgerLink::Introduced> introduced;
 
-  Bench() : link({"http://127.0.0.1:7411/", key_of(3).public_key(), key_of(1).public_key(), std::nullopt}, random, log) { ledger.raw.fill(0x11); }
+  Bench() : link({"http://127.0.0.1:7411/", key_of(3).public_key(), key_of(1).public_key(), std::nullopt}, random, log) {
+    ledger.raw.fill(0x11);
+  }
 
   void pump() {
     LedgerLink::Output out;
     while (link.poll(out)) {
-      if (auto* sign = std::get_if<LedgerClient::SignBytes>(&out)) link.on_signed(now, sign->ticket, own.sign(sign->message));
-      else if (auto* check = std::get_if<LedgerClient::VerifyBytes>(&out)) link.on_verified(now, check->ticket, verify(check->key, check->message, check->signature));
-      else if (auto* post = std::get_if<LedgerLink::Post>(&out)) posts.push_back(std::move(*post));
-      else if (auto* answer = std::get_if<LedgerLink::Answer>(&out)) answers.push_back(std::move(*answer));
-      else if (auto* hello = std::get_if<LedgerLink::Introduced>(&out)) introduced.push_back(std::move(*hello));
+      if (auto* sign = std::get_if<LedgerClient::SignBytes>(&out))
+        link.on_signed(now, sign->ticket, own.sign(sign->message));
+      else if (auto* check = std::get_if<LedgerClient::VerifyBytes>(&out))
+        link.on_verified(now, check->ticket, verify(check->key, check->message, check->signature));
+      else if (auto* post = std::get_if<LedgerLink::Post>(&out))
+        posts.push_back(std::move(*post));
+      else if (auto* answer = std::get_if<LedgerLink::Answer>(&out))
+        answers.push_back(std::move(*answer));
+      else if (auto* hello = std::get_if<LedgerLink::Introduced>(&out))
+        introduced.push_back(std::move(*hello));
     }
   }
   std::vector<uint8_t> sealed(Reply reply, const RequestNonce& nonce, Bytes body, const SigningKey& signer) {

@@ -157,7 +157,12 @@ class Run {
     Operation op = random_redemption();
     if (kind < 4 || opened_.empty()) {
       OpenOperation open;
-      open.statement = {world_.id(), a, b, random_amount(), world_.in((19 + random_.below(40)) * k_step_s), nonce(),
+      open.statement = {world_.id(),
+                        a,
+                        b,
+                        random_amount(),
+                        world_.in((19 + random_.below(40)) * k_step_s),
+                        nonce(),
                         world_.in(random_.below(10) * k_step_s)};
       opened_.push_back(open.statement);
       op = open;

@@ -29,7 +29,8 @@ class LastLine final : public LogSink {
 // A world with its service. Work is done when it is asked for, in the order in which it was given.
 class Server {
  public:
-  explicit Server(const LedgerRules& rules = World::easy_rules()) : world(false, rules), service(world.state(), world.ledger_key().public_key(), log) {}
+  explicit Server(const LedgerRules& rules = World::easy_rules())
+      : world(false, rules), service(world.state(), world.ledger_key().public_key(), log) {}
 
   // Does what the workers would, until nothing is left; `batches` of them at most.
   void settle(size_t batches = SIZE_MAX) {
@@ -89,8 +90,10 @@ class Server {
   void take(LedgerService::Output& out) {
     if (auto* check = std::get_if<CheckWork>(&out)) {
       ++checks;
-      if (hold_checks) slow_checks.push_back(std::move(*check));
-      else service.on_checked(now, run_check(std::move(*check)));
+      if (hold_checks)
+        slow_checks.push_back(std::move(*check));
+      else
+        service.on_checked(now, run_check(std::move(*check)));
     } else if (auto* batch = std::get_if<LedgerBatch>(&out)) {
       held.push_back(std::move(*batch));
     } else if (auto* seal = std::get_if<SealWork>(&out)) {
@@ -115,8 +118,10 @@ std::vector<uint8_t> request_of(const std::vector<Operation>& operations) {
 // A client of the server, with everything between them in one place.
 class Caller {
  public:
-  Caller(Server& server, uint32_t number) : server_(server), key_(numbered_key(number)), client(server.world.ledger_key().public_key(), key_.public_key(), random_) {}
-  Caller(Server& server, uint32_t number, const PublicKey& pinned) : server_(server), key_(numbered_key(number)), client(pinned, key_.public_key(), random_) {}
+  Caller(Server& server, uint32_t number)
+      : server_(server), key_(numbered_key(number)), client(server.world.ledger_key().public_key(), key_.public_key(), random_) {}
+  Caller(Server& server, uint32_t number, const PublicKey& pinned)
+      : server_(server), key_(numbered_key(number)), client(pinned, key_.public_key(), random_) {}
 
   Result<Reply> turn() {
     LedgerClient::Output out;
@@ -293,7 +298,8 @@ void one_refused_operation_leaves_the_others(void**) {
   TransferOperation bad = server.world.transfer(a, numbered_key(2).public_key(), 1);
   bad.signature.raw[0] ^= 1;
   auto body = request_of({server.world.transfer(a, numbered_key(2).public_key(), 10), bad,
-                          server.world.transfer(a, numbered_key(2).public_key(), 5000), server.world.transfer(a, numbered_key(2).public_key(), 20)});
+                          server.world.transfer(a, numbered_key(2).public_key(), 5000),
+                          server.world.transfer(a, numbered_key(2).public_key(), 20)});
   Reply reply = server.read(server.post("/v1/op", body), body, ReplyKind::operations);
   const LedgerCode expected[] = {LedgerCode::done, LedgerCode::bad_signature, LedgerCode::insufficient, LedgerCode::done};
   for (size_t i = 0; i < 4; ++i) assert_int_equal(reply.operations[i].ledger_code(), expected[i]);
@@ -343,7 +349,8 @@ void more_requests_than_there_is_room_for_are_refused_and_then_dropped(void**) {
   server.settle(0);
   auto refused = server.service.on_request(server.now, "POST", "/v1/op", body);
   std::vector<std::optional<uint64_t>> more;
-  for (size_t i = 0; i < LedgerService::k_refusals_max + 5; ++i) more.push_back(server.service.on_request(server.now, "POST", "/v1/op", body));
+  for (size_t i = 0; i < LedgerService::k_refusals_max + 5; ++i)
+    more.push_back(server.service.on_request(server.now, "POST", "/v1/op", body));
   assert_false(more.back().has_value());
   server.settle(0);
   assert_int_equal(server.refusal(*server.reply_to(refused), body), LedgerCode::busy);

@@ -17,7 +17,7 @@ constexpr uint64_t k_btt = 1'000'000;
 // The issuance table of the white paper.
 void genesis_is_the_issuance_table_and_exactly_the_supply(void** state) {
   World world(*state != nullptr);
-  const uint64_t btt[] = {59'400'000'000, 19'800'000'000, 89'100'000'000, 99'990'000'000, 99'000'000'000,
+  const uint64_t btt[] = {59'400'000'000,  19'800'000'000,  89'100'000'000,  99'990'000'000, 99'000'000'000,
                           188'100'000'000, 198'000'000'000, 197'010'000'000, 39'600'000'000, 0};
   uint64_t sum = 0;
   for (size_t i = 0; i < k_genesis_accounts; ++i) {
@@ -239,8 +239,8 @@ void the_log_is_a_chain_over_all_and_per_account(void** state) {
   World world(*state != nullptr);
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 100);
-  std::vector<OperationResult> results =
-      world.apply({open, world.transfer(a, b.public_key(), 5), world.close(open.statement, a, b, 30), world.transfer(b, a.public_key(), 1)});
+  std::vector<OperationResult> results = world.apply(
+      {open, world.transfer(a, b.public_key(), 5), world.close(open.statement, a, b, 30), world.transfer(b, a.public_key(), 1)});
   auto store = world.store().begin_read();
   Hash32 expected{};
   std::map<PublicKey, std::pair<uint64_t, uint64_t>> accounts;  // record, balance
@@ -272,8 +272,8 @@ void changed_books_are_not_opened(void** state) {
     std::vector<uint8_t> key;
     size_t at;
   } changes[] = {
-      {k_table_accounts, {}, 7},   // a balance
-      {k_table_channels, {}, 103}, // a capacity
+      {k_table_accounts, {}, 7},    // a balance
+      {k_table_channels, {}, 103},  // a capacity
       {k_table_log, {0, 0, 0, 0, 0, 0, 0, 2}, 50},
       {k_table_expiry, {}, SIZE_MAX},
   };
@@ -381,7 +381,8 @@ void times_in_replies_are_durable_and_at_most_seconds_old(void** state) {
 
 }  // namespace
 
-#define FOR_BOTH(test) {"memory: " #test, test, nullptr, nullptr, nullptr}, {"lmdb: " #test, test, nullptr, nullptr, &lmdb}
+#define FOR_BOTH(test) \
+  {"memory: " #test, test, nullptr, nullptr, nullptr}, { "lmdb: " #test, test, nullptr, nullptr, &lmdb }
 
 int main() {
   if (!crypto_init()) return 1;

@@ -25,7 +25,8 @@ inline LedgerTime at(uint64_t seconds) { return LedgerTime::from_seconds(seconds
 
 inline OpenOperation open() {
   OpenOperation op;
-  op.statement = {ledger(), payer().public_key(), payee().public_key(), Amount::micro(1'000'000), at(1'800'000'000), filled<16>(0x33), at(1'799'996'400)};
+  op.statement = {ledger(),          payer().public_key(), payee().public_key(), Amount::micro(1'000'000),
+                  at(1'800'000'000), filled<16>(0x33),     at(1'799'996'400)};
   op.signature = payer().sign(preimage(op.statement));
   return op;
 }
@@ -43,7 +44,8 @@ inline ClaimOperation claim() {
 }
 inline TransferOperation transfer() {
   TransferOperation op;
-  op.statement = {ledger(), payer().public_key(), payee().public_key(), Amount::micro(123'456'789), filled<16>(0x44), at(1'799'996'400), {}};
+  op.statement = {ledger(), payer().public_key(), payee().public_key(), Amount::micro(123'456'789), filled<16>(0x44), at(1'799'996'400),
+                  {}};
   op.signature = payer().sign(preimage(op.statement));
   return op;
 }

@@ -103,7 +103,8 @@ class World {
     op.statement.cum = Amount::micro(cum);
     op.payer = terms.payer;
     op.payee = terms.payee;
-    if (cum != 0) op.payer_signature = payer.sign(preimage(PayStatement{terms.ledger, op.statement.channel, op.statement.seq, op.statement.cum}));
+    if (cum != 0)
+      op.payer_signature = payer.sign(preimage(PayStatement{terms.ledger, op.statement.channel, op.statement.seq, op.statement.cum}));
     op.signature = payee.sign(preimage(op.statement));
     return op;
   }

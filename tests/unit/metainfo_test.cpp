@@ -23,18 +23,20 @@ std::string entry(int64_t size, const std::vector<std::string>& path) {
 }
 
 struct Torrent {
-  std::string files;        // entries; empty: a single file
+  std::string files;  // entries; empty: a single file
   int64_t length = 40000;
   std::string name = "name";
   int64_t piece_length = 16384;
   int64_t pieces = 3;
-  std::string info_end;     // further keys of info, from "private" on
-  std::string head;         // keys of the root before "info"
+  std::string info_end;  // further keys of info, from "private" on
+  std::string head;      // keys of the root before "info"
 
   std::string info() const {
     std::string out = "d";
-    if (!files.empty()) out += "5:filesl" + files + "e";
-    else out += "6:length" + bint(length);
+    if (!files.empty())
+      out += "5:filesl" + files + "e";
+    else
+      out += "6:length" + bint(length);
     out += "4:name" + bstr(name) + "12:piece length" + bint(piece_length);
     if (pieces >= 0) out += "6:pieces" + bstr(std::string(static_cast<size_t>(pieces) * 20, 'h'));
     return out + info_end + "e";
@@ -277,7 +279,11 @@ static void tiers_of_trackers_count_before_announce(void**) {
 
 static void utf8_keys_count_before_the_others(void**) {
   std::string text =
-      "d4:infod5:filesld6:lengthi1e4:pathl1:\xff" "e10:path.utf-8l2:\xc3\xa9" "eee4:name1:\xfe" "10:name.utf-82:\xc3\xa4" "12:piece lengthi16384e6:pieces20:"
+      "d4:infod5:filesld6:lengthi1e4:pathl1:\xff"
+      "e10:path.utf-8l2:\xc3\xa9"
+      "eee4:name1:\xfe"
+      "10:name.utf-82:\xc3\xa4"
+      "12:piece lengthi16384e6:pieces20:"
       "hhhhhhhhhhhhhhhhhhhhee";
   Result<Metainfo> out = parse_metainfo(as_bytes(text));
   assert_true(out.has_value());
@@ -322,11 +328,12 @@ static void mutations_never_pass_a_bad_path(void**) {
 }
 
 static void utf8_is_what_rfc_3629_says(void**) {
-  for (const char* good : {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (const char* good :
+       {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
     assert_true(is_utf8(good));
   }
-  for (const char* bad : {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-                          "\xe2\x82", "\xe2\x28\xa1", "a\xff"}) {
+  for (const char* bad : {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
+                          "\xf5\x80\x80\x80", "\xe2\x82", "\xe2\x28\xa1", "a\xff"}) {
     assert_false(is_utf8(bad));
   }
 }

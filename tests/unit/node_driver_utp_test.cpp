@@ -54,7 +54,8 @@ class ColdFiles final : public hal::Files {
 
 // Somebody else's node, as far as the wire goes: one stream.
 struct RemotePeer final : hal::DatagramEvents {
-  RemotePeer(hal::LinuxSystem& machine, LogSink& log) : clock(machine.system().clock), socket(machine.uv(), log), utp({}, machine.system().random, 7) {
+  RemotePeer(hal::LinuxSystem& machine, LogSink& log)
+      : clock(machine.system().clock), socket(machine.uv(), log), utp({}, machine.system().random, 7) {
     socket.set_events(this);
     if (Result<Endpoint> bound = socket.bind(*Endpoint::parse("127.0.0.1:0"), {})) address = *bound;
   }
@@ -184,7 +185,8 @@ struct World {
     out.bytes.assign(13, static_cast<uint8_t>(number));
     out.block = BlockRef{k_torrent, static_cast<uint32_t>(at / k_piece_size), static_cast<uint32_t>(at % k_piece_size), k_block_size};
     expected.insert(expected.end(), out.bytes.begin(), out.bytes.end());
-    expected.insert(expected.end(), payload.begin() + static_cast<std::ptrdiff_t>(at), payload.begin() + static_cast<std::ptrdiff_t>(at + k_block_size));
+    expected.insert(expected.end(), payload.begin() + static_cast<std::ptrdiff_t>(at),
+                    payload.begin() + static_cast<std::ptrdiff_t>(at + k_block_size));
     return out;
   }
   void send_blocks(PeerHandle peer, size_t count) {

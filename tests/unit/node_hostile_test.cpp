@@ -107,8 +107,8 @@ static void garbage_closes_the_connection(void**) {
 }
 
 static void requests_outside_the_piece_close_the_connection(void**) {
-  for (wire::BlockRange range : {wire::BlockRange{0, k_piece - 1, 16384}, wire::BlockRange{1000, 0, 16384}, wire::BlockRange{0, 0xffffffff, 2},
-                                 wire::BlockRange{0, 0, 0}}) {
+  for (wire::BlockRange range : {wire::BlockRange{0, k_piece - 1, 16384}, wire::BlockRange{1000, 0, 16384},
+                                 wire::BlockRange{0, 0xffffffff, 2}, wire::BlockRange{0, 0, 0}}) {
     Fixture f;
     f.connect();
     f.get_slot();

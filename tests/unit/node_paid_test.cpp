@@ -36,8 +36,10 @@ struct Market {
     for (;;) {
       LedgerService::Output out;
       if (!service.poll(out)) return error(Errc::unavailable, "no answer");
-      if (auto* check = std::get_if<CheckWork>(&out)) service.on_checked(world.now, run_check(std::move(*check)));
-      else if (auto* batch = std::get_if<LedgerBatch>(&out)) service.on_batch(world.now, ledger.state().apply(*batch, ledger.now()));
+      if (auto* check = std::get_if<CheckWork>(&out))
+        service.on_checked(world.now, run_check(std::move(*check)));
+      else if (auto* batch = std::get_if<LedgerBatch>(&out))
+        service.on_batch(world.now, ledger.state().apply(*batch, ledger.now()));
       else if (auto* seal = std::get_if<SealWork>(&out)) {
         uint64_t request = seal->request;
         service.on_sealed(world.now, request, run_seal(ledger.ledger_key(), std::move(*seal)));

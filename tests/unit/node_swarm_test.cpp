@@ -78,9 +78,11 @@ static void a_swarm_finds_itself_by_the_tracker_and_shares(void**) {
   assert_true(seed.status(payload.hash).uploaded < 2 * payload.size);
   assert_true(world.now < Instant::from_us(45'000'000));
   assert_true(leechers[0]->urls.front().find("event=started") != std::string::npos);
-  assert_true(std::any_of(leechers[0]->urls.begin(), leechers[0]->urls.end(),
-                          [](const std::string& url) { return url.find("event=completed") != std::string::npos && url.find("left=0") != std::string::npos; }));
-  assert_true(std::none_of(seed.urls.begin(), seed.urls.end(), [](const std::string& url) { return url.find("event=completed") != std::string::npos; }));
+  assert_true(std::any_of(leechers[0]->urls.begin(), leechers[0]->urls.end(), [](const std::string& url) {
+    return url.find("event=completed") != std::string::npos && url.find("left=0") != std::string::npos;
+  }));
+  assert_true(std::none_of(seed.urls.begin(), seed.urls.end(),
+                           [](const std::string& url) { return url.find("event=completed") != std::string::npos; }));
 }
 
 static void one_seed_gives_one_run(void**) {
@@ -362,8 +364,12 @@ static void pause_resume_verify_and_remove(void**) {
 static void a_tracker_that_is_down_slow_or_mad_does_no_harm(void**) {
   std::vector<std::function<Result<HttpReply>(Machine&, const HttpExchange&)>> trackers = {
       [](Machine&, const HttpExchange&) -> Result<HttpReply> { return error(Errc::unavailable, "connection refused"); },
-      [](Machine&, const HttpExchange&) -> Result<HttpReply> { return HttpReply{500, {}}; },
-      [](Machine&, const HttpExchange&) -> Result<HttpReply> { return HttpReply{200, std::vector<uint8_t>(100'000, 'd')}; },
+      [](Machine&, const HttpExchange&) -> Result<HttpReply> {
+        return HttpReply{500, {}};
+      },
+      [](Machine&, const HttpExchange&) -> Result<HttpReply> {
+        return HttpReply{200, std::vector<uint8_t>(100'000, 'd')};
+      },
       [](Machine&, const HttpExchange&) -> Result<HttpReply> {
         std::string text = "d14:failure reason14:not registerede";
         return HttpReply{200, {text.begin(), text.end()}};

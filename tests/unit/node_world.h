@@ -185,7 +185,9 @@ class World {
   }
   void at(Instant when, std::function<void()> what) { events_.emplace(std::make_pair(when, ++event_number_), std::move(what)); }
   // Runs events for some virtual time.
-  void run(Duration time) { run_until(time, [] { return false; }); }
+  void run(Duration time) {
+    run_until(time, [] { return false; });
+  }
   // True: the condition became true in time.
   bool run_until(Duration time, const std::function<bool()>& condition) {
     Instant end = now + time;
@@ -232,7 +234,7 @@ class World {
     uint64_t generation = 0;
     PeerHandle peer = 0;
     RawPeer* raw = nullptr;
-    size_t in_flight = 0;        // bytes on their way to the other end
+    size_t in_flight = 0;  // bytes on their way to the other end
   };
   struct Link {
     End ends[2];
@@ -389,13 +391,14 @@ inline void Machine::act(Action& action) {
     urls.push_back(exchange->url);
     later(Duration::ms(20), [this, exchange = std::move(*exchange)] {
       bool to_ledger = !world.ledger_url.empty() && exchange.url.starts_with(world.ledger_url);
-      Result<HttpReply> reply = to_ledger     ? world.ledger(exchange)
+      Result<HttpReply> reply = to_ledger    ? world.ledger(exchange)
                                 : world.http ? world.http(*this, exchange)
                                              : world.track(*this, exchange);
       node->on_http_done(world.now, world.wall(), exchange.ticket, reply);
     });
   } else if (auto* sign = std::get_if<SignBytes>(&action)) {
-    later(Duration::ms(1), [this, ticket = sign->ticket, signature = key.sign(sign->message)] { node->on_signed(world.now, ticket, signature); });
+    later(Duration::ms(1),
+          [this, ticket = sign->ticket, signature = key.sign(sign->message)] { node->on_signed(world.now, ticket, signature); });
   } else if (auto* check = std::get_if<VerifyBytes>(&action)) {
     bool valid = verify(check->key, check->message, check->signature);
     later(Duration::ms(1), [this, ticket = check->ticket, valid] { node->on_verified(world.now, ticket, valid); });
@@ -430,7 +433,8 @@ inline void Machine::do_write(WriteBlock& write) {
     }
     disk_room -= grows;
     if (grows > 0) file.bytes.resize(end);
-    std::copy_n(write.data.begin() + static_cast<std::ptrdiff_t>(from), extent.length, file.bytes.begin() + static_cast<std::ptrdiff_t>(extent.offset));
+    std::copy_n(write.data.begin() + static_cast<std::ptrdiff_t>(from), extent.length,
+                file.bytes.begin() + static_cast<std::ptrdiff_t>(extent.offset));
     file.modified_ns = static_cast<int64_t>(world.now.in_us());
     from += extent.length;
   }
@@ -483,7 +487,8 @@ inline void Machine::connect(const ConnectPeer& action) {
     std::optional<PeerHandle> theirs;
     // The other side sees the connection come from our address and some port.
     if (other != nullptr && other->is_up()) {
-      theirs = other->node->on_accepted(world.now, {endpoint.address, static_cast<uint16_t>(40000 + number_of_link % 20000)}, other->endpoint.address, Transport::tcp);
+      theirs = other->node->on_accepted(world.now, {endpoint.address, static_cast<uint16_t>(40000 + number_of_link % 20000)},
+                                        other->endpoint.address, Transport::tcp);
     }
     if (!theirs) {
       sockets_.erase(mine);
@@ -546,7 +551,8 @@ inline void World::deliver(uint64_t number, int to, std::vector<uint8_t> bytes) 
   sender.in_flight -= bytes.size();
   if (receiver.raw != nullptr) receiver.raw->received.insert(receiver.raw->received.end(), bytes.begin(), bytes.end());
   Machine* machine = receiver.machine;
-  if (machine != nullptr && machine->node != nullptr && machine->generation == receiver.generation && machine->sockets_.count(receiver.peer) > 0) {
+  if (machine != nullptr && machine->node != nullptr && machine->generation == receiver.generation &&
+      machine->sockets_.count(receiver.peer) > 0) {
     machine->node->on_received(now, receiver.peer, bytes);
     machine->drain();
   }
@@ -570,7 +576,8 @@ inline void World::tell_closed(uint64_t number, int to) {
   links_.erase(found);
   if (end.raw != nullptr) end.raw->closed = true;
   Machine* machine = end.machine;
-  if (machine == nullptr || machine->node == nullptr || machine->generation != end.generation || machine->sockets_.erase(end.peer) == 0) return;
+  if (machine == nullptr || machine->node == nullptr || machine->generation != end.generation || machine->sockets_.erase(end.peer) == 0)
+    return;
   machine->node->on_closed(now, end.peer, error(Errc::unavailable, "closed by the peer"));
   machine->drain();
 }

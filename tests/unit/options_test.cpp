@@ -43,10 +43,20 @@ void every_value_written_is_read_back_the_same(void**) {
   struct {
     const char* name;
     const char* value;
-  } changes[] = {{"node.listen", "127.0.0.3:0"},  {"node.data", "/srv/it's here"}, {"node.memory", "96"},       {"node.upload_slots", "4"},
-                 {"node.upload_rate", "8000000"}, {"discovery.trackers", "0"},     {"speed.enabled", "1"},      {"speed.reserve", "0.125"},
-                 {"speed.budget", "12.000001"},   {"speed.max_rate", "1000"},      {"speed.spending_rate", "1.5"}, {"ledger.url", "http://127.0.0.1:7411"},
-                 {"ledger.key", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}, {"ledgerd.store", "lmdb:/srv/ledger"}};
+  } changes[] = {{"node.listen", "127.0.0.3:0"},
+                 {"node.data", "/srv/it's here"},
+                 {"node.memory", "96"},
+                 {"node.upload_slots", "4"},
+                 {"node.upload_rate", "8000000"},
+                 {"discovery.trackers", "0"},
+                 {"speed.enabled", "1"},
+                 {"speed.reserve", "0.125"},
+                 {"speed.budget", "12.000001"},
+                 {"speed.max_rate", "1000"},
+                 {"speed.spending_rate", "1.5"},
+                 {"ledger.url", "http://127.0.0.1:7411"},
+                 {"ledger.key", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"},
+                 {"ledgerd.store", "lmdb:/srv/ledger"}};
   for (const auto& change : changes) {
     Status set = set_option(settings, change.name, change.value);
     assert_string_equal(set ? "" : set.error().reason.c_str(), "");
@@ -64,9 +74,12 @@ void every_value_written_is_read_back_the_same(void**) {
 
 void a_wrong_value_is_refused_with_what_is_allowed(void**) {
   assert_string_equal(refusal("node.upload_slots", "0").c_str(), "option node.upload_slots: '0' is not allowed; allowed: 1 to 500 slots");
-  assert_string_equal(refusal("node.upload_slots", "501").c_str(), "option node.upload_slots: '501' is not allowed; allowed: 1 to 500 slots");
-  for (const char* value : {"", "-1", "8 ", "0x8", "8.0", "99999999999999999999999", "4294967297"}) assert_true(contains(refusal("node.upload_slots", value), "1 to 500"));
-  for (const char* value : {"localhost:1", ":6881", "127.0.0.1", "[::]:65536", "1.2.3.4:"}) assert_true(contains(refusal("node.listen", value), "ADDRESS:PORT"));
+  assert_string_equal(refusal("node.upload_slots", "501").c_str(),
+                      "option node.upload_slots: '501' is not allowed; allowed: 1 to 500 slots");
+  for (const char* value : {"", "-1", "8 ", "0x8", "8.0", "99999999999999999999999", "4294967297"})
+    assert_true(contains(refusal("node.upload_slots", value), "1 to 500"));
+  for (const char* value : {"localhost:1", ":6881", "127.0.0.1", "[::]:65536", "1.2.3.4:"})
+    assert_true(contains(refusal("node.listen", value), "ADDRESS:PORT"));
   for (const char* value : {"1.0000001", "-1", "1e3", "990000000001", "free"}) assert_true(contains(refusal("speed.budget", value), "BTT"));
   for (const char* value : {"0.0001", "1000001"}) assert_true(contains(refusal("speed.reserve", value), "BTT per GB"));
   assert_true(contains(refusal("speed.enabled", "2"), "0 or 1"));
@@ -83,7 +96,8 @@ void what_is_unknown_or_not_built_is_refused_by_name(void**) {
   assert_true(contains(refusal("ledger.url", "https://ledger", Errc::unsupported), "TLS is not built yet"));
   assert_true(contains(refusal("ledgerd.store", "postgres://", Errc::unsupported), "PostgreSQL is not built yet"));
   Settings settings = default_settings();
-  assert_true(contains(set_from_argument(settings, Program::milletd, "ledgerd.listen=127.0.0.1:1").error().reason, "belongs to millet-ledgerd"));
+  assert_true(
+      contains(set_from_argument(settings, Program::milletd, "ledgerd.listen=127.0.0.1:1").error().reason, "belongs to millet-ledgerd"));
   assert_true(contains(set_from_argument(settings, Program::ledgerd, "node.data=/x").error().reason, "belongs to milletd"));
   assert_true(contains(set_from_argument(settings, Program::milletd, "node.data").error().reason, "SECTION.OPTION=VALUE"));
   assert_true(set_from_argument(settings, Program::milletd, "node.data=/a=b").has_value());
@@ -142,7 +156,9 @@ void the_default_configuration_is_what_print_config_writes(void**) {
 }
 
 void daemon_arguments_are_read_in_both_forms(void**) {
-  const char* args[] = {"--state", "/s", "--set=node.data=/d", "--set", "speed.enabled=1", "--seed", "a.torrent", "--data", "/p", "--seed=folder", "--config", "c"};
+  const char* args[] = {
+      "--state",  "/s", "--set=node.data=/d", "--set", "speed.enabled=1", "--seed", "a.torrent", "--data", "/p", "--seed=folder",
+      "--config", "c"};
   Result<DaemonArguments> parsed = parse_daemon_arguments(Program::milletd, args);
   assert_true(parsed.has_value());
   assert_string_equal(parsed->state.c_str(), "/s");
@@ -173,7 +189,9 @@ std::string settings_error(const std::string& text, std::vector<std::string> set
 }
 
 void set_goes_over_the_file_which_goes_over_the_defaults(void**) {
-  const std::string text = "config millet 'node'\n\toption upload_slots '4'\n\toption upload_rate 7\nconfig speed\n\toption budget \"2.5\"\nconfig ledgerd 'ledgerd'\n\toption listen '127.0.0.1:1'\n";
+  const std::string text =
+      "config millet 'node'\n\toption upload_slots '4'\n\toption upload_rate 7\nconfig speed\n\toption budget \"2.5\"\nconfig ledgerd "
+      "'ledgerd'\n\toption listen '127.0.0.1:1'\n";
   const std::vector<std::string> sets = {"node.upload_slots=5", "node.upload_slots=6"};
   Result<Settings> settings = make_settings(Program::milletd, ConfigText{"m.conf", text}, sets);
   assert_true(settings.has_value());
@@ -190,9 +208,11 @@ void set_goes_over_the_file_which_goes_over_the_defaults(void**) {
 }
 
 void errors_name_the_file_and_line_or_the_argument(void**) {
-  assert_true(settings_error("config x 'node'\n\n\toption upload_slots 'many'\n").starts_with("m.conf: line 3: option node.upload_slots: 'many' is not allowed"));
+  assert_true(settings_error("config x 'node'\n\n\toption upload_slots 'many'\n")
+                  .starts_with("m.conf: line 3: option node.upload_slots: 'many' is not allowed"));
   assert_true(settings_error("config x 'nod'\n\toption listen ''\n").starts_with("m.conf: line 2: there is no option 'nod.listen'"));
-  assert_true(settings_error("config x 'discovery'\n\toption dht 1\n").starts_with("m.conf: line 2: option discovery.dht is not built yet"));
+  assert_true(
+      settings_error("config x 'discovery'\n\toption dht 1\n").starts_with("m.conf: line 2: option discovery.dht is not built yet"));
   assert_true(settings_error("config x 'node'\n\tlist listen 1\n").starts_with("m.conf: line 2: no option is a list"));
   assert_true(settings_error("option a 'b'\n").starts_with("m.conf: "));
   assert_true(settings_error("", {"speed.reserve=free"}).starts_with("--set: option speed.reserve: 'free' is not allowed"));

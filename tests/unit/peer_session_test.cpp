@@ -178,8 +178,14 @@ static void a_late_bitfield_stands_for_haves_and_takes_nothing_back(void**) {
 
 static void what_lies_outside_the_torrent_ends_the_connection(void**) {
   const wire::BlockRange bad[] = {
-      {k_pieces, 0, 16384}, {0, 4 * k_block_size, 1}, {0, 4 * k_block_size - 1, 2}, {0, 0, 0}, {0, 0xffffffff, 16384},
-      {UINT32_MAX, UINT32_MAX, UINT32_MAX}, {k_pieces - 1, 4 * k_block_size - 1000, 1}, {0, 0, 0xffffffff},
+      {k_pieces, 0, 16384},
+      {0, 4 * k_block_size, 1},
+      {0, 4 * k_block_size - 1, 2},
+      {0, 0, 0},
+      {0, 0xffffffff, 16384},
+      {UINT32_MAX, UINT32_MAX, UINT32_MAX},
+      {k_pieces - 1, 4 * k_block_size - 1000, 1},
+      {0, 0, 0xffffffff},
   };
   for (const wire::BlockRange& range : bad) {
     Fixture a;

@@ -30,10 +30,13 @@ std::vector<std::vector<uint8_t>> all_messages() {
   static const uint8_t bits[] = {0xff, 0x80};
   static const uint8_t payload[] = {'d', 'e'};
   BlockRange range{1, 16384, 16384};
-  return {encoded(KeepAlive{}),         encoded(Choke{}),          encoded(Unchoke{}),        encoded(Interested{}),
-          encoded(NotInterested{}),     encoded(Have{7}),          encoded(BitfieldBits{bits}), encoded(Request{range}),
-          encoded(Cancel{range}),       encoded(HaveAll{}),        encoded(HaveNone{}),       encoded(Suggest{3}),
-          encoded(Reject{range}),       encoded(Extended{0, payload})};
+  return {encoded(KeepAlive{}),        encoded(Choke{}),
+          encoded(Unchoke{}),          encoded(Interested{}),
+          encoded(NotInterested{}),    encoded(Have{7}),
+          encoded(BitfieldBits{bits}), encoded(Request{range}),
+          encoded(Cancel{range}),      encoded(HaveAll{}),
+          encoded(HaveNone{}),         encoded(Suggest{3}),
+          encoded(Reject{range}),      encoded(Extended{0, payload})};
 }
 
 // What a reader makes of bytes that come in pieces of `step` bytes: names and sizes, "!" at an error.
@@ -208,10 +211,16 @@ static void wrong_lengths_are_refused_by_name(void**) {
     uint8_t id;
     const char* says;
   } table[] = {
-      {2, 0, "choke"},           {4, 4, "have"},         {6, 4, "have"},           {12, 6, "request"},      {14, 6, "request"},
-      {13 + 1, 8, "cancel"},     {2, 5, "bitfield"},     {4, 5, "bitfield"},       {8, 7, "piece"},         {9 + 16385, 7, "piece"},
-      {0xffffffff, 7, "piece"},  {1, 20, "extended"},    {4097, 20, "extended"},   {0xffffffff, 20, "extended"},
-      {16386, 99, "unknown"},    {0xffffffff, 99, "unknown"}, {2, 14, "have_all"}, {1, 16, "reject"},       {1, 9, "port"},
+      {2, 0, "choke"},          {4, 4, "have"},
+      {6, 4, "have"},           {12, 6, "request"},
+      {14, 6, "request"},       {13 + 1, 8, "cancel"},
+      {2, 5, "bitfield"},       {4, 5, "bitfield"},
+      {8, 7, "piece"},          {9 + 16385, 7, "piece"},
+      {0xffffffff, 7, "piece"}, {1, 20, "extended"},
+      {4097, 20, "extended"},   {0xffffffff, 20, "extended"},
+      {16386, 99, "unknown"},   {0xffffffff, 99, "unknown"},
+      {2, 14, "have_all"},      {1, 16, "reject"},
+      {1, 9, "port"},
   };
   for (const auto& row : table) {
     std::vector<uint8_t> stream;

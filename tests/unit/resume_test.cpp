@@ -120,8 +120,8 @@ static void a_new_torrent_checks_what_exists(void**) {
   ResumePlan plan = plan_resume(layout(), nullptr, {}, good_files());
   assert_true(plan.have.none() && plan.check.all());
   FileStates files = good_files();
-  files[2].reset();         // pieces 2 and 3
-  files[3]->size = 250;     // pieces 4 and 5 are whole, 6 and 7 are not
+  files[2].reset();      // pieces 2 and 3
+  files[3]->size = 250;  // pieces 4 and 5 are whole, 6 and 7 are not
   plan = plan_resume(layout(), nullptr, {}, files);
   for (uint32_t piece = 0; piece < 8; ++piece) assert_int_equal(plan.check.test(piece), piece < 2 || piece == 4 || piece == 5);
 }

@@ -21,8 +21,8 @@ class FixedRandom final : public SecureRandom {
 };
 
 std::string torrent_named(const std::string& name, uint32_t pieces = 1) {
-  std::string info = "d6:lengthi" + std::to_string(16384 * pieces) + "e4:name" + std::to_string(name.size()) + ":" + name + "12:piece lengthi16384e6:pieces" +
-                     std::to_string(20 * pieces) + ":" + std::string(20 * pieces, 'h') + "e";
+  std::string info = "d6:lengthi" + std::to_string(16384 * pieces) + "e4:name" + std::to_string(name.size()) + ":" + name +
+                     "12:piece lengthi16384e6:pieces" + std::to_string(20 * pieces) + ":" + std::string(20 * pieces, 'h') + "e";
   return "d8:announce21:http://192.0.2.1/ann.4:info" + info + "e";
 }
 
@@ -50,8 +50,12 @@ struct Fixture {
     json_object_update(out.raw(), part);
     return out;
   }
-  std::string code(const std::string& method, const std::string& params = "{}") { return std::string(json_text(ask(method, params).raw(), "code")); }
-  std::string message(const std::string& method, const std::string& params = "{}") { return std::string(json_text(ask(method, params).raw(), "message")); }
+  std::string code(const std::string& method, const std::string& params = "{}") {
+    return std::string(json_text(ask(method, params).raw(), "code"));
+  }
+  std::string message(const std::string& method, const std::string& params = "{}") {
+    return std::string(json_text(ask(method, params).raw(), "message"));
+  }
   Json add(const std::string& name, const std::string& more = "") {
     return ask("add", "{\"torrent\":\"" + to_base64(as_bytes(torrent_named(name))) + "\"" + more + "}");
   }
@@ -153,7 +157,8 @@ void set_of_one_torrent_takes_only_what_a_torrent_has(void**) {
   assert_int_equal(json_number(set.raw(), "budget_micro"), 12'000'000);
   assert_int_equal(json_number(set.raw(), "max_rate_pico_per_byte"), 3000);
   assert_true(f.node.config().budget.is_zero());
-  assert_true(f.message("set", "{\"hash\":\"" + hash + "\",\"options\":{\"node.upload_rate\":\"1\"}}").find("the whole node's") != std::string::npos);
+  assert_true(f.message("set", "{\"hash\":\"" + hash + "\",\"options\":{\"node.upload_rate\":\"1\"}}").find("the whole node's") !=
+              std::string::npos);
 }
 
 void what_is_not_a_request_is_refused_with_its_reason(void**) {
@@ -186,8 +191,8 @@ void what_is_not_a_request_is_refused_with_its_reason(void**) {
   assert_true(f.rpc.handle(f.now, std::string(1 << 20, '[')).find("bad_input") != std::string::npos);
   // An id comes back, whatever it is.
   assert_true(f.rpc.handle(f.now, "{\"method\":\"stats\",\"id\":[1,\"a\"]}").find("\"id\":[1,\"a\"]") != std::string::npos);
-  for (const char* wrong : {",\"peers\":\"x\"", ",\"peers\":[1]", ",\"peers\":[\"host\"]", ",\"peers\":[\"192.0.2.1:0\"]", ",\"paused\":1", ",\"budget\":\"\"", ",\"budget\":\"-1\"",
-                            ",\"budget\":5", ",\"max_rate\":\"1000001\"", ",\"root\":1"}) {
+  for (const char* wrong : {",\"peers\":\"x\"", ",\"peers\":[1]", ",\"peers\":[\"host\"]", ",\"peers\":[\"192.0.2.1:0\"]", ",\"paused\":1",
+                            ",\"budget\":\"\"", ",\"budget\":\"-1\"", ",\"budget\":5", ",\"max_rate\":\"1000001\"", ",\"root\":1"}) {
     assert_true(json_text(f.add("x", wrong).raw(), "code") == "bad_input");
   }
   assert_int_equal(listed(f.ask("list"), "torrents"), 0);

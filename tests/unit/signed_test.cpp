@@ -115,8 +115,8 @@ void every_statement_round_trips_and_no_other_size_decodes(void**) {
   round_trips_and_refuses_other_sizes(golden_pay(), good);
   round_trips_and_refuses_other_sizes(CloseStatement{ledger, golden_channel(), 7, Amount::supply()}, good);
   round_trips_and_refuses_other_sizes(ClaimStatement{ledger, golden_channel(), UINT64_MAX, Amount()}, good);
-  round_trips_and_refuses_other_sizes(
-      FundStatement{ledger, golden_terms().payer, Amount::micro(5), LedgerTime::from_seconds(UINT64_MAX)}, good);
+  round_trips_and_refuses_other_sizes(FundStatement{ledger, golden_terms().payer, Amount::micro(5), LedgerTime::from_seconds(UINT64_MAX)},
+                                      good);
   assert_true(good);
 }
 

@@ -71,7 +71,8 @@ inline IpAddress test_address(uint8_t last) { return IpAddress::v4({10, 0, 0, la
 
 // Machines 0..count-1 at 10.0.0.1..., each running a Recorder.
 struct TestWorld {
-  explicit TestWorld(uint64_t seed, const LinkOptions& link = {}, uint32_t count = 2, const NetworkOptions& network = {}) : world(seed, network) {
+  explicit TestWorld(uint64_t seed, const LinkOptions& link = {}, uint32_t count = 2, const NetworkOptions& network = {})
+      : world(seed, network) {
     for (uint32_t i = 0; i < count; ++i) {
       MachineOptions options;
       options.name = "m" + std::to_string(i);

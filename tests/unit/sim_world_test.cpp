@@ -172,8 +172,10 @@ uint64_t busy_trace(uint64_t seed, uint64_t& events) {
       test.system(i).executor.submit(hal::Queue::compute, std::make_unique<NoteJob>("x", notes));
     }
     uint32_t isolated[] = {static_cast<uint32_t>(round % 3)};
-    if (round % 2 == 1) test.world.network().partition(isolated);
-    else test.world.network().heal();
+    if (round % 2 == 1)
+      test.world.network().partition(isolated);
+    else
+      test.world.network().heal();
     test.world.run_for(Duration::seconds(20));
     if (round == 4) test.world.machine(2).crash(CrashKind::power_cut);
     if (round == 7) test.world.machine(1).crash(CrashKind::kill);

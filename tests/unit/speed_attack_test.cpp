@@ -249,7 +249,8 @@ void a_rate_raised_above_the_bid_under_way_is_never_paid(void**) {
   rate.window = settings.piece_size;
   rate.pay_timeout_s = 30;
   for (bool piece : duo.requester->have) rate.sent += piece ? settings.piece_size : 0;
-  for (const auto& [piece, got] : duo.requester->partial) rate.sent += static_cast<uint64_t>(std::count(got.begin(), got.end(), true)) * 16'384;
+  for (const auto& [piece, got] : duo.requester->partial)
+    rate.sent += static_cast<uint64_t>(std::count(got.begin(), got.end(), true)) * 16'384;
   duo.world.inject(*duo.provider, duo.world.only_peer(*duo.provider), rate);
   duo.run(1);
   assert_true(duo.disconnected("above our bid"));

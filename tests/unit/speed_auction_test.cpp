@@ -147,8 +147,7 @@ void unbacked_bids_set_no_price_and_displace_nobody(void**) {
 }
 
 void one_unbacked_bid_wins_a_slot_that_is_left_at_the_reserve(void**) {
-  AuctionResult result =
-      hold_auction(rules(3, 1000), {bidder(1, 5000), bidder(10, 9000, false), bidder(11, 8000, false)});
+  AuctionResult result = hold_auction(rules(3, 1000), {bidder(1, 5000), bidder(10, 9000, false), bidder(11, 8000, false)});
   assert_true(winners(result) == (std::vector<uint32_t>{1, 10}));
   assert_int_equal(result.price.in_pico_per_byte(), 1000);
   assert_true(result.entries[1].outcome == AuctionOutcome::lost_unbacked);

@@ -56,7 +56,9 @@ void killed_at_any_point_on_any_side_it_goes_on(void**) {
   for (bool provider : {false, true}) {
     for (uint64_t event = 1; event < events + 20; ++event) {
       std::string failure = killed_at(event, provider);
-      if (!failure.empty()) print_error("%s killed at event %llu: %s\n", provider ? "provider" : "requester", static_cast<unsigned long long>(event), failure.c_str());
+      if (!failure.empty())
+        print_error("%s killed at event %llu: %s\n", provider ? "provider" : "requester", static_cast<unsigned long long>(event),
+                    failure.c_str());
       assert_true(failure.empty());
     }
   }

@@ -16,9 +16,7 @@ struct Duo {
     world.start(*provider);
     world.start(*requester);
   }
-  bool run(int64_t seconds, const std::function<bool()>& done = nullptr) {
-    return world.run(world.now + Duration::seconds(seconds), done);
-  }
+  bool run(int64_t seconds, const std::function<bool()>& done = nullptr) { return world.run(world.now + Duration::seconds(seconds), done); }
   bool run_to_end(int64_t seconds = 3600) {
     return run(seconds, [&] { return world.everybody_complete() && world.all_channels_ended(); });
   }

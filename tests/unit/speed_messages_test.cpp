@@ -96,7 +96,7 @@ void signed_vectors_hold(void**) {
 
 // Attack 4: no signature of one purpose is good for another, because no two signed layouts can be equal.
 void signed_layouts_differ_in_their_first_eight_bytes(void**) {
-  std::vector<std::string_view> tags = {ProofStatement::k_tag, ChannelTerms::k_tag,  PayStatement::k_tag,
+  std::vector<std::string_view> tags = {ProofStatement::k_tag, ChannelTerms::k_tag,   PayStatement::k_tag,
                                         CloseStatement::k_tag, ClaimStatement::k_tag, FundStatement::k_tag};
   for (size_t i = 0; i < tags.size(); ++i) {
     assert_int_equal(tags[i].size(), 8);
@@ -132,8 +132,9 @@ void messages_match_the_vectors(void**) {
                 "0aecf08c607db042b48e7859a326519e01788d0583437c6d1cd76de1ad543f84a5560e0bd9d0c1434c45f64be693842a18e99db7"
                 "9602960bd94ed5b228c98b1e00");
   Signature fund;
-  fund = SigningKey::from_seed(filled<32>(3))
-             .sign(preimage(FundStatement{ledger(), payer().public_key(), Amount::micro(5'000'000), LedgerTime::from_seconds(1'799'990'000)}));
+  fund =
+      SigningKey::from_seed(filled<32>(3))
+          .sign(preimage(FundStatement{ledger(), payer().public_key(), Amount::micro(5'000'000), LedgerTime::from_seconds(1'799'990'000)}));
   expect_vector(FundsMessage{Amount::micro(5'000'000), LedgerTime::from_seconds(1'799'990'000), fund},
                 "0b00000000004c4b40000000006b49aaf02f80752daf5aa0b835c39bdb9037a5710c0ddc306cc26925978ef0a78f0e6a2d1f1caf"
                 "1927323949f4df0ffce99c5a750e39282db4acdd62f91e421ffcaa0e06");
@@ -233,11 +234,11 @@ void values_out_of_range_are_refused(void**) {
     std::vector<uint8_t> bytes(strlen(hex) / 2);
     return from_hex(hex, bytes).has_value() && !decode(bytes).has_value();
   };
-  assert_true(refuse("010000000700ffffffffffffffff"));                                            // BID: rate 2^64 - 1
-  assert_true(refuse("0100000007000000400000000001"));                                            // BID: rate 2^46 + 1
-  assert_true(refuse("010000000702000000000000ffff"));                                            // BID: unknown flag
-  assert_true(refuse("02000000010000000700000000000023280300040000001e0000000000100000"));        // RATE: kind 3
-  assert_true(refuse("02000000010000000700000000000023280100040000001e0000000000100000"));        // RATE: free, but not 0
+  assert_true(refuse("010000000700ffffffffffffffff"));                                                          // BID: rate 2^64 - 1
+  assert_true(refuse("0100000007000000400000000001"));                                                          // BID: rate 2^46 + 1
+  assert_true(refuse("010000000702000000000000ffff"));                                                          // BID: unknown flag
+  assert_true(refuse("02000000010000000700000000000023280300040000001e0000000000100000"));                      // RATE: kind 3
+  assert_true(refuse("02000000010000000700000000000023280100040000001e0000000000100000"));                      // RATE: free, but not 0
   assert_true(refuse("030800000000000f4240000000006b49d20033333333333333333333333333333333000000006b49c3f0"));  // CHANNEL: slot 8
   assert_true(refuse("03008000000000000000000000006b49d20033333333333333333333333333333333000000006b49c3f0"));  // CHANNEL: 2^63
   assert_true(refuse("050000000000000000000100000000000010000000000000001001000000000000000c"));  // ACK: durable above counted

@@ -1,5 +1,6 @@
 // Payers and payees over links that break, with power cuts, slow stores and a ledger that goes away: the invariants of PROTOCOL.md hold at
-// every event, and after everything heals everybody finishes, nobody is banned, every channel ends. Then bugs are planted, and must be found.
+// every event, and after everything heals everybody finishes, nobody is banned, every channel ends. Then bugs are planted, and must be
+// found.
 //
 // speed_property_test SEED [FAULTS PIECES]: one seed, with every message in the log; at most so many faults and pieces.
 #include <algorithm>

@@ -38,7 +38,10 @@ class PrintLog final : public LogSink {
  public:
   PrintLog(std::string name, const Instant& now) : name_(std::move(name)), now_(now) {}
   LogLevel level() const override { return LogLevel::debug; }
-  void write(LogLevel, std::string_view line) override { fprintf(stderr, "%10lld [%s] %.*s\n", static_cast<long long>(now_.in_us() / 1000), name_.c_str(), static_cast<int>(line.size()), line.data()); }
+  void write(LogLevel, std::string_view line) override {
+    fprintf(stderr, "%10lld [%s] %.*s\n", static_cast<long long>(now_.in_us() / 1000), name_.c_str(), static_cast<int>(line.size()),
+            line.data());
+  }
 
  private:
   std::string name_;

@@ -1,5 +1,5 @@
-// For tests of BitTorrent Speed: what a test world consists of, and the invariants of PROTOCOL.md, checked from what is seen on the wires and
-// in the stores, not from what the engines say about themselves.
+// For tests of BitTorrent Speed: what a test world consists of, and the invariants of PROTOCOL.md, checked from what is seen on the wires
+// and in the stores, not from what the engines say about themselves.
 #pragma once
 
 #include <algorithm>
@@ -38,8 +38,8 @@ struct Settings {
 struct Node;
 
 struct Link {
-  uint32_t a = 0, b = 0;      // nodes: requester, provider
-  uint64_t generation = 0;    // grows with every cut: what is in flight is lost
+  uint32_t a = 0, b = 0;    // nodes: requester, provider
+  uint64_t generation = 0;  // grows with every cut: what is in flight is lost
   bool up = false;
   PeerHandle handle_a = 0, handle_b = 0;
   Instant reconnect_at = Instant::never();
@@ -52,14 +52,14 @@ struct Node {
   PeerId peer_id;
   bool provider = false;
   bool running = false;
-  uint64_t life = 0;          // grows with every start: answers to an earlier process are lost
+  uint64_t life = 0;  // grows with every start: answers to an earlier process are lost
   std::unique_ptr<Speed> speed;
   std::unique_ptr<TestRandom> random;
   std::unique_ptr<LogSink> log;
   SpeedOptions options;
   Faults faults;
   std::map<std::pair<std::string, std::vector<uint8_t>>, std::vector<uint8_t>> store;  // durable
-  Instant store_free;         // commits are done in order
+  Instant store_free;                                                                  // commits are done in order
   Instant timer = Instant::never();
   Instant rechoke_at;
   Amount budget;
@@ -69,12 +69,12 @@ struct Node {
   std::map<uint32_t, std::vector<bool>> partial;
   struct PeerState {
     size_t link = 0;
-    bool unchoked = false;    // provider: by us; requester: us
-    std::deque<Wire> requests;             // provider
+    bool unchoked = false;                            // provider: by us; requester: us
+    std::deque<Wire> requests;                        // provider
     std::deque<std::pair<uint32_t, uint32_t>> asked;  // requester: in order
-    std::optional<uint32_t> piece;         // requester: being fetched here
-    std::map<uint32_t, Rate> bids;         // requester: by sequence, as sent
-    Rate named_bid;                        // requester: of the RATE in force
+    std::optional<uint32_t> piece;                    // requester: being fetched here
+    std::map<uint32_t, Rate> bids;                    // requester: by sequence, as sent
+    Rate named_bid;                                   // requester: of the RATE in force
     bool rated = false;
   };
   std::map<PeerHandle, PeerState> peers;
@@ -100,8 +100,8 @@ class Watch {
   struct Transfer {
     uint64_t bytes_free = 0, bytes_paid = 0;
   };
-  std::map<std::pair<uint32_t, uint32_t>, Transfer> transfers;   // requester, provider: verified bytes
-  std::map<ChannelId, Amount> highest_pay;                       // of all PAY that were signed
+  std::map<std::pair<uint32_t, uint32_t>, Transfer> transfers;  // requester, provider: verified bytes
+  std::map<ChannelId, Amount> highest_pay;                      // of all PAY that were signed
 
   bool forgive_lease = false;  // a store came back from a backup
   void forget_promises() { promised_.clear(); }
@@ -156,7 +156,8 @@ class Watch {
     } else if (tag == CloseStatement::k_tag || tag == ClaimStatement::k_tag) {
       CloseStatement close = *decode_fields<CloseStatement>(body);  // CLAIM has the same fields
       auto record = stored<PayeeChannelRecord>(node, k_table_payee_channels, close.channel);
-      bool good = record && record->cum >= close.cum && (tag == ClaimStatement::k_tag || (record->cum == close.cum && record->closing == 1));
+      bool good =
+          record && record->cum >= close.cum && (tag == ClaimStatement::k_tag || (record->cum == close.cum && record->closing == 1));
       if (!good) violate("CLOSE or CLAIM signed for what is not durable");
     }
   }
@@ -188,7 +189,8 @@ class Watch {
     if (it == slots_.end() || durable.is_zero()) return;
     auto record = stored<PayeeChannelRecord>(node, k_table_payee_channels, it->second);
     if (!record) return;  // closed since
-    if (record->cum < durable) violate("durable " + std::to_string(durable.in_micro()) + " promised, " + std::to_string(record->cum.in_micro()) + " stored");
+    if (record->cum < durable)
+      violate("durable " + std::to_string(durable.in_micro()) + " promised, " + std::to_string(record->cum.in_micro()) + " stored");
     Amount& promised = promised_[it->second];
     if (durable < promised) violate("a durable amount shrank");
     promised = durable;
@@ -205,7 +207,8 @@ class Watch {
     if (auto* channel = std::get_if<ChannelMessage>(&*message)) {
       // Which channel a slot means on this connection: as the provider computes it.
       PeerHandle handle = handle_of(node, peer);
-      ChannelTerms terms{ledger.id, nodes[links[peer.link].a]->key, node.key, channel->capacity, channel->expiry, channel->nonce, channel->valid_until};
+      ChannelTerms terms{ledger.id,           nodes[links[peer.link].a]->key, node.key, channel->capacity, channel->expiry, channel->nonce,
+                         channel->valid_until};
       slots_[{handle, channel->slot}] = ChannelId{blake2b_256(preimage(terms))};
     }
   }
@@ -216,7 +219,8 @@ class Watch {
   void check_exposure(const Node& node) {
     for (const auto& [handle, peer] : node.peers) {
       Payee::Exposure exposure = node.speed->payee().exposure(handle);
-      if (exposure.unpaid > set.piece_size) violate(node.name + ": " + std::to_string(exposure.unpaid) + " bytes unpaid, the window is one piece");
+      if (exposure.unpaid > set.piece_size)
+        violate(node.name + ": " + std::to_string(exposure.unpaid) + " bytes unpaid, the window is one piece");
       if (exposure.unpaid_unknown > exposure.bucket) violate("unknown payers owe more than the bucket holds");
       if (exposure.bucket > UnknownBucket::capacity(set.piece_size)) violate("the bucket is overdrawn");
     }

@@ -18,7 +18,7 @@ class World : public Watch {
   std::function<bool(Node& from, PeerHandle to, std::vector<uint8_t>& payload)> on_send;
   std::vector<std::pair<uint32_t, std::string>> disconnects;  // node, reason
   uint64_t events = 0;
-  Duration disturbed_commit;              // an extra delay now and then
+  Duration disturbed_commit;  // an extra delay now and then
   bool ledger_loses_replies = false;
   bool corrupt_blocks = false;
 
@@ -57,8 +57,10 @@ class World : public Watch {
     node.running = true;
     ++node.life;
     node.random = std::make_unique<TestRandom>(random.next());
-    if (set.verbose) node.log = std::make_unique<PrintLog>(node.name, now);
-    else node.log = std::make_unique<NullLog>();
+    if (set.verbose)
+      node.log = std::make_unique<PrintLog>(node.name, now);
+    else
+      node.log = std::make_unique<NullLog>();
     node.speed = std::make_unique<Speed>(Identity{ledger.id, node.key, ledger.key}, node.options, *node.random, *node.log, node.faults);
     for (const auto& [where, value] : node.store) {
       Status restored = node.speed->restore(now, where.first, where.second, value);
@@ -236,13 +238,13 @@ class World : public Watch {
         node.speed->on_message(now, handle, wire.payload);
         break;
       case Wire::request:
-        if (peer.unchoked) peer.requests.push_back(wire);
-        else send(node, handle, {Wire::reject, {}, wire.piece, wire.index});
+        if (peer.unchoked)
+          peer.requests.push_back(wire);
+        else
+          send(node, handle, {Wire::reject, {}, wire.piece, wire.index});
         pump(node);
         break;
-      case Wire::reject:
-        std::erase(peer.asked, std::make_pair(wire.piece, wire.index));
-        break;
+      case Wire::reject: std::erase(peer.asked, std::make_pair(wire.piece, wire.index)); break;
       case Wire::choke:
         peer.unchoked = false;
         peer.rated = false;
@@ -379,11 +381,14 @@ class World : public Watch {
     Node::PeerState& peer = node.peers.at(handle);
     uint32_t provider = links[peer.link].b;
     auto asked = std::find(peer.asked.begin(), peer.asked.end(), std::make_pair(wire.piece, wire.index));
-    if (asked == peer.asked.end()) violate("a block that was not asked for");
-    else peer.asked.erase(asked);
+    if (asked == peer.asked.end())
+      violate("a block that was not asked for");
+    else
+      peer.asked.erase(asked);
     uint32_t bytes = block_size(wire.piece, wire.index);
     auto& unverified = unverified_[{index_of(node), wire.piece}];
-    unverified.push_back({provider, peer.rated ? peer.named_bid : Rate(), bytes, peer.rated && !node.speed->payer().price(handle).is_zero()});
+    unverified.push_back(
+        {provider, peer.rated ? peer.named_bid : Rate(), bytes, peer.rated && !node.speed->payer().price(handle).is_zero()});
     node.speed->payer().on_block_received(now, handle, wire.piece, bytes);
     if (node.have[wire.piece]) return violate("a block of a piece that is there");
     std::vector<bool>& got = node.partial[wire.piece];
@@ -479,8 +484,10 @@ class World : public Watch {
       if (!n->running || n->life != life) return;  // power was cut before it was durable
       for (const StoreChange& change : commit.changes) {
         auto where = std::make_pair(std::string(change.table), change.key);
-        if (change.value) n->store[where] = *change.value;
-        else n->store.erase(where);
+        if (change.value)
+          n->store[where] = *change.value;
+        else
+          n->store.erase(where);
       }
       n->speed->on_durable(now, commit.sequence);
       drain(*n);

@@ -38,7 +38,8 @@ void piece_that_a_dead_process_wrote_is_synced_once_it_was_verified(void**) {
   test.world.machine(0).disk().install_folder("/data");
   {
     Rig first(test);
-    for (uint32_t begin : {0u, k_block_size}) first.storage.write({1, {k_torrent, 0, begin, k_block_size}, std::vector<uint8_t>(k_block_size, 7)});
+    for (uint32_t begin : {0u, k_block_size})
+      first.storage.write({1, {k_torrent, 0, begin, k_block_size}, std::vector<uint8_t>(k_block_size, 7)});
     assert_true(first.answered(2));
   }
   test.world.machine(0).crash(CrashKind::kill);

@@ -55,8 +55,9 @@ struct World final : StorageEvents {
   bool write_all() {
     for (size_t at = 0; at < bytes.size(); at += k_block_size) {
       BlockRef block = ref(at);
-      storage.write({1, block, std::vector<uint8_t>(bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                                                    bytes.begin() + static_cast<std::ptrdiff_t>(at + block.length))});
+      storage.write({1, block,
+                     std::vector<uint8_t>(bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                                          bytes.begin() + static_cast<std::ptrdiff_t>(at + block.length))});
     }
     return finish();
   }

@@ -2,13 +2,13 @@
 #include "store/lmdb/lmdb_store.h"
 #include "store/memory_store.h"
 
-#include <csignal>
 #include <fcntl.h>
-#include <fstream>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
+#include <fstream>
 
 #include "base/random.h"
 #include "unit/temp_folder.h"
@@ -291,7 +291,7 @@ void files_are_for_the_owner_only(void**) {
   TempFolder folder;
   auto store = LmdbStore::open(folder / "state");
   assert_true(store.has_value());
-  struct stat info{};
+  struct stat info {};
   for (const char* name : {"state", "state/lock", "state/data.mdb"}) {
     assert_int_equal(stat((folder / name).c_str(), &info), 0);
     assert_int_equal(info.st_mode & 0077, 0);
@@ -402,7 +402,8 @@ void a_damaged_file_is_an_error_and_not_a_crash(void**) {
 
 }  // namespace
 
-#define FOR_BOTH(test) {"memory: " #test, test, nullptr, nullptr, nullptr}, {"lmdb: " #test, test, nullptr, nullptr, &lmdb}
+#define FOR_BOTH(test) \
+  {"memory: " #test, test, nullptr, nullptr, nullptr}, { "lmdb: " #test, test, nullptr, nullptr, &lmdb }
 
 int main() {
   static int lmdb = 1;

@@ -73,7 +73,8 @@ static void rate_gate_keeps_its_rate_and_is_fair(void**) {
   assert_true(wakes < 20 * 65);
 }
 
-// One connection takes whatever it is given and asks again at once; three pause for 30 ms after every 256 KiB, as a payer's window makes them.
+// One connection takes whatever it is given and asks again at once; three pause for 30 ms after every 256 KiB, as a payer's window makes
+// them.
 static void rate_gate_leaves_nothing_to_the_greedy(void**) {
   constexpr uint64_t k_window = 256 * 1024;
   RateGate gate(8'000'000);
@@ -112,7 +113,8 @@ static void rate_gate_goes_on_when_the_limit_is_lifted(void**) {
 static void rate_gate_takes_back_what_is_not_used(void**) {
   RateGate gate(1'638'400);
   std::vector<uint32_t> granted;
-  while (gate.take(at(0), 1, 16384)) {}
+  while (gate.take(at(0), 1, 16384)) {
+  }
   assert_false(gate.take(at(0), 2, 16384));
   Instant now = gate.next_deadline() + Duration::ms(40);  // six blocks
   gate.grant(now, granted);

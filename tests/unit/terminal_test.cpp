@@ -1,6 +1,6 @@
 // What `millet` prints for people: units, columns, views of replies; and how it reads arguments.
-#include "apps/command.h"
 #include "apps/terminal.h"
+#include "apps/command.h"
 #include "apps/views.h"
 #include "control/rows.h"
 #include "unit/test.h"
@@ -13,7 +13,13 @@ void sizes_are_decimal_and_rounded_down(void**) {
   struct {
     uint64_t bytes;
     const char* text;
-  } rows[] = {{0, "0 B"}, {999, "999 B"}, {1000, "1.0 kB"}, {139'123'456, "139.1 MB"}, {999'999'999, "999.9 MB"}, {1'000'000'000, "1.0 GB"}, {UINT64_MAX, "18.4 EB"}};
+  } rows[] = {{0, "0 B"},
+              {999, "999 B"},
+              {1000, "1.0 kB"},
+              {139'123'456, "139.1 MB"},
+              {999'999'999, "999.9 MB"},
+              {1'000'000'000, "1.0 GB"},
+              {UINT64_MAX, "18.4 EB"}};
   for (const auto& row : rows) assert_string_equal(human_size(row.bytes).c_str(), row.text);
   assert_string_equal(human_rate(0).c_str(), "-");
   assert_string_equal(human_rate(8'000'000).c_str(), "8.0 MB/s");
@@ -40,7 +46,11 @@ void columns_are_as_wide_as_their_widest_cell(void**) {
 
 void views_say_so_when_there_is_nothing(void**) {
   Json empty = Json::object();
-  empty.set("torrents", Json::array()).set("peers", Json::array()).set("auctions", Json::array()).set("own_bids", Json::array()).set("channels", Json::array());
+  empty.set("torrents", Json::array())
+      .set("peers", Json::array())
+      .set("auctions", Json::array())
+      .set("own_bids", Json::array())
+      .set("channels", Json::array());
   assert_string_equal(torrents_view(empty).c_str(), "no torrents; add one with: millet add FILE.torrent\n");
   assert_string_equal(peers_view(empty).c_str(), "no peers\n");
   assert_string_equal(channels_view(empty).c_str(), "no channels\n");
@@ -89,10 +99,9 @@ void arguments_come_in_both_forms(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(sizes_are_decimal_and_rounded_down),  cmocka_unit_test(only_what_is_complete_is_100_percent),
+      cmocka_unit_test(sizes_are_decimal_and_rounded_down),       cmocka_unit_test(only_what_is_complete_is_100_percent),
       cmocka_unit_test(columns_are_as_wide_as_their_widest_cell), cmocka_unit_test(views_say_so_when_there_is_nothing),
-      cmocka_unit_test(each_connection_says_what_carries_it),
-      cmocka_unit_test(arguments_come_in_both_forms),
+      cmocka_unit_test(each_connection_says_what_carries_it),     cmocka_unit_test(arguments_come_in_both_forms),
   };
   return RUN_TESTS(tests);
 }

@@ -62,11 +62,39 @@ static void urls_are_taken_apart(void**) {
 }
 
 static void urls_that_would_have_to_be_guessed_are_refused(void**) {
-  for (const char* bad :
-       {"", "tracker", "http:", "http:/", "http:/h", "http://", "http:///p", "http://:80/", "://h", "http://user@h/", "http://user:pw@h/", "http://h:/",
-        "http://h:0/", "http://h:65536/", "http://h:080808/", "http://h:-1/", "http://h:8x/", "http://[::1", "http://[::1]x/", "http://[127.0.0.1]/",
-        "http://[]/", "http://[::g]/", "http://::1/", "http://a b/", "http://h/a b", "http://h/\n", "http://h\r\nX: y/", "http://h/\xc3\xa9", "http://h\\x",
-        "http://h%20/", "http://h\x7f/", " http://h/", "javascript:alert(1)"}) {
+  for (const char* bad : {"",
+                          "tracker",
+                          "http:",
+                          "http:/",
+                          "http:/h",
+                          "http://",
+                          "http:///p",
+                          "http://:80/",
+                          "://h",
+                          "http://user@h/",
+                          "http://user:pw@h/",
+                          "http://h:/",
+                          "http://h:0/",
+                          "http://h:65536/",
+                          "http://h:080808/",
+                          "http://h:-1/",
+                          "http://h:8x/",
+                          "http://[::1",
+                          "http://[::1]x/",
+                          "http://[127.0.0.1]/",
+                          "http://[]/",
+                          "http://[::g]/",
+                          "http://::1/",
+                          "http://a b/",
+                          "http://h/a b",
+                          "http://h/\n",
+                          "http://h\r\nX: y/",
+                          "http://h/\xc3\xa9",
+                          "http://h\\x",
+                          "http://h%20/",
+                          "http://h\x7f/",
+                          " http://h/",
+                          "javascript:alert(1)"}) {
     Result<Url> url = Url::parse(bad);
     if (url) print_message("taken: '%s'\n", bad);
     assert_false(url.has_value());
@@ -86,9 +114,10 @@ static void other_schemes_are_unsupported_by_name(void**) {
 static void announce_url_has_every_field_escaped(void**) {
   AnnounceRequest request = sample();
   Result<std::string> url = announce_url("http://t:6969/announce", request);
-  assert_string_equal(url->c_str(),
-                      "http://t:6969/announce?info_hash=%00%0D%1A%274AN%5Bhu%82%8F%9C%A9%B6%C3%D0%DD%EA%F7&peer_id=-MI0100-abcdefghijkl&port=6881"
-                      "&uploaded=5000000000&downloaded=1&left=18446744073709551615&compact=1&numwant=80&key=0000ab12&event=started");
+  assert_string_equal(
+      url->c_str(),
+      "http://t:6969/announce?info_hash=%00%0D%1A%274AN%5Bhu%82%8F%9C%A9%B6%C3%D0%DD%EA%F7&peer_id=-MI0100-abcdefghijkl&port=6881"
+      "&uploaded=5000000000&downloaded=1&left=18446744073709551615&compact=1&numwant=80&key=0000ab12&event=started");
 }
 
 static void announce_url_keeps_a_query_and_leaves_out_what_is_empty(void**) {
@@ -108,8 +137,10 @@ static void announce_url_keeps_a_query_and_leaves_out_what_is_empty(void**) {
 }
 
 static void compact_replies_are_read(void**) {
-  std::string text = "d8:completei3e10:incompletei4e8:intervali1800e12:min intervali60e5:peers12:" + std::string("\x0a\0\0\x01\x1a\xe1\x0a\0\0\x02\0\x50", 12) +
-                     "6:peers618:" + std::string("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1", 18) + "10:tracker id3:abc15:warning message4:slowe";
+  std::string text = "d8:completei3e10:incompletei4e8:intervali1800e12:min intervali60e5:peers12:" +
+                     std::string("\x0a\0\0\x01\x1a\xe1\x0a\0\0\x02\0\x50", 12) +
+                     "6:peers618:" + std::string("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1", 18) +
+                     "10:tracker id3:abc15:warning message4:slowe";
   Result<AnnounceReply> reply = parse_announce_reply(as_bytes(text));
   assert_true(reply.has_value());
   assert_false(reply->failure.has_value());
@@ -120,8 +151,9 @@ static void compact_replies_are_read(void**) {
 }
 
 static void dictionary_replies_are_read(void**) {
-  Result<AnnounceReply> reply = parse_announce_reply(as_bytes(
-      "d8:intervali900e5:peersld2:ip8:10.0.0.17:peer id20:aaaaaaaaaaaaaaaaaaaa4:porti6881eed2:ip3:::14:porti1eed2:ip11:example.org4:porti1eeee"));
+  Result<AnnounceReply> reply =
+      parse_announce_reply(as_bytes("d8:intervali900e5:peersld2:ip8:10.0.0.17:peer "
+                                    "id20:aaaaaaaaaaaaaaaaaaaa4:porti6881eed2:ip3:::14:porti1eed2:ip11:example.org4:porti1eeee"));
   assert_true(reply.has_value());
   assert_string_equal(peers_of(*reply).c_str(), "10.0.0.1:6881 [::1]:1 ");
 }
@@ -135,7 +167,13 @@ static void a_failure_is_said_in_the_trackers_words(void**) {
 }
 
 static void unusable_peers_are_dropped(void**) {
-  std::string raw("\0\0\0\0\x1a\xe1" "\x0a\0\0\x01\0\0" "\xe0\0\0\x01\x1a\xe1" "\xff\xff\xff\xff\x1a\xe1" "\x0a\0\0\x02\0\x01", 30);
+  std::string raw(
+      "\0\0\0\0\x1a\xe1"
+      "\x0a\0\0\x01\0\0"
+      "\xe0\0\0\x01\x1a\xe1"
+      "\xff\xff\xff\xff\x1a\xe1"
+      "\x0a\0\0\x02\0\x01",
+      30);
   Result<AnnounceReply> reply = parse_announce_reply(as_bytes("d5:peers30:" + raw + "e"));
   assert_string_equal(peers_of(*reply).c_str(), "10.0.0.2:1 ");
   reply = parse_announce_reply(as_bytes("d5:peersld2:ip8:10.0.0.14:porti0eed2:ip8:10.0.0.14:porti65536eed2:ip8:10.0.0.14:porti-1eeee"));
@@ -153,8 +191,8 @@ static void numbers_are_bounded(void**) {
 }
 
 static void garbage_is_refused(void**) {
-  for (const char* bad : {"", "<html>404</html>", "i1e", "le", "d5:peers5:abcdee", "d5:peersi1ee", "d6:peers65:abcdee", "d5:peersli1eee", "d5:peersld2:ip1:aeee",
-                          "d8:interval1:xe", "d8:intervali1e8:intervali2ee", "d14:failure reasoni1ee"}) {
+  for (const char* bad : {"", "<html>404</html>", "i1e", "le", "d5:peers5:abcdee", "d5:peersi1ee", "d6:peers65:abcdee", "d5:peersli1eee",
+                          "d5:peersld2:ip1:aeee", "d8:interval1:xe", "d8:intervali1e8:intervali2ee", "d14:failure reasoni1ee"}) {
     Result<AnnounceReply> reply = parse_announce_reply(as_bytes(bad));
     if (reply) print_message("taken: '%s'\n", bad);
     assert_false(reply.has_value());
@@ -165,7 +203,9 @@ static void garbage_is_refused(void**) {
 }
 
 static void truncations_are_refused_and_mutations_survived(void**) {
-  std::string text = "d8:completei3e8:intervali1800e5:peers6:\x0a\x01\x01\x01\x1a\xe1" "6:peers60:10:tracker id3:abce";
+  std::string text =
+      "d8:completei3e8:intervali1800e5:peers6:\x0a\x01\x01\x01\x1a\xe1"
+      "6:peers60:10:tracker id3:abce";
   assert_true(parse_announce_reply(as_bytes(text)).has_value());
   for (size_t size = 0; size < text.size(); ++size) assert_false(parse_announce_reply(as_bytes(text.substr(0, size))).has_value());
   size_t accepted = 0;

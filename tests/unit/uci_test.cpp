@@ -30,7 +30,8 @@ static void sections_options_and_lists_are_read(void**) {
       "config empty\n"
       "config speed\n"
       "option enabled 1";
-  assert_string_equal(read(text).c_str(), "millet.node.listen=[::]:6881|millet.node.tracker+=http://a/b|millet.node.tracker+=http://c/d|speed..enabled=1|");
+  assert_string_equal(read(text).c_str(),
+                      "millet.node.listen=[::]:6881|millet.node.tracker+=http://a/b|millet.node.tracker+=http://c/d|speed..enabled=1|");
 }
 
 static void quoting_follows_uci(void**) {
@@ -38,9 +39,23 @@ static void quoting_follows_uci(void**) {
     const char* word;
     const char* value;
   } table[] = {
-      {"''", ""},           {"\"\"", ""},          {"'a b'", "a b"},       {"\"a b\"", "a b"},    {"'a\"b'", "a\"b"},   {"\"a'b\"", "a'b"},
-      {"'a\\b'", "a\\b"},   {"\"a\\\"b\"", "a\"b"}, {"\"a\\\\b\"", "a\\b"}, {"a\\ b", "a b"},      {"'a'\\''b'", "a'b"}, {"a'b'\"c\"d", "abcd"},
-      {"'a#b;c'", "a#b;c"}, {"a#b", "a"},          {"a\\#b", "a#b"},       {"\xc3\xa9", "\xc3\xa9"}, {"'\t'", "\t"},
+      {"''", ""},
+      {"\"\"", ""},
+      {"'a b'", "a b"},
+      {"\"a b\"", "a b"},
+      {"'a\"b'", "a\"b"},
+      {"\"a'b\"", "a'b"},
+      {"'a\\b'", "a\\b"},
+      {"\"a\\\"b\"", "a\"b"},
+      {"\"a\\\\b\"", "a\\b"},
+      {"a\\ b", "a b"},
+      {"'a'\\''b'", "a'b"},
+      {"a'b'\"c\"d", "abcd"},
+      {"'a#b;c'", "a#b;c"},
+      {"a#b", "a"},
+      {"a\\#b", "a#b"},
+      {"\xc3\xa9", "\xc3\xa9"},
+      {"'\t'", "\t"},
   };
   for (const auto& row : table) {
     std::string expected = std::string("t.n.o=") + row.value + "|";
@@ -109,9 +124,12 @@ static void mutations_are_survived(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(sections_options_and_lists_are_read), cmocka_unit_test(quoting_follows_uci),
-      cmocka_unit_test(semicolons_end_statements),           cmocka_unit_test(lines_are_counted),
-      cmocka_unit_test(mistakes_are_named_with_their_line),  cmocka_unit_test(the_number_of_options_is_bounded),
+      cmocka_unit_test(sections_options_and_lists_are_read),
+      cmocka_unit_test(quoting_follows_uci),
+      cmocka_unit_test(semicolons_end_statements),
+      cmocka_unit_test(lines_are_counted),
+      cmocka_unit_test(mistakes_are_named_with_their_line),
+      cmocka_unit_test(the_number_of_options_is_bounded),
       cmocka_unit_test(mutations_are_survived),
   };
   return RUN_TESTS(tests);

@@ -118,7 +118,8 @@ UtpLedbat::Ack ack_of(uint32_t bytes, uint32_t queue_ms, uint32_t base_ms = 120)
 Instant round(UtpLedbat& ledbat, Instant now, uint32_t queue_ms, uint32_t base_ms = 120) {
   uint32_t window = ledbat.window();
   for (uint32_t done = 0; done < window; done += 1000) {
-    ledbat.on_ack(now + Duration::us(int64_t{base_ms + queue_ms} * 1000 * done / window), ack_of(std::min<uint32_t>(1000, window - done), queue_ms, base_ms));
+    ledbat.on_ack(now + Duration::us(int64_t{base_ms + queue_ms} * 1000 * done / window),
+                  ack_of(std::min<uint32_t>(1000, window - done), queue_ms, base_ms));
   }
   return now + Duration::ms(base_ms + queue_ms);
 }
@@ -246,7 +247,7 @@ void a_path_knows_losses_that_no_queue_made(void**) {
   path.take_queue(now + Duration::ms(10), 20'000);
   assert_false(path.is_loss_random());  // what is found lost now met the queue of a round trip ago
   for (int i = 1; i < 10; ++i) path.take_queue(now + Duration::ms(50 * i), 20'000);
-  assert_true(path.is_loss_random());   // it was longer, and nothing was lost
+  assert_true(path.is_loss_random());  // it was longer, and nothing was lost
   path.take_queue(now + Duration::seconds(11), 20'000);
   assert_false(path.is_loss_random());
 }
@@ -321,8 +322,10 @@ uint16_t search(UtpMtu& mtu, Instant& now, uint16_t passes) {
     if (size == 0) break;
     mtu.on_probe_sent(now);
     now = now + Duration::ms(50);
-    if (size <= passes) mtu.on_probe_arrived(now);
-    else mtu.on_probe_lost(now);
+    if (size <= passes)
+      mtu.on_probe_arrived(now);
+    else
+      mtu.on_probe_lost(now);
   }
   return mtu.size();
 }

@@ -104,7 +104,8 @@ void packets_leave_at_the_pace_of_the_path(void**) {
     most = std::max(most, bytes);
   }
   assert_true(sent.size() > 20'000'000 / 8 * 20 / 1500 * 8 / 10);
-  // A millisecond of the path is two packets; catching up after a late timer and a doubled rate in slow start are some more. A window would be 180.
+  // A millisecond of the path is two packets; catching up after a late timer and a doubled rate in slow start are some more. A window would
+  // be 180.
   assert_in_range(most, 2 * 1452, 10 * 1452);
 }
 
@@ -115,7 +116,8 @@ void packets_grow_to_what_the_path_takes(void**) {
     uint32_t packet_max;
     bool v6;
     uint32_t expected;
-  } rows[] = {{1500, false, 1472}, {1500, true, 1452}, {1492, false, 1464}, {1492, true, 1444}, {1420, true, 1372}, {1280, false, 1252}, {1280, true, 1232}};
+  } rows[] = {{1500, false, 1472}, {1500, true, 1452},  {1492, false, 1464}, {1492, true, 1444},
+              {1420, true, 1372},  {1280, false, 1252}, {1280, true, 1232}};
   for (const auto& row : rows) {
     UtpLink link;
     link.packet_max = row.packet_max;

@@ -7,8 +7,8 @@ using namespace millet;
 namespace {
 
 constexpr UtpHeader k_header = {UtpType::data, 0x1234, 0x01020304, 0xa1a2a3a4, 0x00100000, 0xfffe, 0x0102};
-constexpr uint8_t k_data[] = {0x01, 0x00, 0x12, 0x34, 0x01, 0x02, 0x03, 0x04, 0xa1, 0xa2, 0xa3, 0xa4,
-                              0x00, 0x10, 0x00, 0x00, 0xff, 0xfe, 0x01, 0x02, 'h',  'i'};
+constexpr uint8_t k_data[] = {0x01, 0x00, 0x12, 0x34, 0x01, 0x02, 0x03, 0x04, 0xa1, 0xa2, 0xa3,
+                              0xa4, 0x00, 0x10, 0x00, 0x00, 0xff, 0xfe, 0x01, 0x02, 'h',  'i'};
 constexpr uint8_t k_state[] = {0x21, 0x01, 0x12, 0x34, 0x01, 0x02, 0x03, 0x04, 0xa1, 0xa2, 0xa3, 0xa4, 0x00,
                                0x10, 0x00, 0x00, 0xff, 0xfe, 0x01, 0x02, 0x00, 0x04, 0x80, 0x00, 0x00, 0x01};
 
@@ -121,12 +121,9 @@ void sequence_numbers_are_a_circle(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(header_has_the_bytes_of_bep_29),
-      cmocka_unit_test(selective_acknowledgement_has_the_bytes_of_bep_29),
-      cmocka_unit_test(types_are_those_of_bep_29),
-      cmocka_unit_test(unknown_extensions_are_skipped),
-      cmocka_unit_test(extensions_past_the_end_are_refused),
-      cmocka_unit_test(rubbish_is_refused),
+      cmocka_unit_test(header_has_the_bytes_of_bep_29),      cmocka_unit_test(selective_acknowledgement_has_the_bytes_of_bep_29),
+      cmocka_unit_test(types_are_those_of_bep_29),           cmocka_unit_test(unknown_extensions_are_skipped),
+      cmocka_unit_test(extensions_past_the_end_are_refused), cmocka_unit_test(rubbish_is_refused),
       cmocka_unit_test(sequence_numbers_are_a_circle),
   };
   return RUN_TESTS(tests);

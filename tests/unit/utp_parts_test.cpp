@@ -1,9 +1,9 @@
 // Parts of the uTP engine by themselves: packets in flight and their losses, packets that wait.
 #include <set>
 
+#include "base/random.h"
 #include "swarm/utp_received.h"
 #include "swarm/utp_sent.h"
-#include "base/random.h"
 #include "unit/test.h"
 
 using namespace millet;
@@ -145,7 +145,7 @@ void random_histories_agree_with_a_model(void**) {
     std::set<uint32_t> out;      // not arrived, as distance from the start
     std::set<uint32_t> arrived;  // at the receiver
     uint32_t pushed = 0;
-    uint32_t cumulative = 0;     // all below have arrived and been acknowledged
+    uint32_t cumulative = 0;  // all below have arrived and been acknowledged
     uint32_t now = 0;
     for (int step = 0; step < 400; ++step) {
       now += 1000;

@@ -1,5 +1,6 @@
-// uTP engines joined by modelled links in virtual time: rate, delay, a queue that drops its tail, loss, reordering, duplicates, a path MTU, clocks that drift. Streams
-// carry a pattern that depends on the offset only, so that every received byte is checked and nothing has to be kept for retransmissions.
+// uTP engines joined by modelled links in virtual time: rate, delay, a queue that drops its tail, loss, reordering, duplicates, a path MTU,
+// clocks that drift. Streams carry a pattern that depends on the offset only, so that every received byte is checked and nothing has to be
+// kept for retransmissions.
 #pragma once
 
 #include <algorithm>
@@ -16,19 +17,19 @@ namespace millet {
 struct UtpLink {
   uint64_t bits_per_second = 0;  // 0: no limit
   Duration delay = Duration::ms(10);
-  size_t queue_max = 1 << 20;    // bytes
+  size_t queue_max = 1 << 20;  // bytes
   uint32_t loss_ppm = 0;
   uint32_t duplicate_ppm = 0;
-  uint32_t reorder_ppm = 0;      // packets that are held back
-  Duration reorder_delay;        // by up to so much
-  uint32_t packet_max = 65535;   // IP packet size; larger ones vanish unless they may be fragmented
-  uint32_t overhead = 28;        // of a datagram on the link
-  uint32_t drop_next = 0;        // so many packets more are lost
+  uint32_t reorder_ppm = 0;     // packets that are held back
+  Duration reorder_delay;       // by up to so much
+  uint32_t packet_max = 65535;  // IP packet size; larger ones vanish unless they may be fragmented
+  uint32_t overhead = 28;       // of a datagram on the link
+  uint32_t drop_next = 0;       // so many packets more are lost
 
   // What happened.
-  Instant free_at;               // the link is busy until then
+  Instant free_at;  // the link is busy until then
   uint64_t packets = 0;
-  uint64_t bytes = 0;            // that left, with overhead
+  uint64_t bytes = 0;  // that left, with overhead
   uint64_t dropped = 0;
   std::vector<uint32_t> queue_ms;  // histogram of the queue that packets met, by milliseconds
 
@@ -69,14 +70,14 @@ class UtpWorld {
     bool closed = false;
     Errc reason = Errc::unavailable;
     std::string what;
-    uint64_t to_send = 0;   // bytes in all
+    uint64_t to_send = 0;  // bytes in all
     uint64_t offered = 0;
     uint64_t received = 0;
-    bool bad = false;       // a byte was not what it must be
+    bool bad = false;  // a byte was not what it must be
     bool close_after = false;
     bool finished = false;  // close() was called
     Instant first_at;
-    Instant last_at;        // of received bytes
+    Instant last_at;  // of received bytes
   };
   struct Node {
     std::unique_ptr<SeededSecureRandom> secure;
@@ -85,12 +86,12 @@ class UtpWorld {
     int64_t clock_offset_us = 0;
     int32_t clock_ppm = 0;
     std::map<UtpId, Stream> streams;
-    uint64_t serve = 0;      // what every accepted stream sends, and then closes if serve_closes
+    uint64_t serve = 0;  // what every accepted stream sends, and then closes if serve_closes
     bool serve_closes = false;
     Instant armed = Instant::never();  // world time
     uint64_t runs = 0;
     uint64_t run_packets = 0;
-    std::vector<uint64_t> cold;        // offsets that the owner can't read at first (tests of stall)
+    std::vector<uint64_t> cold;  // offsets that the owner can't read at first (tests of stall)
     size_t run_bytes_max = 0;
     size_t reset_packets = 0;
 
@@ -167,7 +168,9 @@ class UtpWorld {
     }
     return true;
   }
-  void run_for(Duration time) { run(now_ + time, [] { return false; }); }
+  void run_for(Duration time) {
+    run(now_ + time, [] { return false; });
+  }
 
   // Lets the engine say all that it has to say.
   void pump(Node& node) {
@@ -217,8 +220,8 @@ class UtpWorld {
     bool operator<(const Event& other) const { return at != other.at ? other.at < at : other.ticket < ticket; }
   };
 
-  void push_event(Instant at, const Endpoint& from, const Endpoint& to, std::vector<UtpLink*> rest, std::vector<uint8_t> packet, bool fragment,
-                  bool wake = false) {
+  void push_event(Instant at, const Endpoint& from, const Endpoint& to, std::vector<UtpLink*> rest, std::vector<uint8_t> packet,
+                  bool fragment, bool wake = false) {
     events_.push({at, ++ticket_, from, to, std::move(rest), std::move(packet), fragment, wake});
   }
   Node* find(const Endpoint& address) {
@@ -254,7 +257,8 @@ class UtpWorld {
     ++link.packets;
     size_t ms = static_cast<size_t>(backlog.in_ms());
     ++link.queue_ms[std::min(ms, link.queue_ms.size() - 1)];
-    bool full = link.bits_per_second != 0 && static_cast<uint64_t>(backlog.in_us()) * link.bits_per_second / 8'000'000 + size > link.queue_max;
+    bool full =
+        link.bits_per_second != 0 && static_cast<uint64_t>(backlog.in_us()) * link.bits_per_second / 8'000'000 + size > link.queue_max;
     bool unlucky = link.drop_next != 0;
     if (unlucky) --link.drop_next;
     if (unlucky || full || (size > link.packet_max && !event.may_fragment) || random_.below(1'000'000) < link.loss_ppm) {
@@ -262,11 +266,13 @@ class UtpWorld {
       return;
     }
     Instant out = now_ + backlog;
-    if (link.bits_per_second != 0) out = out + Duration::us(static_cast<int64_t>((size * 8'000'000 + link.bits_per_second - 1) / link.bits_per_second));
+    if (link.bits_per_second != 0)
+      out = out + Duration::us(static_cast<int64_t>((size * 8'000'000 + link.bits_per_second - 1) / link.bits_per_second));
     link.free_at = out;
     link.bytes += size;
     Instant at = out + link.delay;
-    if (random_.below(1'000'000) < link.reorder_ppm) at = at + Duration::us(static_cast<int64_t>(random_.below(static_cast<uint64_t>(link.reorder_delay.in_us()) + 1)));
+    if (random_.below(1'000'000) < link.reorder_ppm)
+      at = at + Duration::us(static_cast<int64_t>(random_.below(static_cast<uint64_t>(link.reorder_delay.in_us()) + 1)));
     if (random_.below(1'000'000) < link.duplicate_ppm) {
       Instant again = at + Duration::us(static_cast<int64_t>(random_.below(20'000)));
       push_event(again, event.from, event.to, event.rest, event.packet, event.may_fragment);

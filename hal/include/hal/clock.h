@@ -8,8 +8,8 @@ namespace millet::hal {
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual Instant now() = 0;     // never goes back
-  virtual WallTime wall() = 0;   // may jump; routers boot without one
+  virtual Instant now() = 0;    // never goes back
+  virtual WallTime wall() = 0;  // may jump; routers boot without one
 };
 
 }  // namespace millet::hal

@@ -1,8 +1,8 @@
 // The UDP socket of a node: runs of equal datagrams out, batches of them in. All calls and all events are on the loop's thread.
 //
-// A run is what segmentation offload takes in one system call: datagrams to one destination, one after the other in memory, all of one size,
-// only the last may be shorter. Several runs go out by one call where the system can do that. Nothing is queued here: what the socket does
-// not take stays the caller's.
+// A run is what segmentation offload takes in one system call: datagrams to one destination, one after the other in memory, all of one
+// size, only the last may be shorter. Several runs go out by one call where the system can do that. Nothing is queued here: what the socket
+// does not take stays the caller's.
 #pragma once
 
 #include <cstdint>
@@ -69,14 +69,14 @@ struct DatagramOptions {
 struct DatagramCounters {
   uint64_t received = 0;
   uint64_t received_bytes = 0;
-  uint64_t receive_calls = 0;     // of the system
-  uint64_t receive_overflows = 0; // that the system dropped because we were late; datagrams that came joined count once
+  uint64_t receive_calls = 0;      // of the system
+  uint64_t receive_overflows = 0;  // that the system dropped because we were late; datagrams that came joined count once
   uint64_t sent = 0;
   uint64_t sent_bytes = 0;
   uint64_t send_calls = 0;
-  uint64_t send_drops = 0;        // datagrams that our own system dropped, of `sent`
+  uint64_t send_drops = 0;  // datagrams that our own system dropped, of `sent`
   uint64_t too_big = 0;
-  uint64_t unreachable = 0;       // runs and ICMP messages
+  uint64_t unreachable = 0;  // runs and ICMP messages
 };
 
 class Datagrams {

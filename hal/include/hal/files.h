@@ -14,7 +14,7 @@ namespace millet::hal {
 
 struct FileInfo {
   uint64_t size = 0;
-  int64_t modified_ns = 0;   // modification time, nanoseconds since 1970
+  int64_t modified_ns = 0;  // modification time, nanoseconds since 1970
   bool is_directory = false;
 };
 

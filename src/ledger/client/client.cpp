@@ -95,8 +95,9 @@ void LedgerClient::on_reply(Ticket ticket, Result<std::vector<uint8_t>> body) {
   auto found = calls_.find(ticket);
   if (found == calls_.end()) return;
   Call& call = found->second;
-  if (!body) return finish(ticket, error(Errc::unavailable, "the ledger can't be reached: " + body.error().reason +
-                                                                  ": check ledger.url, and that millet-ledgerd runs there"));
+  if (!body)
+    return finish(ticket, error(Errc::unavailable, "the ledger can't be reached: " + body.error().reason +
+                                                       ": check ledger.url, and that millet-ledgerd runs there"));
   Result<SealedReply> sealed = split_reply(*body);
   if (!sealed) return finish(ticket, error(Errc::denied, "what answers at ledger.url is no ledger: " + sealed.error().reason));
   Result<ReplyHead> head = decode_reply_head(sealed->content);

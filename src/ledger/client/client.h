@@ -83,7 +83,7 @@ class LedgerClient {
   struct Call {
     LedgerCallId id = 0;
     ReplyKind kind = ReplyKind::queries;
-    QueryRequest query;            // waits for its signature
+    QueryRequest query;  // waits for its signature
     RequestNonce nonce{};
     Hash32 request_hash{};
     std::vector<uint8_t> content;  // of the reply, while its signature is checked

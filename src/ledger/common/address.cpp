@@ -22,7 +22,8 @@ std::string address_of(const PublicKey& key) { return key.hex() + to_hex(check_v
 Result<PublicKey> parse_address(std::string_view text) {
   std::array<uint8_t, PublicKey::k_size + k_check_size> raw{};
   if (text.size() != k_text_size || !from_hex(text, raw)) {
-    return error(Errc::bad_input, "'" + printable(text, 80) + "' is not an address: it has 72 hexadecimal digits, as millet wallet address prints");
+    return error(Errc::bad_input,
+                 "'" + printable(text, 80) + "' is not an address: it has 72 hexadecimal digits, as millet wallet address prints");
   }
   PublicKey key = PublicKey::from_bytes(Bytes(raw).first(PublicKey::k_size));
   if (!equal(check_value(key), Bytes(raw).subspan(PublicKey::k_size))) {

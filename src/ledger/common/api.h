@@ -16,9 +16,9 @@
 namespace millet {
 
 inline constexpr uint8_t k_ledger_api_version = 1;
-inline constexpr size_t k_operations_max = 64;      // of one request: one HTTP exchange pays for many signatures
-inline constexpr size_t k_queries_max = 8;          // keeps a reply below k_reply_size_max
-inline constexpr size_t k_closed_page_max = 32;     // channels in one answer of the closed feed
+inline constexpr size_t k_operations_max = 64;   // of one request: one HTTP exchange pays for many signatures
+inline constexpr size_t k_queries_max = 8;       // keeps a reply below k_reply_size_max
+inline constexpr size_t k_closed_page_max = 32;  // channels in one answer of the closed feed
 inline constexpr size_t k_request_size_max = 20 * 1024;
 inline constexpr size_t k_reply_size_max = 64 * 1024;
 // How far ahead valid_until may be (src/ledger/PROTOCOL.md).
@@ -93,26 +93,25 @@ struct OperationResult {
   OperationId operation;  // the one that the record holds: for a CLAIM below what was claimed before, that earlier one
   uint64_t record = 0;
   Hash32 record_hash{};
-  LedgerTime time;        // of the execution, not of a repetition
-  Amount paid;            // TRANSFER, FAUCET: the amount; CLAIM, CLOSE: to the payee over the channel's whole life
-  Amount refunded;        // CLOSE: to the payer
-  Signature receipt;      // over ReceiptStatement
-  static constexpr auto k_fields =
-      std::make_tuple(field("code", &OperationResult::code), field("operation", &OperationResult::operation),
-                      field("record", &OperationResult::record), field("record_hash", &OperationResult::record_hash),
-                      field("time", &OperationResult::time), field("paid", &OperationResult::paid),
-                      field("refunded", &OperationResult::refunded), field("receipt", &OperationResult::receipt));
+  LedgerTime time;    // of the execution, not of a repetition
+  Amount paid;        // TRANSFER, FAUCET: the amount; CLAIM, CLOSE: to the payee over the channel's whole life
+  Amount refunded;    // CLOSE: to the payer
+  Signature receipt;  // over ReceiptStatement
+  static constexpr auto k_fields = std::make_tuple(
+      field("code", &OperationResult::code), field("operation", &OperationResult::operation), field("record", &OperationResult::record),
+      field("record_hash", &OperationResult::record_hash), field("time", &OperationResult::time), field("paid", &OperationResult::paid),
+      field("refunded", &OperationResult::refunded), field("receipt", &OperationResult::receipt));
   LedgerCode ledger_code() const { return static_cast<LedgerCode>(code); }
   bool operator==(const OperationResult&) const = default;
 };
 
 struct LedgerParams {
   static constexpr uint8_t k_kind = ParamsQuery::k_kind;
-  Amount capacity_min;           // of a channel
+  Amount capacity_min;  // of a channel
   uint32_t channel_life_min_s = 0;
   uint32_t channel_life_max_s = 0;
-  uint32_t channels_max = 0;     // open ones of one payer
-  Amount grant;                  // of the faucet; zero: off
+  uint32_t channels_max = 0;  // open ones of one payer
+  Amount grant;               // of the faucet; zero: off
   FaucetWork work;
   static constexpr auto k_fields =
       std::make_tuple(field("capacity_min", &LedgerParams::capacity_min), field("channel_life_min_s", &LedgerParams::channel_life_min_s),
@@ -125,10 +124,10 @@ struct LedgerParams {
 struct Balance {
   static constexpr uint8_t k_kind = BalanceQuery::k_kind;
   Amount available;
-  Amount in_channels;            // of channels that it pays over: capacity - claimed
-  uint32_t open_channels = 0;    // as payer
-  uint8_t granted = 0;           // 1: it had its initial balance
-  Signature fund;                // over FundStatement{ledger, key, available, time of the reply}
+  Amount in_channels;          // of channels that it pays over: capacity - claimed
+  uint32_t open_channels = 0;  // as payer
+  uint8_t granted = 0;         // 1: it had its initial balance
+  Signature fund;              // over FundStatement{ledger, key, available, time of the reply}
   static constexpr auto k_fields =
       std::make_tuple(field("available", &Balance::available), field("in_channels", &Balance::in_channels),
                       field("open_channels", &Balance::open_channels), field("granted", &Balance::granted), field("fund", &Balance::fund));
@@ -140,15 +139,15 @@ enum class ChannelStatusCode : uint8_t { open = 0, closed = 1, expired = 2 };
 struct ChannelState {
   static constexpr uint8_t k_kind = ChannelQuery::k_kind;
   ChannelTerms terms;
-  uint8_t status = 0;            // ChannelStatusCode
-  Amount claimed;                // paid to the payee so far; for a channel that ended, in all
-  LedgerTime effective_expiry;   // terms.expiry and the ledger's outages since
-  LedgerTime ended;              // zero while it is open
-  uint64_t record = 0;           // last one about this channel
+  uint8_t status = 0;           // ChannelStatusCode
+  Amount claimed;               // paid to the payee so far; for a channel that ended, in all
+  LedgerTime effective_expiry;  // terms.expiry and the ledger's outages since
+  LedgerTime ended;             // zero while it is open
+  uint64_t record = 0;          // last one about this channel
   static constexpr auto k_fields =
-      std::make_tuple(field("terms", &ChannelState::terms), field("status", &ChannelState::status), field("claimed", &ChannelState::claimed),
-                      field("effective_expiry", &ChannelState::effective_expiry), field("ended", &ChannelState::ended),
-                      field("record", &ChannelState::record));
+      std::make_tuple(field("terms", &ChannelState::terms), field("status", &ChannelState::status),
+                      field("claimed", &ChannelState::claimed), field("effective_expiry", &ChannelState::effective_expiry),
+                      field("ended", &ChannelState::ended), field("record", &ChannelState::record));
   bool operator==(const ChannelState&) const = default;
 };
 
@@ -164,13 +163,12 @@ struct FaucetChallenge {
   static constexpr uint8_t k_kind = ChallengeQuery::k_kind;
   Hash32 challenge{};
   uint64_t epoch = 0;
-  LedgerTime valid_until;        // a solution is taken before this
+  LedgerTime valid_until;  // a solution is taken before this
   FaucetWork work;
   Amount grant;
-  static constexpr auto k_fields =
-      std::make_tuple(field("challenge", &FaucetChallenge::challenge), field("epoch", &FaucetChallenge::epoch),
-                      field("valid_until", &FaucetChallenge::valid_until), field("work", &FaucetChallenge::work),
-                      field("grant", &FaucetChallenge::grant));
+  static constexpr auto k_fields = std::make_tuple(field("challenge", &FaucetChallenge::challenge), field("epoch", &FaucetChallenge::epoch),
+                                                   field("valid_until", &FaucetChallenge::valid_until),
+                                                   field("work", &FaucetChallenge::work), field("grant", &FaucetChallenge::grant));
   bool operator==(const FaucetChallenge&) const = default;
 };
 
@@ -184,17 +182,17 @@ struct QueryResult {
 
 struct ReplyHead {
   uint8_t version = k_ledger_api_version;
-  Hash32 request_hash{};         // BLAKE2b-256 of the request's body
-  RequestNonce nonce{};          // zeros if the request could not be read
+  Hash32 request_hash{};  // BLAKE2b-256 of the request's body
+  RequestNonce nonce{};   // zeros if the request could not be read
   LedgerId ledger;
-  PublicKey key;                 // the ledger's; a client believes only the one that it has pinned
-  LedgerTime time;               // durable: never below an earlier reply's
-  uint16_t code = 0;             // of the whole request; if it is not done, there are no results
+  PublicKey key;      // the ledger's; a client believes only the one that it has pinned
+  LedgerTime time;    // durable: never below an earlier reply's
+  uint16_t code = 0;  // of the whole request; if it is not done, there are no results
   uint8_t count = 0;
   static constexpr auto k_fields =
-      std::make_tuple(field("version", &ReplyHead::version), field("request_hash", &ReplyHead::request_hash), field("nonce", &ReplyHead::nonce),
-                      field("ledger", &ReplyHead::ledger), field("key", &ReplyHead::key), field("time", &ReplyHead::time),
-                      field("code", &ReplyHead::code), field("count", &ReplyHead::count));
+      std::make_tuple(field("version", &ReplyHead::version), field("request_hash", &ReplyHead::request_hash),
+                      field("nonce", &ReplyHead::nonce), field("ledger", &ReplyHead::ledger), field("key", &ReplyHead::key),
+                      field("time", &ReplyHead::time), field("code", &ReplyHead::code), field("count", &ReplyHead::count));
   bool operator==(const ReplyHead&) const = default;
 };
 inline constexpr std::string_view k_reply_tag = "BTT1REPL";

@@ -9,31 +9,31 @@ namespace millet {
 enum class LedgerCode : uint16_t {
   done = 0,
   // Of a whole request.
-  malformed = 1,            // not a request of this protocol, or of a later version
+  malformed = 1,  // not a request of this protocol, or of a later version
   unknown_path = 2,
-  too_large = 3,            // body, or number of operations or queries
-  busy = 4,                 // come back later; nothing was done
-  unavailable = 5,          // the ledger can't store anything now; send the same again later
+  too_large = 3,    // body, or number of operations or queries
+  busy = 4,         // come back later; nothing was done
+  unavailable = 5,  // the ledger can't store anything now; send the same again later
   // Of one operation or query.
-  wrong_ledger = 16,        // signed for another ledger id
+  wrong_ledger = 16,  // signed for another ledger id
   bad_signature = 17,
-  too_late = 18,            // valid_until has passed
-  too_early = 19,           // valid_until is further ahead than allowed
-  insufficient = 20,        // the account has less than that
-  bad_amount = 21,          // zero, or below the least capacity
-  bad_expiry = 22,          // a channel's life is too short or too long
-  bad_account = 23,         // payer and payee are equal, or the receiver is no key
-  too_many_channels = 24,   // open channels of one payer
+  too_late = 18,           // valid_until has passed
+  too_early = 19,          // valid_until is further ahead than allowed
+  insufficient = 20,       // the account has less than that
+  bad_amount = 21,         // zero, or below the least capacity
+  bad_expiry = 22,         // a channel's life is too short or too long
+  bad_account = 23,        // payer and payee are equal, or the receiver is no key
+  too_many_channels = 24,  // open channels of one payer
   unknown_channel = 25,
-  not_a_party = 26,         // the signer has no part in the channel
+  not_a_party = 26,  // the signer has no part in the channel
   above_capacity = 27,
-  channel_closed = 28,      // closed before, at another amount
+  channel_closed = 28,  // closed before, at another amount
   channel_expired = 29,
   faucet_off = 32,
-  faucet_stale = 33,        // the challenge is of an old epoch
-  faucet_work = 34,         // not a solution
-  faucet_granted = 35,      // this key had its grant
-  faucet_empty = 36,        // the budget of the day is spent
+  faucet_stale = 33,    // the challenge is of an old epoch
+  faucet_work = 34,     // not a solution
+  faucet_granted = 35,  // this key had its grant
+  faucet_empty = 36,    // the budget of the day is spent
 };
 
 // snake_case name, stable like the number; "code_N" has no name of its own: "unknown_code".

@@ -39,8 +39,8 @@ Result<bool> memory_work_holds(const FaucetWork& work, const Hash32& challenge, 
 Result<FaucetSolver> FaucetSolver::make(const FaucetWork& work, const Hash32& challenge) {
   if (work.hashcash_bits > k_faucet_bits_max || work.memory_bits > k_faucet_bits_max || work.memory_kib > k_faucet_memory_kib_max ||
       work.memory_kib < k_faucet_memory_kib_min) {
-    return error(Errc::bad_input, "the ledger asks for more proof of work than is reasonable (" + std::to_string(work.hashcash_bits) + " and " +
-                                      std::to_string(work.memory_bits) + " bits, " + std::to_string(work.memory_kib) + " KiB)");
+    return error(Errc::bad_input, "the ledger asks for more proof of work than is reasonable (" + std::to_string(work.hashcash_bits) +
+                                      " and " + std::to_string(work.memory_bits) + " bits, " + std::to_string(work.memory_kib) + " KiB)");
   }
   return FaucetSolver(work, challenge);
 }

@@ -1,8 +1,9 @@
 // The proof of work for an initial balance (white paper: "an initial balance by proof of work"). Two stages, each over the one before:
 //
 //   challenge    made by the ledger for one key and epoch; a solution for it is worth nothing for another key, ledger or time
-//   memory       Argon2id(password = challenge | memory_nonce u64, salt = challenge[0..15], 1 pass, memory_kib)     memory_bits leading zeros
-//   hashcash     BLAKE2b-256("BTT1CASH" | challenge | memory_nonce u64 | hashcash_nonce u64)                      hashcash_bits leading zeros
+//   memory       Argon2id(password = challenge | memory_nonce u64, salt = challenge[0..15], 1 pass, memory_kib)     memory_bits leading
+//   zeros hashcash     BLAKE2b-256("BTT1CASH" | challenge | memory_nonce u64 | hashcash_nonce u64)                      hashcash_bits
+//   leading zeros
 //
 // The memory stage is what a graphics card can't do much faster than a router. The ledger checks the hashcash first, which is cheap, and
 // only then the one Argon2id evaluation: whoever wants to keep it busy works longer than the ledger does.
@@ -41,7 +42,8 @@ bool hashcash_holds(const FaucetWork& work, const Hash32& challenge, const Fauce
 // Errors: no_room (memory). Requires: k_faucet_memory_kib_min <= work.memory_kib.
 Result<bool> memory_work_holds(const FaucetWork& work, const Hash32& challenge, uint64_t memory_nonce);
 
-// Looks for a solution in bounded steps, so that it can be stopped and shows progress. On a worker: a step takes up to a second on a router.
+// Looks for a solution in bounded steps, so that it can be stopped and shows progress. On a worker: a step takes up to a second on a
+// router.
 class FaucetSolver {
  public:
   // Errors: bad_input if the ledger asks for more work than is reasonable.

@@ -12,7 +12,8 @@
 //   17 EXPIRE        ledger[32] channel[32]                                                                          64
 //   18 EXTEND        ledger[32] from u64 to u64                                                                      48
 //
-// The keys in CLOSE and CLAIM are not signed: they let the signatures be checked before the channel is looked up, and must be the channel's.
+// The keys in CLOSE and CLAIM are not signed: they let the signatures be checked before the channel is looked up, and must be the
+// channel's.
 #pragma once
 
 #include <variant>
@@ -40,10 +41,9 @@ struct CloseOperation {
   PublicKey payee;
   Signature payer_signature;  // over PAY with the same seq and cum; zeros if cum is zero: nothing was paid, everything goes back
   Signature signature;        // by the payee
-  static constexpr auto k_fields =
-      std::make_tuple(field("statement", &CloseOperation::statement), field("payer", &CloseOperation::payer),
-                      field("payee", &CloseOperation::payee), field("payer_signature", &CloseOperation::payer_signature),
-                      field("signature", &CloseOperation::signature));
+  static constexpr auto k_fields = std::make_tuple(
+      field("statement", &CloseOperation::statement), field("payer", &CloseOperation::payer), field("payee", &CloseOperation::payee),
+      field("payer_signature", &CloseOperation::payer_signature), field("signature", &CloseOperation::signature));
   bool operator==(const CloseOperation&) const = default;
 };
 
@@ -55,10 +55,9 @@ struct ClaimOperation {
   PublicKey payee;
   Signature payer_signature;  // over PAY with the same seq and cum
   Signature signature;        // by the payee
-  static constexpr auto k_fields =
-      std::make_tuple(field("statement", &ClaimOperation::statement), field("payer", &ClaimOperation::payer),
-                      field("payee", &ClaimOperation::payee), field("payer_signature", &ClaimOperation::payer_signature),
-                      field("signature", &ClaimOperation::signature));
+  static constexpr auto k_fields = std::make_tuple(
+      field("statement", &ClaimOperation::statement), field("payer", &ClaimOperation::payer), field("payee", &ClaimOperation::payee),
+      field("payer_signature", &ClaimOperation::payer_signature), field("signature", &ClaimOperation::signature));
   bool operator==(const ClaimOperation&) const = default;
 };
 
@@ -71,10 +70,10 @@ struct TransferStatement {
   std::array<uint8_t, 16> nonce{};
   LedgerTime valid_until;
   std::array<uint8_t, 32> memo_hash{};  // of a text that only the two parties know; zeros: none
-  static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &TransferStatement::ledger), field("from", &TransferStatement::from), field("to", &TransferStatement::to),
-                      field("amount", &TransferStatement::amount), field("nonce", &TransferStatement::nonce),
-                      field("valid_until", &TransferStatement::valid_until), field("memo_hash", &TransferStatement::memo_hash));
+  static constexpr auto k_fields = std::make_tuple(
+      field("ledger", &TransferStatement::ledger), field("from", &TransferStatement::from), field("to", &TransferStatement::to),
+      field("amount", &TransferStatement::amount), field("nonce", &TransferStatement::nonce),
+      field("valid_until", &TransferStatement::valid_until), field("memo_hash", &TransferStatement::memo_hash));
   bool operator==(const TransferStatement&) const = default;
 };
 
@@ -96,10 +95,10 @@ struct FaucetStatement {
   uint64_t memory_nonce = 0;
   uint64_t hashcash_nonce = 0;
   LedgerTime valid_until;
-  static constexpr auto k_fields = std::make_tuple(
-      field("ledger", &FaucetStatement::ledger), field("key", &FaucetStatement::key), field("epoch", &FaucetStatement::epoch),
-      field("memory_nonce", &FaucetStatement::memory_nonce), field("hashcash_nonce", &FaucetStatement::hashcash_nonce),
-      field("valid_until", &FaucetStatement::valid_until));
+  static constexpr auto k_fields =
+      std::make_tuple(field("ledger", &FaucetStatement::ledger), field("key", &FaucetStatement::key),
+                      field("epoch", &FaucetStatement::epoch), field("memory_nonce", &FaucetStatement::memory_nonce),
+                      field("hashcash_nonce", &FaucetStatement::hashcash_nonce), field("valid_until", &FaucetStatement::valid_until));
   bool operator==(const FaucetStatement&) const = default;
 };
 
@@ -131,7 +130,8 @@ struct FieldCodec<std::array<GenesisAccount, k_genesis_accounts>> {
   }
   static bool load(const uint8_t* from, Accounts& value) {
     bool good = true;
-    for (size_t i = 0; i < value.size(); ++i) good = FieldCodec<GenesisAccount>::load(from + i * k_fields_size<GenesisAccount>, value[i]) && good;
+    for (size_t i = 0; i < value.size(); ++i)
+      good = FieldCodec<GenesisAccount>::load(from + i * k_fields_size<GenesisAccount>, value[i]) && good;
     return good;
   }
 };
@@ -168,8 +168,8 @@ struct ExtendOperation {
   LedgerId ledger;
   LedgerTime from;
   LedgerTime to;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &ExtendOperation::ledger), field("from", &ExtendOperation::from),
-                                                   field("to", &ExtendOperation::to));
+  static constexpr auto k_fields =
+      std::make_tuple(field("ledger", &ExtendOperation::ledger), field("from", &ExtendOperation::from), field("to", &ExtendOperation::to));
   bool operator==(const ExtendOperation&) const = default;
 };
 

@@ -12,8 +12,8 @@ struct GenesisPool {
   uint32_t per_mille;  // of the supply
 };
 inline constexpr GenesisPool k_genesis_pools[k_genesis_accounts] = {
-    {"public_sale", 60},       {"private_sale", 20}, {"seed_sale", 90},        {"tron_airdrop", 101}, {"protocol_airdrop", 100},
-    {"team_foundation", 190},  {"tron_foundation", 200}, {"ecosystem", 199},   {"partnership", 40},   {"onchain", 0}};
+    {"public_sale", 60},      {"private_sale", 20},     {"seed_sale", 90},  {"tron_airdrop", 101}, {"protocol_airdrop", 100},
+    {"team_foundation", 190}, {"tron_foundation", 200}, {"ecosystem", 199}, {"partnership", 40},   {"onchain", 0}};
 // Initial balances come from the protocol airdrop.
 inline constexpr size_t k_faucet_pool = 4;
 

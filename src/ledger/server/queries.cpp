@@ -14,8 +14,8 @@ ChannelState channel_state(const QueryContext& context, const ChannelRow& row) {
 
 Result<QueryResult> answer(StoreTransaction&, const QueryContext& context, const PublicKey&, const ParamsQuery&) {
   const LedgerRules& rules = context.rules;
-  LedgerParams params{rules.capacity_min, rules.channel_life_min_s, rules.channel_life_max_s, rules.channels_max, rules.faucet_grant,
-                      rules.faucet_work};
+  LedgerParams params{rules.capacity_min, rules.channel_life_min_s, rules.channel_life_max_s,
+                      rules.channels_max, rules.faucet_grant,       rules.faucet_work};
   return QueryResult{ParamsQuery::k_kind, LedgerCode::done, params};
 }
 
@@ -66,8 +66,8 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
   LedgerTime time = context.row.time;
   if (faucet_left(rules, context.row) < rules.faucet_grant) return refused<ChallengeQuery>(LedgerCode::faucet_empty);
   uint64_t epoch = time.in_seconds() / k_faucet_epoch_s;
-  FaucetChallenge challenge{faucet_challenge(context.check, key, epoch), epoch,
-                            LedgerTime::from_seconds((epoch + 2) * k_faucet_epoch_s), rules.faucet_work, rules.faucet_grant};
+  FaucetChallenge challenge{faucet_challenge(context.check, key, epoch), epoch, LedgerTime::from_seconds((epoch + 2) * k_faucet_epoch_s),
+                            rules.faucet_work, rules.faucet_grant};
   return QueryResult{ChallengeQuery::k_kind, LedgerCode::done, challenge};
 }
 

@@ -61,8 +61,8 @@ Result<OperationResult> execute_transfer(LedgerTransaction& t, const LedgerRules
   if (valid != LedgerCode::done) return refused(valid);
   if (s.amount.is_zero()) return refused(LedgerCode::bad_amount);
   if (s.from == s.to) return refused(LedgerCode::bad_account);
-  TRY_ASSIGN(AccountRow* from, t.account(s.from));
-  TRY_ASSIGN(AccountRow* to, t.account(s.to));
+  TRY_ASSIGN(AccountRow * from, t.account(s.from));
+  TRY_ASSIGN(AccountRow * to, t.account(s.to));
   auto rest = from->available.minus(s.amount);
   if (!rest) return refused(LedgerCode::insufficient);
   from->available = *rest;
@@ -80,8 +80,8 @@ Result<OperationResult> execute_faucet(LedgerTransaction& t, const LedgerRules& 
   if (rules.faucet_grant.is_zero()) return refused(LedgerCode::faucet_off);
   LedgerCode valid = check_valid_until(t.time(), s.valid_until);
   if (valid != LedgerCode::done) return refused(valid);
-  TRY_ASSIGN(AccountRow* pool, t.account(rules.faucet_pool));
-  TRY_ASSIGN(AccountRow* account, t.account(s.key));
+  TRY_ASSIGN(AccountRow * pool, t.account(rules.faucet_pool));
+  TRY_ASSIGN(AccountRow * account, t.account(s.key));
   if (account->granted != 0 || s.key == rules.faucet_pool) return refused(LedgerCode::faucet_granted);
   auto rest = pool->available.minus(rules.faucet_grant);
   if (!rest || faucet_left(rules, t.row()) < rules.faucet_grant) return refused(LedgerCode::faucet_empty);
@@ -112,11 +112,11 @@ LedgerCode check_terms(const LedgerTransaction& t, const LedgerRules& rules, con
 Result<OperationResult> execute_open(LedgerTransaction& t, const LedgerRules& rules, const OpenOperation& op) {
   const ChannelTerms& terms = op.statement;
   ChannelId id = channel_id(terms);
-  TRY_ASSIGN(ChannelRow* known, t.channel(id));
+  TRY_ASSIGN(ChannelRow * known, t.channel(id));
   if (known != nullptr) return t.result_of(known->open_record);
   LedgerCode good = check_terms(t, rules, terms);
   if (good != LedgerCode::done) return refused(good);
-  TRY_ASSIGN(AccountRow* payer, t.account(terms.payer));
+  TRY_ASSIGN(AccountRow * payer, t.account(terms.payer));
   if (payer->open_channels >= rules.channels_max) return refused(LedgerCode::too_many_channels);
   auto rest = payer->available.minus(terms.capacity);
   if (!rest) return refused(LedgerCode::insufficient);
@@ -142,7 +142,7 @@ void pay_out(ChannelRow& channel, Amount cum, AccountRow& payer, AccountRow& pay
 
 // Ends a channel: the rest of the escrow goes back, the indexes follow. The amount that went back. Errors: of the store.
 Result<Amount> end_channel(LedgerTransaction& t, const ChannelId& id, ChannelRow& channel, ChannelStatusCode status) {
-  TRY_ASSIGN(AccountRow* payer, t.account(channel.terms.payer));
+  TRY_ASSIGN(AccountRow * payer, t.account(channel.terms.payer));
   Amount rest = channel.escrow();
   payer->in_channels = subtract(payer->in_channels, rest);
   payer->available = add(payer->available, rest);
@@ -173,22 +173,22 @@ bool names_the_parties(const ChannelRow& channel, const Op& op) {
 }
 
 Result<OperationResult> execute_claim(LedgerTransaction& t, const LedgerRules&, const ClaimOperation& op) {
-  TRY_ASSIGN(ChannelRow* channel, t.channel(op.statement.channel));
+  TRY_ASSIGN(ChannelRow * channel, t.channel(op.statement.channel));
   if (channel == nullptr) return refused(LedgerCode::unknown_channel);
   if (!names_the_parties(*channel, op)) return refused(LedgerCode::not_a_party);
   // Paid before, by this operation or a later one: the current state is the answer, also after the channel's end.
   if (op.statement.cum <= channel->claimed) return t.result_of(channel->last_record);
   LedgerCode good = check_redemption(t, *channel, t.row().extension_s, op);
   if (good != LedgerCode::done) return refused(good);
-  TRY_ASSIGN(AccountRow* payer, t.account(op.payer));
-  TRY_ASSIGN(AccountRow* payee, t.account(op.payee));
+  TRY_ASSIGN(AccountRow * payer, t.account(op.payer));
+  TRY_ASSIGN(AccountRow * payee, t.account(op.payee));
   pay_out(*channel, op.statement.cum, *payer, *payee);
   channel->last_record = t.row().records;
   return t.append(statement_id(op.statement), bytes_of(op), {channel->claimed, Amount()}, {op.payee});
 }
 
 Result<OperationResult> execute_close(LedgerTransaction& t, const LedgerRules&, const CloseOperation& op) {
-  TRY_ASSIGN(ChannelRow* channel, t.channel(op.statement.channel));
+  TRY_ASSIGN(ChannelRow * channel, t.channel(op.statement.channel));
   if (channel == nullptr) return refused(LedgerCode::unknown_channel);
   if (!names_the_parties(*channel, op)) return refused(LedgerCode::not_a_party);
   OperationId id = statement_id(op.statement);
@@ -198,8 +198,8 @@ Result<OperationResult> execute_close(LedgerTransaction& t, const LedgerRules&, 
   }
   LedgerCode good = check_redemption(t, *channel, t.row().extension_s, op);
   if (good != LedgerCode::done) return refused(good);
-  TRY_ASSIGN(AccountRow* payer, t.account(op.payer));
-  TRY_ASSIGN(AccountRow* payee, t.account(op.payee));
+  TRY_ASSIGN(AccountRow * payer, t.account(op.payer));
+  TRY_ASSIGN(AccountRow * payee, t.account(op.payee));
   pay_out(*channel, op.statement.cum, *payer, *payee);
   TRY_ASSIGN(Amount refunded, end_channel(t, op.statement.channel, *channel, ChannelStatusCode::closed));
   return t.append(id, bytes_of(op), {channel->claimed, refunded}, {op.payer, op.payee});
@@ -208,12 +208,18 @@ Result<OperationResult> execute_close(LedgerTransaction& t, const LedgerRules&, 
 // ---- overloads for the visitor ----
 
 Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const OpenOperation& op) { return execute_open(t, rules, op); }
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const CloseOperation& op) { return execute_close(t, rules, op); }
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const ClaimOperation& op) { return execute_claim(t, rules, op); }
+Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const CloseOperation& op) {
+  return execute_close(t, rules, op);
+}
+Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const ClaimOperation& op) {
+  return execute_claim(t, rules, op);
+}
 Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const TransferOperation& op) {
   return execute_transfer(t, rules, op);
 }
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const FaucetOperation& op) { return execute_faucet(t, rules, op); }
+Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const FaucetOperation& op) {
+  return execute_faucet(t, rules, op);
+}
 
 }  // namespace
 
@@ -235,7 +241,7 @@ Result<size_t> expire_channels(LedgerTransaction& transaction, size_t count_max)
     LedgerTime order = LedgerTime::from_seconds(load_be<uint64_t>(first->key.data()));
     if (order.plus_seconds(transaction.row().extension_s) > transaction.time()) break;
     ChannelId id = ChannelId::from_bytes(first->key.subspan(8));
-    TRY_ASSIGN(ChannelRow* channel, transaction.channel(id));
+    TRY_ASSIGN(ChannelRow * channel, transaction.channel(id));
     if (channel == nullptr || !channel->is_open()) return error(Errc::io, "the ledger's table expiry names a channel that is not open");
     TRY_ASSIGN(Amount refunded, end_channel(transaction, id, *channel, ChannelStatusCode::expired));
     ExpireOperation op{transaction.ledger(), id};

@@ -6,14 +6,14 @@
 namespace millet {
 
 struct LedgerRules {
-  Amount capacity_min = Amount::micro(1000);     // a channel below 0.001 BTT is not worth its row
+  Amount capacity_min = Amount::micro(1000);  // a channel below 0.001 BTT is not worth its row
   uint32_t channel_life_min_s = 600;
   uint32_t channel_life_max_s = 30 * 86400;
-  uint32_t channels_max = 1000;                  // open ones of one payer: bounds what one account can make the ledger keep
+  uint32_t channels_max = 1000;  // open ones of one payer: bounds what one account can make the ledger keep
   FaucetWork faucet_work;
   Amount faucet_grant = Amount::micro(10'000'000);                // 10 BTT; zero: no faucet
   Amount faucet_daily_budget = Amount::micro(1'000'000'000'000);  // a million BTT; the pool lasts 270 years
-  PublicKey faucet_pool;                         // account that pays
+  PublicKey faucet_pool;                                          // account that pays
 };
 
 // What the faucet may still give on the day of the row's time.

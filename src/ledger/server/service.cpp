@@ -22,9 +22,8 @@ int http_status(LedgerCode code) {
 LedgerCode code_of(const Error& malformed) { return malformed.code == Errc::no_room ? LedgerCode::too_large : LedgerCode::malformed; }
 
 size_t count_faucets(const std::vector<Operation>& operations) {
-  return static_cast<size_t>(std::count_if(operations.begin(), operations.end(), [](const Operation& operation) {
-    return std::holds_alternative<FaucetOperation>(operation);
-  }));
+  return static_cast<size_t>(std::count_if(operations.begin(), operations.end(),
+                                           [](const Operation& operation) { return std::holds_alternative<FaucetOperation>(operation); }));
 }
 
 }  // namespace

@@ -25,11 +25,11 @@ struct LedgerReply {
 
 class LedgerService {
  public:
-  static constexpr size_t k_requests_max = 512;           // under way; 10 MiB of operations, half a second of signatures
-  static constexpr size_t k_refusals_max = 512;           // beyond those, being told so
+  static constexpr size_t k_requests_max = 512;              // under way; 10 MiB of operations, half a second of signatures
+  static constexpr size_t k_refusals_max = 512;              // beyond those, being told so
   static constexpr size_t k_operations_per_batch_max = 512;  // a commit of some 20 ms
-  static constexpr size_t k_faucet_checks_max = 4;        // at once: each needs 16 MiB and 15 ms
-  static constexpr size_t k_faucet_seen_max = 1024;       // so that sending a solution again costs no Argon2id
+  static constexpr size_t k_faucet_checks_max = 4;           // at once: each needs 16 MiB and 15 ms
+  static constexpr size_t k_faucet_seen_max = 1024;          // so that sending a solution again costs no Argon2id
 
   using Output = std::variant<CheckWork, LedgerBatch, SealWork, LedgerReply>;
 
@@ -76,16 +76,16 @@ class LedgerService {
 
   LedgerId ledger_;
   PublicKey key_;
-  CheckContext context_;   // its time is the last durable one
+  CheckContext context_;  // its time is the last durable one
   LogSink& log_;
   std::map<uint64_t, Request> requests_;
-  size_t refusals_ = 0;    // of requests_
+  size_t refusals_ = 0;  // of requests_
   uint64_t last_request_ = 0;
   uint64_t last_batch_ = 0;
   std::deque<BatchItem> waiting_;  // checked, for the next batch
   bool batch_in_flight_ = false;
-  Instant next_tick_;      // a batch is due then, also an empty one: expiry, and the proof that the ledger lives
-  bool failing_ = false;   // one line in the log for a row of failures
+  Instant next_tick_;     // a batch is due then, also an empty one: expiry, and the proof that the ledger lives
+  bool failing_ = false;  // one line in the log for a row of failures
   size_t faucet_checks_ = 0;
   std::deque<SeenFaucet> faucet_seen_;
   bool ending_ = false;

@@ -170,8 +170,7 @@ Status LedgerState::answer_queries(const LedgerBatch& batch, BatchOutcome& outco
   return ok;
 }
 
-Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, LedgerTime time, bool after_outage,
-                                                      BatchOutcome& outcome) {
+Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, LedgerTime time, bool after_outage, BatchOutcome& outcome) {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_write());
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
   LedgerTransaction transaction(*store, context_.ledger, row, time);

@@ -19,11 +19,11 @@ struct BatchItem {
     LedgerCode checked;  // what check_operation() said
   };
   std::vector<CheckedOperation> operations;
-  PublicKey key;         // who asks; zeros: nobody in particular
+  PublicKey key;  // who asks; zeros: nobody in particular
   std::vector<Query> queries;
 };
 struct LedgerBatch {
-  uint64_t ticket = 0;   // given back
+  uint64_t ticket = 0;  // given back
   std::vector<BatchItem> items;
 };
 
@@ -34,16 +34,16 @@ struct ItemOutcome {
 };
 struct BatchOutcome {
   uint64_t ticket = 0;
-  Status status = ok;            // of the store; if it is an error, operations have the code `unavailable`
-  LedgerTime time;               // durable
-  bool more_to_expire = false;   // another batch is to follow soon
+  Status status = ok;           // of the store; if it is an error, operations have the code `unavailable`
+  LedgerTime time;              // durable
+  bool more_to_expire = false;  // another batch is to follow soon
   std::vector<ItemOutcome> items;
 };
 
 // The ledger's sums, as its rows say. available + in_channels is the supply.
 struct LedgerBooks {
-  Amount available;            // over all accounts
-  Amount in_channels;          // escrow of all open channels
+  Amount available;    // over all accounts
+  Amount in_channels;  // escrow of all open channels
   uint64_t open_channels = 0;
 };
 

@@ -35,7 +35,10 @@ std::vector<uint8_t> encode_record(const LogRecord& record) {
   CHECK(record.operation.size() <= UINT16_MAX && record.touched.size() <= UINT8_MAX);
   std::vector<uint8_t> out;
   append_fields(out, record.head);
-  ByteWriter(out).u16(static_cast<uint16_t>(record.operation.size())).bytes(record.operation).u8(static_cast<uint8_t>(record.touched.size()));
+  ByteWriter(out)
+      .u16(static_cast<uint16_t>(record.operation.size()))
+      .bytes(record.operation)
+      .u8(static_cast<uint8_t>(record.touched.size()));
   for (const TouchedAccount& touched : record.touched) append_fields(out, touched);
   return out;
 }

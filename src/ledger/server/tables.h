@@ -28,26 +28,26 @@ inline constexpr uint64_t k_no_record = UINT64_MAX;
 
 struct LedgerRow {
   uint16_t format = k_ledger_format;
-  LedgerTime time;              // of the last commit; never goes back
-  uint64_t extension_s = 0;     // all outages since the start of the ledger
-  uint64_t records = 0;         // in the log
-  Hash32 head{};                // hash of the last record
+  LedgerTime time;           // of the last commit; never goes back
+  uint64_t extension_s = 0;  // all outages since the start of the ledger
+  uint64_t records = 0;      // in the log
+  Hash32 head{};             // hash of the last record
   Amount accounts_sum;
-  Amount escrow_sum;            // capacity - claimed of open channels; both sums are the supply
-  uint64_t faucet_day = 0;      // ledger time in days
-  Amount faucet_spent;          // on that day
+  Amount escrow_sum;        // capacity - claimed of open channels; both sums are the supply
+  uint64_t faucet_day = 0;  // ledger time in days
+  Amount faucet_spent;      // on that day
   static constexpr auto k_fields =
       std::make_tuple(field("format", &LedgerRow::format), field("time", &LedgerRow::time), field("extension_s", &LedgerRow::extension_s),
-                      field("records", &LedgerRow::records), field("head", &LedgerRow::head), field("accounts_sum", &LedgerRow::accounts_sum),
-                      field("escrow_sum", &LedgerRow::escrow_sum), field("faucet_day", &LedgerRow::faucet_day),
-                      field("faucet_spent", &LedgerRow::faucet_spent));
+                      field("records", &LedgerRow::records), field("head", &LedgerRow::head),
+                      field("accounts_sum", &LedgerRow::accounts_sum), field("escrow_sum", &LedgerRow::escrow_sum),
+                      field("faucet_day", &LedgerRow::faucet_day), field("faucet_spent", &LedgerRow::faucet_spent));
 };
 
 struct AccountRow {
   Amount available;
-  Amount in_channels;           // escrow of the open channels that it pays over
-  uint32_t open_channels = 0;   // that it pays over
-  uint8_t granted = 0;          // 1: the faucet has paid
+  Amount in_channels;          // escrow of the open channels that it pays over
+  uint32_t open_channels = 0;  // that it pays over
+  uint8_t granted = 0;         // 1: the faucet has paid
   uint64_t last_record = k_no_record;
   static constexpr auto k_fields =
       std::make_tuple(field("available", &AccountRow::available), field("in_channels", &AccountRow::in_channels),
@@ -57,18 +57,17 @@ struct AccountRow {
 
 struct ChannelRow {
   ChannelTerms terms;
-  uint8_t status = 0;           // ChannelStatusCode
+  uint8_t status = 0;  // ChannelStatusCode
   Amount claimed;
   uint64_t extension_open_s = 0;  // LedgerRow::extension_s when it was opened
   uint64_t extension_end_s = 0;   // and when it ended
   LedgerTime ended;
   uint64_t open_record = 0;
   uint64_t last_record = 0;
-  static constexpr auto k_fields =
-      std::make_tuple(field("terms", &ChannelRow::terms), field("status", &ChannelRow::status), field("claimed", &ChannelRow::claimed),
-                      field("extension_open_s", &ChannelRow::extension_open_s), field("extension_end_s", &ChannelRow::extension_end_s),
-                      field("ended", &ChannelRow::ended), field("open_record", &ChannelRow::open_record),
-                      field("last_record", &ChannelRow::last_record));
+  static constexpr auto k_fields = std::make_tuple(
+      field("terms", &ChannelRow::terms), field("status", &ChannelRow::status), field("claimed", &ChannelRow::claimed),
+      field("extension_open_s", &ChannelRow::extension_open_s), field("extension_end_s", &ChannelRow::extension_end_s),
+      field("ended", &ChannelRow::ended), field("open_record", &ChannelRow::open_record), field("last_record", &ChannelRow::last_record));
 
   bool is_open() const { return status == static_cast<uint8_t>(ChannelStatusCode::open); }
   // What the ledger holds for the channel. Requires: claimed <= capacity.
@@ -100,7 +99,7 @@ std::array<uint8_t, 8> log_key(uint64_t index);
 
 struct TouchedAccount {
   PublicKey account;
-  Amount balance;               // available, after the operation
+  Amount balance;                   // available, after the operation
   uint64_t previous = k_no_record;  // the record that touched the account before
   static constexpr auto k_fields = std::make_tuple(field("account", &TouchedAccount::account), field("balance", &TouchedAccount::balance),
                                                    field("previous", &TouchedAccount::previous));
@@ -108,15 +107,15 @@ struct TouchedAccount {
 };
 
 struct RecordHead {
-  Hash32 previous{};            // hash of the record before; zeros for the first
+  Hash32 previous{};  // hash of the record before; zeros for the first
   uint64_t index = 0;
   LedgerTime time;
   OperationId operation;
-  Amount paid;                  // as in OperationResult
+  Amount paid;  // as in OperationResult
   Amount refunded;
-  static constexpr auto k_fields =
-      std::make_tuple(field("previous", &RecordHead::previous), field("index", &RecordHead::index), field("time", &RecordHead::time),
-                      field("operation", &RecordHead::operation), field("paid", &RecordHead::paid), field("refunded", &RecordHead::refunded));
+  static constexpr auto k_fields = std::make_tuple(field("previous", &RecordHead::previous), field("index", &RecordHead::index),
+                                                   field("time", &RecordHead::time), field("operation", &RecordHead::operation),
+                                                   field("paid", &RecordHead::paid), field("refunded", &RecordHead::refunded));
   bool operator==(const RecordHead&) const = default;
 };
 

@@ -23,9 +23,9 @@ CheckedRequest run_check(CheckWork work);
 // Signs a reply: receipts and FUND statements first, then all of it.
 struct SealWork {
   uint64_t request = 0;
-  int status = 200;   // of HTTP
+  int status = 200;  // of HTTP
   Reply reply;
-  PublicKey asked_by; // of queries
+  PublicKey asked_by;  // of queries
 };
 std::vector<uint8_t> run_seal(const SigningKey& key, SealWork work);
 

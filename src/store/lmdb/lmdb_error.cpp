@@ -13,23 +13,18 @@ Error lmdb_error(int code, const std::string& doing) {
     case MDB_TXN_FULL:
     case ENOSPC:
     case EDQUOT:
-    case EFBIG:
-      return {Errc::no_room, reason + "; make room on the disk of the state folder"};
+    case EFBIG: return {Errc::no_room, reason + "; make room on the disk of the state folder"};
     case EACCES:
     case EPERM:
-    case EROFS:
-      return {Errc::denied, reason + "; the state folder must be writable for this user"};
-    case ENOMEM:
-      return {Errc::no_room, reason + "; there are not enough memory addresses to map the file"};
+    case EROFS: return {Errc::denied, reason + "; the state folder must be writable for this user"};
+    case ENOMEM: return {Errc::no_room, reason + "; there are not enough memory addresses to map the file"};
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
     case MDB_VERSION_MISMATCH:
       return {Errc::io, reason + "; the file is damaged or of another kind of machine: restore a copy, or move it away to start afresh"};
-    case MDB_PANIC:
-      return {Errc::io, reason + "; the disk failed earlier: check it, then start again"};
-    default:
-      return {Errc::io, reason};
+    case MDB_PANIC: return {Errc::io, reason + "; the disk failed earlier: check it, then start again"};
+    default: return {Errc::io, reason};
   }
 }
 

@@ -61,7 +61,7 @@ Result<int> lock_folder(const std::string& folder) {
 // LMDB reports a short write as EIO. What the system says to a longer file tells a full disk from a broken one.
 int write_error(MDB_env* env, int code) {
   int fd = -1;
-  struct stat info{};
+  struct stat info {};
   if (code != EIO || mdb_env_get_fd(env, &fd) != 0 || fstat(fd, &info) != 0) return code;
   int room = posix_fallocate(fd, info.st_size, static_cast<off_t>(k_map_room_min));
   if (room == 0) return ftruncate(fd, info.st_size) == 0 ? code : errno;
@@ -206,7 +206,7 @@ Status LmdbStore::open_environment() {
   if (rc != 0) return lmdb_error(rc, doing);
   rc = mdb_env_set_maxdbs(env_, k_tables_max);
   if (rc != 0) return lmdb_error(rc, doing);
-  struct stat info{};
+  struct stat info {};
   uint64_t file_size = stat((folder_ + "/data.mdb").c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
   if (file_size > map_size_max_) {
     return error(Errc::no_room, "can't " + doing + ": its file of " + std::to_string(file_size >> 20) + " MiB is above the limit of " +

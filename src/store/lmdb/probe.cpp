@@ -70,7 +70,7 @@ int probe_in_child(const std::string& folder) {
 }  // namespace
 
 Status probe_lmdb_file(const std::string& folder) {
-  struct stat info{};
+  struct stat info {};
   std::string file = folder + "/data.mdb";
   if (stat(file.c_str(), &info) != 0 || info.st_size == 0) return ok;  // a new store
   pid_t child = fork();
