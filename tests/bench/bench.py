@@ -24,11 +24,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "interop"))
 from harness import world as worlds
 from harness.torrents import Torrent, make_payload, make_torrent
 from harness.world import Failure, Skip, World, address
+from link import LINK_SEEDERS, measure_link
 from seeders import OVER_TCP, OVER_UTP, PEERS, SEEDERS, TICKS
 from table import Figures, Target
 
 PIECE = 1 << 20
-PARTS = ("tcp", "idle", "utp", "verify", "memory", "start")
+PARTS = ("tcp", "idle", "utp", "verify", "memory", "start", "link")
 NAMESPACE = "MILLET_BENCH_NAMESPACE"
 SMALL_SIZE, SMALL_PIECE = 1 << 20, 1 << 14  # of each of the many torrents
 PROBED = 16  # torrents whose handshake ends the start
@@ -332,7 +333,7 @@ def some_of(known):
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./toolchains/dev bench", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--bin", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), utp, verify, memory, start (default: all)")
+    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), utp, verify, memory, start, link (default: all)")
     parser.add_argument("--seeders", type=some_of(SEEDERS), default=list(SEEDERS), metavar="NAME,...", help=f"whom to measure: {', '.join(SEEDERS)} (default: all)")
     parser.add_argument("--size", type=size, default=1 << 30, metavar="SIZE", help="payload, and bytes served in one measurement, as in 256MiB (default 1GiB)")
     parser.add_argument("--leechers", type=numbers, metavar="N,...", help="leechers at once (default 1,10,50,200; over uTP 1,10,50)")
@@ -340,6 +341,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=int, default=6, help="most that one measurement serves (default 6; over uTP at most 4)")
     parser.add_argument("--torrents", type=int, default=1000, help="how many the many torrents are (default 1000)")
     parser.add_argument("--settle", type=int, default=3, help="seconds between a start and the measurement of memory (default 3)")
+    parser.add_argument("--quick", action="store_true", help="the link in seconds, not minutes: that it works, the figures say little")
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file as well")
     arguments = parser.parse_args()
     if arguments.runs < 1 or arguments.torrents < 2 or arguments.seconds < 1:
@@ -397,6 +399,10 @@ def measure(arguments, figures):
                 measure_verify(world, arguments, figures)
             if "memory" in arguments.only or "start" in arguments.only:
                 measure_small(world, arguments, figures)
+            if "link" in arguments.only:
+                if NAMESPACE not in os.environ:
+                    raise Skip("this system lets nobody make network namespaces (root, or user namespaces, are needed for link)")
+                measure_link(world, arguments, figures, say, MEMORY if os.path.isdir(MEMORY) else None)
         except Failure:
             world.show_logs()
             raise
@@ -411,7 +417,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     parts = set(arguments.only)
-    measured = [name for name in arguments.seeders if (name in OVER_TCP and parts != {"utp"}) or (name in OVER_UTP and "utp" in parts)]
+    measured = [name for name in arguments.seeders if (name in OVER_TCP and parts - {"utp", "link"}) or (name in OVER_UTP and "utp" in parts) or (name in LINK_SEEDERS and "link" in parts)]
     figures = Figures(measured, "milletd", PEERS)
     about = [machine(), set_network_up()]
     try:

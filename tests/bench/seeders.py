@@ -28,12 +28,23 @@ def free_port(host):
         return listener.getsockname()[1]
 
 
+class Place:
+    """Where a seeder runs, when that is not here: its address in another network namespace, free ports from `port` on, and the words that
+    run a command there."""
+
+    def __init__(self, own, port, prefix):
+        self.address = own
+        self.port = port
+        self.prefix = prefix
+
+
 class Seeder:
-    def __init__(self, world, number, label, utp=False):
+    def __init__(self, world, number, label, utp=False, place=None):
         self.world = world
         self.utp = utp  # and no TCP, as far as it can
-        self.address = address(number)
-        self.port = free_port(self.address)
+        self.place = place
+        self.address = place.address if place else address(number)
+        self.port = place.port if place else free_port(self.address)
         self.label = f"{self.name}.{label}"  # of its log and its folders
         self.state = world.make_folder(f"{self.label}.state")
         self.process = None
@@ -42,8 +53,11 @@ class Seeder:
     def endpoint(self):
         return f"{self.address}:{self.port}"
 
+    def run(self, command):
+        self.process = self.world.start(self.label, [*(self.place.prefix if self.place else []), *command])
+
     def launch(self):
-        self.process = self.world.start(self.label, self.command())
+        self.run(self.command())
 
     def wait_seeding(self, count, timeout):
         def seeding():
@@ -56,7 +70,7 @@ class Seeder:
         """Seconds from the launch, on so many cores, until a torrent that it did not know is hashed and seeded."""
         command = [need("taskset"), "-c", ",".join(str(core) for core in range(cores)), *self.command(*self.unknown([torrent], folder))]
         began = time.monotonic()
-        self.process = self.world.start(self.label, command)
+        self.run(command)
         while self.seeding() != 1:
             expect(self.process.poll() is None, f"{self.name} ended with {self.process.returncode}")
             expect(time.monotonic() - began < 120, f"{self.name} did not verify the payload within two minutes")
@@ -82,7 +96,6 @@ class Seeder:
                 if key in ("Rss", "Anonymous"):
                     values[key] = int(rest.split()[0]) / 1024
         return values["Rss"], values["Anonymous"]
-
 
     def _count(self, field):
         """The sum of a field of /proc/PID/task/TID/status over its threads."""
@@ -125,8 +138,8 @@ class Bare(Seeder):
 class Milletd(Seeder):
     name = "milletd"
 
-    def __init__(self, world, label, utp=False):
-        super().__init__(world, 2, label, utp)
+    def __init__(self, world, label, utp=False, place=None):
+        super().__init__(world, 2, label, utp, place)
         self.program = world.bin / "milletd"
         expect(self.program.exists(), f"{self.program} is not there: ./toolchains/dev build makes it")
 
@@ -142,7 +155,7 @@ class Milletd(Seeder):
         return "--seed", links, "--data", folder
 
     def start(self, torrents, folder, timeout=120):
-        self.process = self.world.start(self.label, self.command(*self.unknown(torrents, folder)))
+        self.run(self.command(*self.unknown(torrents, folder)))
         self.wait_seeding(len(torrents), timeout)
 
     def seeding(self):
@@ -191,7 +204,7 @@ class Rtorrent(Seeder):
             modified = int((folder / torrent.name).stat().st_mtime)
             metainfo[b"libtorrent_resume"] = {"bitfield": torrent.pieces, "files": [{"completed": torrent.pieces, "mtime": modified, "priority": 1}]}
             (loaded / torrent.path.name).write_bytes(bencode(metainfo))
-        self.process = self.world.start(self.label, self.command(f"directory.default.set = {folder}", f'schedule2 = load, 0, 0, "load.start={loaded}/*.torrent"'))
+        self.run(self.command(f"directory.default.set = {folder}", f'schedule2 = load, 0, 0, "load.start={loaded}/*.torrent"'))
         self.wait_seeding(len(torrents), timeout)
 
     def stop(self):
@@ -220,10 +233,10 @@ class Rtorrent(Seeder):
 class Transmission(Seeder):
     name = "transmission"
 
-    def __init__(self, world, label, utp=False):
-        super().__init__(world, 4, label, utp)
+    def __init__(self, world, label, utp=False, place=None):
+        super().__init__(world, 4, label, utp, place)
         self.program = need("transmission-daemon")
-        self.rpc_port = free_port(self.address)
+        self.rpc_port = place.port + 1 if place else free_port(self.address)
         self.session = ""
 
     def command(self):
@@ -274,13 +287,13 @@ class Libtorrent(Seeder):
 
     name = "libtorrent"
 
-    def __init__(self, world, label, utp=True):
-        super().__init__(world, 6, label, utp)
+    def __init__(self, world, label, utp=True, place=None):
+        super().__init__(world, 6, label, utp, place)
         if subprocess.run([sys.executable, "-c", "import libtorrent"], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode != 0:
             raise Skip("python3-libtorrent is not installed")
 
     def start(self, torrents, folder, timeout=120):
-        self.process = self.world.start(self.label, [sys.executable, Path(__file__).parent / "libtorrent_seed.py", torrents[0].path, folder, self.address, self.port, SLOTS])
+        self.run([sys.executable, Path(__file__).parent / "libtorrent_seed.py", torrents[0].path, folder, self.address, self.port, SLOTS])
         self.wait_seeding(1, timeout)
 
     def seeding(self):

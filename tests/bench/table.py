@@ -29,6 +29,22 @@ class Target:
         return f"{relation} {self.limit:g} x " + ("peer" if len(self.rivals) > 1 else self.rivals[0])
 
 
+class Between(Target):
+    """`ours` is within absolute bounds."""
+
+    def __init__(self, least, most):
+        super().__init__(most)
+        self.least = least
+
+    def missed(self, ours, others, more):
+        if ours < self.least:
+            return 100 * (1 - ours / self.least)
+        return max(0.0, 100 * (ours / self.limit - 1))
+
+    def text(self, more):
+        return f"{self.least:g} to {self.limit:g}"
+
+
 class Figures:
     """`ours` is compared with the better of `peers`; a row without targets of its own has this one: to be no worse than it."""
 
@@ -47,7 +63,7 @@ class Figures:
         self.rows.setdefault(what, {}).setdefault(name, []).append(value)
         if more_is_better:
             self.more_is_better.add(what)
-        self.targets.setdefault(what, targets or [Target(1.0, self.peers)])
+        self.targets.setdefault(what, [Target(1.0, self.peers)] if targets is None else targets)
 
     def note(self, text):
         if text not in self.notes:

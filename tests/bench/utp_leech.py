@@ -34,16 +34,26 @@ def memory_kib(pid):
 
 
 class Leecher:
-    def __init__(self, own, torrent, folder):
+    """`transport`: utp or tcp, the only one that it uses."""
+
+    def __init__(self, own, torrent, folder, transport="utp"):
         # No incoming connections, and a new port each time: seeders of earlier measurements call their leechers back.
         self.session = libtorrent.session({
-            "listen_interfaces": f"{own}:0", "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-            "enable_incoming_tcp": False, "enable_outgoing_tcp": False, "enable_incoming_utp": False, "in_enc_policy": PLAINTEXT, "out_enc_policy": PLAINTEXT,
+            "listen_interfaces": f"{own}:0", "outgoing_interfaces": own, "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+            "enable_incoming_tcp": False, "enable_outgoing_tcp": transport == "tcp", "enable_incoming_utp": False, "enable_outgoing_utp": transport == "utp",
+            "in_enc_policy": PLAINTEXT, "out_enc_policy": PLAINTEXT,
             "aio_threads": 1, "max_queued_disk_bytes": 8 << 20, "alert_mask": 0,
         })
         self.handle = self.session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder, "flags": libtorrent.torrent_flags.disable_pex})
         self.counters = {counter: 0 for counter in COUNTERS}
         self.asked = self.answered = 0
+
+    def start(self, seeder):
+        """Calls it, once the torrent is ready here. `seeder`: ADDRESS:PORT."""
+        while self.handle.status().state != libtorrent.torrent_status.downloading:
+            time.sleep(0.01)
+        host, _, port = seeder.rpartition(":")
+        self.handle.connect_peer((host, int(port)))
 
     def ask(self):
         self.session.post_session_stats()
@@ -82,11 +92,7 @@ def connect(arguments):
         os.mkdir(folder)
         leechers.append(Leecher(str(ipaddress.IPv4Address(first + number)), arguments.torrent, folder))
     for leecher in leechers:
-        while leecher.handle.status().state != libtorrent.torrent_status.downloading:
-            time.sleep(0.01)
-    host, _, port = arguments.to.rpartition(":")
-    for leecher in leechers:
-        leecher.handle.connect_peer((host, int(port)))
+        leecher.start(arguments.to)
     return leechers
 
 
@@ -137,4 +143,5 @@ def main():
     os._exit(0)  # the sessions would take seconds to end
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -110,11 +110,12 @@ class World:
             print(f"--- end of {path.name}")
             print("\n".join(lines[-25:]))
 
-    def end(self):
-        for process in self.processes:
+    def end(self, since=0):
+        """Kills every process that was started, or those that were after the first `since`."""
+        for process in self.processes[since:]:
             if process.poll() is None:
                 process.kill()
-        for process in self.processes:
+        for process in self.processes[since:]:
             process.wait()
 
 
