@@ -80,7 +80,6 @@ void domain_tags_are_all_different(void**) {
                                    ReceiptStatement::k_tag,
                                    k_reply_tag,
                                    "BTT1QURY",
-                                   "BTT1RECD",
                                    "BTT1CASH",
                                    "BTT1CHAL"};
   for (size_t i = 0; i < std::size(tags); ++i) {

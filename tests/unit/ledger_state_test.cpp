@@ -234,24 +234,29 @@ void the_closed_feed_gives_every_end_once_to_both_parties(void** state) {
   assert_int_equal(read_all(numbered_key(4)).size(), 0);
 }
 
-// Every record names the one before, and per account the record that touched it before.
-void the_log_is_a_chain_over_all_and_per_account(void** state) {
+// The tree is the naive one over all records after every commit, a record names for each account the record that touched it before, and
+// for a channel the record before about it.
+void the_log_is_a_tree_over_all_and_a_chain_per_account(void** state) {
   World world(*state != nullptr);
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 100);
   std::vector<OperationResult> results = world.apply(
       {open, world.transfer(a, b.public_key(), 5), world.close(open.statement, a, b, 30), world.transfer(b, a.public_key(), 1)});
   auto store = world.store().begin_read();
-  Hash32 expected{};
+  MerkleEdge edge;
   std::map<PublicKey, std::pair<uint64_t, uint64_t>> accounts;  // record, balance
   for (uint64_t i = 0;; ++i) {
     auto bytes = (*store)->get(k_table_log, log_key(i));
     if (!*bytes) break;
     auto record = decode_record(**bytes);
     assert_true(record.has_value());
-    assert_true(record->head.previous == expected);
     assert_int_equal(record->head.index, i);
-    expected = record_hash(**bytes);
+    Hash32 expected = merkle_leaf(**bytes);
+    edge.append(expected);
+    auto operation = decode_logged_operation(record->operation);
+    assert_true(operation.has_value() && logged_operation_id(*operation) == record->head.operation);
+    bool closes = std::holds_alternative<CloseOperation>(*operation);
+    assert_true(record->head.channel_previous == (closes ? results[0].record : k_no_record));
     for (const TouchedAccount& touched : record->touched) {
       auto known = accounts.find(touched.account);
       assert_true(touched.previous == (known == accounts.end() ? k_no_record : known->second.first));
@@ -261,6 +266,8 @@ void the_log_is_a_chain_over_all_and_per_account(void** state) {
       if (result.record == i) assert_true(result.record_hash == expected);
     }
   }
+  auto row = read_row<LedgerRow>(**store, k_table_ledger, as_bytes(k_ledger_row_key));
+  assert_true((*row)->records == edge.size() && (*row)->root == edge.root());
   store->reset();
   assert_int_equal(accounts[a.public_key()].second, world.available(a));
   assert_int_equal(accounts[b.public_key()].second, world.available(b));
@@ -275,6 +282,7 @@ void changed_books_are_not_opened(void** state) {
       {k_table_accounts, {}, 7},    // a balance
       {k_table_channels, {}, 103},  // a capacity
       {k_table_log, {0, 0, 0, 0, 0, 0, 0, 2}, 50},
+      {k_table_tree, {}, 70},  // a hash
       {k_table_expiry, {}, SIZE_MAX},
   };
   for (const auto& change : changes) {
@@ -401,7 +409,7 @@ int main() {
       FOR_BOTH(without_a_grant_there_is_no_faucet),
       FOR_BOTH(only_a_party_reads_a_channel),
       FOR_BOTH(the_closed_feed_gives_every_end_once_to_both_parties),
-      FOR_BOTH(the_log_is_a_chain_over_all_and_per_account),
+      FOR_BOTH(the_log_is_a_tree_over_all_and_a_chain_per_account),
       FOR_BOTH(changed_books_are_not_opened),
       FOR_BOTH(times_in_replies_are_durable_and_at_most_seconds_old),
       cmocka_unit_test(a_batch_that_makes_or_loses_money_ends_the_program),

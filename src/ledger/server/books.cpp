@@ -1,10 +1,11 @@
 // LedgerState::check_books: reads everything once, beside the code that wrote it.
+#include "ledger/server/log_tree.h"
 #include "ledger/server/state.h"
 
 namespace millet {
 namespace {
 
-constexpr uint64_t k_chain_checked_max = 4096;  // records at the end of the log; an audit reads all of them
+constexpr uint64_t k_records_checked_max = 4096;  // records at the end of the log; an audit reads all of them
 
 Error damaged(const std::string& what) {
   return {Errc::io, "the ledger's books do not add up: " + what + ". Restore a copy; do not go on with this one"};
@@ -83,18 +84,21 @@ Status check_expiry(StoreTransaction& store, Totals& totals) {
   return ok;
 }
 
-Status check_chain(StoreTransaction& store, const LedgerRow& row) {
+// The records at the end are those that the tree was made over, and the tree is the one of the noted root.
+Status check_log(StoreTransaction& store, const LedgerRow& row) {
   if (row.records == 0) return damaged("the log is empty");
   TRY_ASSIGN(std::optional<StoreTransaction::Entry> last, store.last(k_table_log));
   if (!last || !equal(last->key, log_key(row.records - 1))) return damaged("the log does not end where it should");
-  Hash32 expected = row.head;
-  uint64_t first = row.records > k_chain_checked_max ? row.records - k_chain_checked_max : 0;
+  LogTreeReader tree(store);
+  TRY_ASSIGN(Hash32 root, merkle_root(tree, row.records));
+  if (root != row.root) return damaged("the log's tree has another root than the noted one");
+  uint64_t first = row.records > k_records_checked_max ? row.records - k_records_checked_max : 0;
   for (uint64_t index = row.records; index-- > first;) {
+    TRY_ASSIGN(Hash32 expected, tree.node(0, index));
     TRY_ASSIGN(std::optional<Bytes> bytes, store.get(k_table_log, log_key(index)));
-    if (!bytes || record_hash(*bytes) != expected) return damaged("record " + std::to_string(index) + " of the log was changed");
+    if (!bytes || merkle_leaf(*bytes) != expected) return damaged("record " + std::to_string(index) + " of the log was changed");
     auto record = decode_record(*bytes);
     if (!record || record->head.index != index) return damaged("record " + std::to_string(index) + " of the log can't be read");
-    expected = record->head.previous;
   }
   return ok;
 }
@@ -108,7 +112,7 @@ Result<LedgerBooks> LedgerState::check_books() {
   TRY(total_accounts(*store, totals));
   TRY(total_channels(*store, totals));
   TRY(check_expiry(*store, totals));
-  TRY(check_chain(*store, row));
+  TRY(check_log(*store, row));
   auto sum = totals.available.plus(totals.escrow);
   if (!sum || *sum != Amount::supply()) return damaged("accounts and channels are not the supply");
   if (totals.available != row.accounts_sum || totals.escrow != row.escrow_sum) return damaged("a sum is not the one that was noted");

@@ -1,5 +1,7 @@
 #include "ledger/server/rules.h"
 
+#include <utility>
+
 namespace millet {
 namespace {
 
@@ -183,8 +185,8 @@ Result<OperationResult> execute_claim(LedgerTransaction& t, const LedgerRules&, 
   TRY_ASSIGN(AccountRow * payer, t.account(op.payer));
   TRY_ASSIGN(AccountRow * payee, t.account(op.payee));
   pay_out(*channel, op.statement.cum, *payer, *payee);
-  channel->last_record = t.row().records;
-  return t.append(statement_id(op.statement), bytes_of(op), {channel->claimed, Amount()}, {op.payee});
+  uint64_t previous = std::exchange(channel->last_record, t.row().records);
+  return t.append(statement_id(op.statement), bytes_of(op), {channel->claimed, Amount(), previous}, {op.payee});
 }
 
 Result<OperationResult> execute_close(LedgerTransaction& t, const LedgerRules&, const CloseOperation& op) {
@@ -201,8 +203,9 @@ Result<OperationResult> execute_close(LedgerTransaction& t, const LedgerRules&, 
   TRY_ASSIGN(AccountRow * payer, t.account(op.payer));
   TRY_ASSIGN(AccountRow * payee, t.account(op.payee));
   pay_out(*channel, op.statement.cum, *payer, *payee);
+  uint64_t previous = channel->last_record;
   TRY_ASSIGN(Amount refunded, end_channel(t, op.statement.channel, *channel, ChannelStatusCode::closed));
-  return t.append(id, bytes_of(op), {channel->claimed, refunded}, {op.payer, op.payee});
+  return t.append(id, bytes_of(op), {channel->claimed, refunded, previous}, {op.payer, op.payee});
 }
 
 // ---- overloads for the visitor ----
@@ -243,9 +246,10 @@ Result<size_t> expire_channels(LedgerTransaction& transaction, size_t count_max)
     ChannelId id = ChannelId::from_bytes(first->key.subspan(8));
     TRY_ASSIGN(ChannelRow * channel, transaction.channel(id));
     if (channel == nullptr || !channel->is_open()) return error(Errc::io, "the ledger's table expiry names a channel that is not open");
+    uint64_t previous = channel->last_record;
     TRY_ASSIGN(Amount refunded, end_channel(transaction, id, *channel, ChannelStatusCode::expired));
     ExpireOperation op{transaction.ledger(), id};
-    TRY(transaction.append(statement_id(op), bytes_of(op), {channel->claimed, refunded}, {channel->terms.payer}));
+    TRY(transaction.append(statement_id(op), bytes_of(op), {channel->claimed, refunded, previous}, {channel->terms.payer}));
   }
   return count;
 }

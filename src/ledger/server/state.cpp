@@ -86,7 +86,9 @@ Status LedgerState::create(const SigningKey& key, LedgerTime wall) {
   }
   CHECK(row.accounts_sum == Amount::supply());
   std::vector<uint8_t> bytes = encode_record(record);
-  row.head = record_hash(bytes);
+  LogTreeWriter tree(*store, 0);
+  TRY(tree.append(merkle_leaf(bytes)));
+  TRY_ASSIGN(row.root, tree.flush());
   row.records = 1;
   TRY(store->put(k_table_log, log_key(0), bytes));
   TRY(store->put(k_table_ledger, as_bytes(k_ledger_row_key), encode_fields(row)));

@@ -72,7 +72,7 @@ class LedgerState {
   // time durable. Every batch ends with the check that accounts and escrow are the supply.
   BatchOutcome apply(const LedgerBatch& batch, LedgerTime wall);
 
-  // Reads everything and compares: sums, indexes, the end of the log's chain. Errors: io (damaged).
+  // Reads everything and compares: sums, indexes, the end of the log against its tree. Errors: io (damaged).
   Result<LedgerBooks> check_books();
 
  private:

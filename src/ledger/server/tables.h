@@ -1,4 +1,4 @@
-// What the ledger keeps in its store: the rows of its tables, each declared once, and the records of its log.
+// What the ledger keeps in its store: the rows of its tables, each declared once, and how they are found.
 //
 //   ledger     "state"                      LedgerRow
 //   accounts   key[32]                      AccountRow
@@ -6,10 +6,12 @@
 //   expiry     order u64 | id[32]           nothing; open channels by effective expiry (see ChannelRow::expiry_order)
 //   closed     party[32] | record u64       channel id; channels that ended, for the closed feed of payer and payee
 //   executed   valid_until u64 | id[32]     record u64; transfers and grants, until no repetition is possible any more
-//   log        index u64                    record (below)
+//   log        index u64                    record (common/record.h)
+//   tree       tile level u8 | index u64    hashes of the log's Merkle tree (log_tree.h)
 #pragma once
 
 #include "ledger/common/api.h"
+#include "ledger/common/record.h"
 
 namespace millet {
 
@@ -22,23 +24,21 @@ inline constexpr const char* k_table_executed = "executed";
 inline constexpr const char* k_table_log = "log";
 inline constexpr std::string_view k_ledger_row_key = "state";
 
-inline constexpr uint16_t k_ledger_format = 1;
-// "None" where a record's index stands.
-inline constexpr uint64_t k_no_record = UINT64_MAX;
+inline constexpr uint16_t k_ledger_format = 2;
 
 struct LedgerRow {
   uint16_t format = k_ledger_format;
   LedgerTime time;           // of the last commit; never goes back
   uint64_t extension_s = 0;  // all outages since the start of the ledger
   uint64_t records = 0;      // in the log
-  Hash32 head{};             // hash of the last record
+  Hash32 root{};             // of the log's Merkle tree
   Amount accounts_sum;
   Amount escrow_sum;        // capacity - claimed of open channels; both sums are the supply
   uint64_t faucet_day = 0;  // ledger time in days
   Amount faucet_spent;      // on that day
   static constexpr auto k_fields =
       std::make_tuple(field("format", &LedgerRow::format), field("time", &LedgerRow::time), field("extension_s", &LedgerRow::extension_s),
-                      field("records", &LedgerRow::records), field("head", &LedgerRow::head),
+                      field("records", &LedgerRow::records), field("root", &LedgerRow::root),
                       field("accounts_sum", &LedgerRow::accounts_sum), field("escrow_sum", &LedgerRow::escrow_sum),
                       field("faucet_day", &LedgerRow::faucet_day), field("faucet_spent", &LedgerRow::faucet_spent));
 };
@@ -94,42 +94,5 @@ std::array<uint8_t, 40> expiry_key(const ChannelRow& row, const ChannelId& id);
 std::array<uint8_t, 40> closed_key(const PublicKey& party, uint64_t record);
 std::array<uint8_t, 40> executed_key(LedgerTime valid_until, const OperationId& id);
 std::array<uint8_t, 8> log_key(uint64_t index);
-
-// ---- the log ----
-
-struct TouchedAccount {
-  PublicKey account;
-  Amount balance;                   // available, after the operation
-  uint64_t previous = k_no_record;  // the record that touched the account before
-  static constexpr auto k_fields = std::make_tuple(field("account", &TouchedAccount::account), field("balance", &TouchedAccount::balance),
-                                                   field("previous", &TouchedAccount::previous));
-  bool operator==(const TouchedAccount&) const = default;
-};
-
-struct RecordHead {
-  Hash32 previous{};  // hash of the record before; zeros for the first
-  uint64_t index = 0;
-  LedgerTime time;
-  OperationId operation;
-  Amount paid;  // as in OperationResult
-  Amount refunded;
-  static constexpr auto k_fields = std::make_tuple(field("previous", &RecordHead::previous), field("index", &RecordHead::index),
-                                                   field("time", &RecordHead::time), field("operation", &RecordHead::operation),
-                                                   field("paid", &RecordHead::paid), field("refunded", &RecordHead::refunded));
-  bool operator==(const RecordHead&) const = default;
-};
-
-// head | operation size u16 | operation (kind and fields) | touched count u8 | touched x count
-struct LogRecord {
-  RecordHead head;
-  std::vector<uint8_t> operation;
-  std::vector<TouchedAccount> touched;
-  bool operator==(const LogRecord&) const = default;
-};
-std::vector<uint8_t> encode_record(const LogRecord& record);
-// Errors: bad_input.
-Result<LogRecord> decode_record(Bytes bytes);
-// BLAKE2b-256("BTT1RECD" | record): chains the records and stands in receipts.
-Hash32 record_hash(Bytes encoded);
 
 }  // namespace millet

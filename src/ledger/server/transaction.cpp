@@ -3,7 +3,7 @@
 namespace millet {
 
 LedgerTransaction::LedgerTransaction(StoreTransaction& store, const LedgerId& ledger, const LedgerRow& row, LedgerTime time)
-    : store_(store), ledger_(ledger), before_(row), row_(row), time_(time) {
+    : store_(store), ledger_(ledger), before_(row), row_(row), time_(time), tree_(store, row.records) {
   CHECK(time >= row.time);
   row_.time = time;
 }
@@ -36,7 +36,7 @@ ChannelRow& LedgerTransaction::make_channel(const ChannelId& id) {
 Result<OperationResult> LedgerTransaction::append(const OperationId& id, std::vector<uint8_t> operation, const Outcome& outcome,
                                                   std::vector<PublicKey> touched) {
   LogRecord record;
-  record.head = {row_.head, row_.records, time_, id, outcome.paid, outcome.refunded};
+  record.head = {row_.records, time_, id, outcome.paid, outcome.refunded, outcome.channel_previous};
   record.operation = std::move(operation);
   for (const PublicKey& key : touched) {
     auto account = accounts_.find(key);
@@ -47,14 +47,14 @@ Result<OperationResult> LedgerTransaction::append(const OperationId& id, std::ve
   }
   std::vector<uint8_t> bytes = encode_record(record);
   TRY(store_.put(k_table_log, log_key(row_.records), bytes));
-  row_.head = record_hash(bytes);
   OperationResult result;
   result.operation = id;
   result.record = row_.records;
-  result.record_hash = row_.head;
+  result.record_hash = merkle_leaf(bytes);
   result.time = time_;
   result.paid = outcome.paid;
   result.refunded = outcome.refunded;
+  TRY(tree_.append(result.record_hash));
   ++row_.records;
   return result;
 }
@@ -67,7 +67,7 @@ Result<OperationResult> LedgerTransaction::result_of(uint64_t record) {
   OperationResult result;
   result.operation = decoded->head.operation;
   result.record = record;
-  result.record_hash = record_hash(*bytes);
+  result.record_hash = merkle_leaf(*bytes);
   result.time = decoded->head.time;
   result.paid = decoded->head.paid;
   result.refunded = decoded->head.refunded;
@@ -103,6 +103,9 @@ Status LedgerTransaction::flush() {
     if (!channel.exists) continue;
     auto bytes = encode_fields(channel.row);
     if (!channel.existed || !equal(bytes, encode_fields(channel.before))) TRY(store_.put(k_table_channels, id.bytes(), bytes));
+  }
+  if (wrote_records()) {
+    TRY_ASSIGN(row_.root, tree_.flush());
   }
   return store_.put(k_table_ledger, as_bytes(k_ledger_row_key), encode_fields(row_));
 }

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "ledger/server/log_tree.h"
 #include "ledger/server/tables.h"
 #include "store/store.h"
 
@@ -35,6 +36,7 @@ class LedgerTransaction {
   struct Outcome {
     Amount paid;
     Amount refunded;
+    uint64_t channel_previous = k_no_record;
   };
   Result<OperationResult> append(const OperationId& id, std::vector<uint8_t> operation, const Outcome& outcome,
                                  std::vector<PublicKey> touched);
@@ -65,6 +67,7 @@ class LedgerTransaction {
   LedgerRow before_;
   LedgerRow row_;
   LedgerTime time_;
+  LogTreeWriter tree_;
   std::map<PublicKey, Account> accounts_;
   std::map<ChannelId, Channel> channels_;
 };
