@@ -124,8 +124,28 @@ void Payer::on_peer(Instant now, Session& session) {
 void Payer::on_matched(Instant now, PeerHandle handle) {
   Peer* peer = find(handle);
   if (peer == nullptr || !peer->session->provides()) return;
+  peer->matched = ++last_matched_;
   Provider& provider = make_provider(peer->session->other_key());
-  if (!provider.peer) attach(now, *peer);
+  if (!provider.peer) return attach(now, *peer);
+  // The older connection is perhaps one to a process that is gone. Only the owner of the key may replace it: a proof decides.
+  if (older_connections(*peer).empty()) return;
+  peer->session->require_proof(now);
+  wait_for_proof(now, handle);
+}
+
+// Connections of the same provider for the same torrent that matched before this one.
+std::vector<PeerHandle> Payer::older_connections(const Peer& peer) const {
+  std::vector<PeerHandle> out;
+  for (const auto& [handle, other] : peers_) {
+    bool same = other.session->provides() && other.session->other_key() == peer.session->other_key() &&
+                other.session->info().info_hash == peer.session->info().info_hash;
+    if (same && other.matched < peer.matched) out.push_back(handle);
+  }
+  return out;
+}
+
+void Payer::wait_for_proof(Instant now, PeerHandle handle) {
+  if (Peer* peer = find(handle)) arm(peer->session->next_deadline(now));
 }
 
 // Makes this the provider's paying connection: its channels are announced here, which also lets debts of earlier connections be paid.
@@ -139,7 +159,21 @@ void Payer::attach(Instant now, Peer& peer) {
 void Payer::on_proven(Instant now, PeerHandle handle) {
   Peer* peer = find(handle);
   if (peer == nullptr) return;
-  if (Provider* provider = provider_of(*peer)) ensure_channel(now, *provider);
+  Provider* provider = provider_of(*peer);
+  if (provider == nullptr) return;
+  supersede(now, *peer, *provider);
+  ensure_channel(now, *provider);
+}
+
+// Section 4: of a provider's connections for one torrent the newest proven one pays, as the provider sees it too. What is owed belongs to
+// the keys, and is paid here.
+void Payer::supersede(Instant now, Peer& peer, Provider& provider) {
+  bool moved = false;
+  for (PeerHandle handle : older_connections(peer)) {
+    moved = moved || provider.peer == handle;
+    disconnect(peers_.at(handle), "superseded by a newer connection of the same provider");
+  }
+  if (moved) attach(now, peer);
 }
 
 void Payer::on_peer_gone(Instant now, PeerHandle handle) {

@@ -76,6 +76,8 @@ class Payer {
   void on_peer(Instant now, Session& session);
   void on_matched(Instant now, PeerHandle peer);  // HELLO came, both sides have a use for each other
   void on_proven(Instant now, PeerHandle peer);
+  // Its proof is here, and the processor's budget may have put off checking it.
+  void wait_for_proof(Instant now, PeerHandle peer);
   void on_peer_gone(Instant now, PeerHandle peer);
   // Errors: protocol, denied (the connection must end).
   Status on_message(Instant now, PeerHandle peer, const Message& message);
@@ -189,6 +191,7 @@ class Payer {
   struct Peer {
     explicit Peer(Session& s) : session(&s) {}
     Session* session;
+    uint64_t matched = 0;  // grows with every connection that matched; zero: not yet
     bool wanted = false;
     std::vector<SentBid> bids;  // oldest first; the last one is current
     uint32_t bid_seq = 0;
@@ -225,6 +228,8 @@ class Payer {
   Amount budget_left(const Torrent& torrent) const;
   void update_bid(Instant now, const InfoHash& hash);
   void attach(Instant now, Peer& peer);
+  std::vector<PeerHandle> older_connections(const Peer& peer) const;
+  void supersede(Instant now, Peer& peer, Provider& provider);
   bool wants_to_bid(Instant now, const Peer& peer);
   void advance_bid(Instant now, Peer& peer);
   void send_bid(Instant now, Peer& peer, Rate rate);
@@ -276,6 +281,7 @@ class Payer {
   PayerOptions options_;
   Context& ctx_;
   std::map<PeerHandle, Peer> peers_;
+  uint64_t last_matched_ = 0;
   std::map<PublicKey, Provider> providers_;
   std::map<ChannelId, Channel> channels_;
   std::map<InfoHash, Torrent> torrents_;

@@ -90,6 +90,7 @@ void Speed::on_message(Instant now, PeerHandle peer, Bytes payload) {
     Status status = session.on_prove(*prove);
     if (!status) return fail(peer, status);
     if (session.proof_required()) session.require_proof(now);
+    payer_.wait_for_proof(now, peer);
     return;
   }
   if (Status status = payee_.on_message(now, peer, message); !status) return fail(peer, status);

@@ -145,7 +145,8 @@ void without_a_budget_nobody_bids(void**) {
   assert_int_equal(bids.seen.size(), 0);
 }
 
-// The newest proven connection of a pair of keys is the paying one.
+// The newest proven connection of a pair of keys is the paying one. Here only the provider learns that a second one is: its own proof is
+// lost, and without it the requester leaves everything as it was.
 void a_second_connection_of_a_payer_supersedes_the_first(void**) {
   Settings settings;
   settings.pieces = 2000;
@@ -156,14 +157,74 @@ void a_second_connection_of_a_payer_supersedes_the_first(void**) {
   duo.run(3);
   PeerHandle first = duo.world.only_peer(*duo.provider);
   assert_true(duo.provider->speed->payee().holds_slot(first));
+  std::vector<StopMessage> stops;
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    if (const auto* stop = std::get_if<StopMessage>(&message)) stops.push_back(*stop);
+    return &from != duo.provider || !std::holds_alternative<ProveMessage>(message);
+  };
   duo.world.connect(*duo.requester, *duo.provider);
   duo.run(1);
-  Tap<StopMessage> stops(duo.world, *duo.provider);
+  assert_true(duo.provider->speed->payee().holds_slot(first));
+  assert_true(stops.empty() && duo.world.disconnects.empty());
   PeerHandle second = duo.world.links[1].handle_a;
   duo.world.inject(*duo.requester, second, BidMessage{1, 0, Rate::pico_per_byte(4000)});
   duo.run(1);
-  assert_true(has_stop(stops.seen, StopReason::superseded));
+  assert_true(has_stop(stops, StopReason::superseded));
   assert_false(duo.provider->speed->payee().holds_slot(first));
+}
+
+// Power was cut at the provider, and it is back at another port before the requester's old connection has timed out.
+void a_provider_that_came_back_is_paid_on_its_new_connection(void**) {
+  Settings settings;
+  settings.pieces = 2000;
+  settings.block_time = Duration::ms(20);
+  Duo duo(settings, 1'000'000'000);
+  duo.start();
+  assert_true(duo.run(20, [&] { return duo.counted() > 0; }));
+  duo.world.vanish(*duo.provider);
+  duo.run(1);
+  duo.provider->peer_id.raw.fill(0x5a);
+  duo.world.start(*duo.provider);
+  duo.world.connect(*duo.requester, *duo.provider);
+  duo.run(1);
+  assert_true(duo.disconnected("superseded by a newer connection"));
+  duo.world.links[0].reconnect_at = Instant::never();
+  assert_true(duo.run(12, [&] { return !duo.provider->speed->payee().counted_total().is_zero(); }));
+  assert_true(duo.provider->speed->payee().holds_slot(duo.world.links[1].handle_b));
+  assert_int_equal(duo.requester->peers.size(), 1);
+  // Not a byte goes for nothing, from then on as before.
+  assert_true(duo.run_to_end());
+  assert_int_equal((duo.world.transfers[{1, 0}].bytes_free), 0);
+  assert_int_equal(duo.earned(), price(k_reserve, duo.world.transfers[{1, 0}].bytes_paid));
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+// A seller that moves from TCP to uTP, or back, while its first connection still lives: both sides change over to the new one, the channel
+// goes along, and what was owed is paid once.
+void a_seller_that_moves_to_another_transport_is_paid_there(void**) {
+  for (int64_t after_ms : {2'000, 2'005, 2'010, 2'015, 2'020, 2'040, 2'333}) {
+    Settings settings;
+    settings.pieces = 600;
+    settings.block_time = Duration::ms(10);
+    Duo duo(settings, 1'000'000'000);
+    duo.start();
+    duo.world.run(duo.world.now + Duration::ms(after_ms));
+    assert_true(duo.counted() > 0);
+    duo.world.connect(*duo.requester, *duo.provider);
+    assert_true(duo.run(2, [&] { return duo.disconnected("superseded by a newer connection"); }));
+    duo.world.run(duo.world.now);
+    duo.world.links[0].reconnect_at = Instant::never();
+    assert_true(duo.run(12, [&] { return duo.provider->speed->payee().holds_slot(duo.world.links[1].handle_b); }));
+    assert_true(duo.run_to_end());
+    assert_int_equal(duo.world.ledger.channels.size(), 1);
+    assert_int_equal((duo.world.transfers[{1, 0}].bytes_free), 0);
+    uint64_t bytes = duo.world.transfers[{1, 0}].bytes_paid;
+    assert_int_equal(bytes, uint64_t{settings.pieces} * settings.piece_size);
+    assert_int_equal(duo.earned(), price(k_reserve, bytes));
+    assert_int_equal(duo.banned_for(), 0);
+    assert_int_equal(duo.world.violations.size(), 0);
+  }
 }
 
 // Six payers of one /24 and an eighth of the bucket for four pieces: two wait for their channel before the first byte.
@@ -462,6 +523,8 @@ int main() {
       cmocka_unit_test(free_slots_cost_nothing_and_open_no_channel),
       cmocka_unit_test(without_a_budget_nobody_bids),
       cmocka_unit_test(a_second_connection_of_a_payer_supersedes_the_first),
+      cmocka_unit_test(a_provider_that_came_back_is_paid_on_its_new_connection),
+      cmocka_unit_test(a_seller_that_moves_to_another_transport_is_paid_there),
       cmocka_unit_test(an_empty_bucket_serves_against_a_channel_of_sixteen_pieces),
       cmocka_unit_test(a_channel_is_rolled_over_at_three_quarters_and_a_debt_is_split),
       cmocka_unit_test(the_payee_claims_at_half_life_and_at_its_threshold),

@@ -89,6 +89,14 @@ class World : public Watch {
     node.partial.clear();
     node.store_free = now;
   }
+  // The process is gone without a word: the other ends of its connections go on as if it only were silent.
+  void vanish(Node& node) {
+    node.running = false;
+    node.speed.reset();
+    node.peers.clear();
+    node.partial.clear();
+    node.store_free = now;
+  }
   void cut(size_t i, Instant reconnect_at) {
     Link& link = links[i];
     if (link.up) {
