@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include <fcntl.h>
@@ -192,12 +193,32 @@ Result<std::unique_ptr<LmdbStore>> LmdbStore::open(const std::string& folder, co
   CHECK(options.map_size_max >= k_map_size_min);
   TRY_ASSIGN(int lock_fd, lock_folder(folder));
   std::unique_ptr<LmdbStore> store(new LmdbStore(folder, lock_fd, options.map_size_max));
+  TRY(store->create_file());
   if (options.probe) TRY(probe_lmdb_file(folder));
   TRY(store->open_environment());
   TRY(store->open_tables());
   sync_folder(folder);
   sync_folder(folder + "/..");
   return store;
+}
+
+// LMDB writes the first pages of a new file without a sync, and can't open what a power cut leaves of them: the file gets its name when it
+// is whole on the disk.
+Status LmdbStore::create_file() {
+  std::string file = folder_ + "/data.mdb", draft = folder_ + "/data.new";
+  struct stat info {};
+  if (stat(file.c_str(), &info) == 0 && info.st_size > 0) return ok;
+  std::string doing = "make the state in " + folder_;
+  unlink(draft.c_str());
+  MDB_env* env = nullptr;
+  int rc = mdb_env_create(&env);
+  if (rc != 0) return lmdb_error(rc, doing);
+  rc = mdb_env_open(env, draft.c_str(), MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+  if (rc == 0) rc = mdb_env_sync(env, 1);
+  mdb_env_close(env);
+  if (rc == 0 && rename(draft.c_str(), file.c_str()) != 0) rc = errno;
+  if (rc != 0) return lmdb_error(rc, doing);
+  return ok;
 }
 
 Status LmdbStore::open_environment() {

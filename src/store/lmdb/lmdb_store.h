@@ -4,6 +4,7 @@
 //
 //   STATE/lock       flock()ed while the store is open; holds the process id
 //   STATE/data.mdb   LMDB's file; depends on the word size and byte order of the machine
+//   STATE/data.new   a data.mdb that is being made
 #pragma once
 
 #include <string>
@@ -42,6 +43,7 @@ class LmdbStore final : public Store {
     unsigned handle;
   };
   LmdbStore(std::string folder, int lock_fd, uint64_t map_size_max);
+  Status create_file();
   Status open_environment();
   Status open_tables();
   Status grow_map();
