@@ -159,6 +159,7 @@ struct UtpUplink : UtpWindow {
 
 struct UtpPath : UtpWindow {
   static constexpr Duration k_peak_time = Duration::seconds(10);
+  static constexpr uint32_t k_run_share = 4;  // of its window a path sends in one run, at most
 
   UtpPath(const IpAddress& remote, uint16_t number, UtpUplink& shared, const UtpLedbat::Options& options, uint16_t link_packet_max)
       : UtpWindow(of_path(options), UtpMtu(remote.is_v4(), link_packet_max).size()), address(remote), index(number), uplink(shared),
@@ -186,9 +187,20 @@ struct UtpPath : UtpWindow {
   uint32_t budget() const {
     uint32_t own = in_flight == 0 ? std::max<uint32_t>(room(), mtu.size()) : room();
     uint32_t shared = uplink.in_flight == 0 ? std::max<uint32_t>(uplink.room(), mtu.size()) : uplink.room();
-    return std::min({own, shared, quantum(mtu.size()), uplink.quantum(mtu.size())});
+    return std::min({own, shared, run_max(), uplink.quantum(mtu.size())});
   }
-  uint32_t batch_of_both() const { return std::min(batch(mtu.size()), uplink.batch(mtu.size())); }
+  // Bytes of one run of this path. What one of many paths sends in a grain of time is a packet or two, each of which costs the machine as
+  // much as a run. As long as the path has no queue of its own to speak of, its turn is a whole run instead: the uplink, which has a grain
+  // of its own, sees the same packets in another order.
+  uint32_t run_max() const {
+    uint32_t out = quantum(mtu.size());
+    uint32_t own_queue_us = queue_us - std::min(queue_us, uplink.queue_us());
+    if (own_queue_us >= target.in_us() / 4) return out;
+    return std::clamp(ledbat.window() / k_run_share, out, static_cast<uint32_t>(UtpRun::k_size_max));
+  }
+  uint32_t batch_of_both() const {
+    return std::min(std::max<uint32_t>(mtu.size(), std::min(run_max() / 2, ledbat.window() / 4)), uplink.batch(mtu.size()));
+  }
   // The size of packets has changed. The uplink's least window is two of the largest: one alone would wait for a delayed acknowledgement.
   void set_packet() {
     ledbat.set_packet(mtu.size());

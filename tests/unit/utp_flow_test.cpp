@@ -168,6 +168,32 @@ void runs_are_of_equal_packets_and_bounded(void**) {
   assert_true(pair.a.run_packets > 4 * pair.a.runs);
 }
 
+// Each of them sends less than a packet in a millisecond; of the uplink a millisecond is eight packets.
+void many_paths_take_turns_of_whole_runs(void**) {
+  constexpr size_t k_paths = 20;
+  UtpWorld world(1);
+  UtpWorld::Node& seeder = world.add();
+  UtpLink link;
+  link.bits_per_second = 100'000'000;
+  link.delay = Duration::ms(1);
+  UtpLink& up = world.add_link(link);
+  UtpLink rest;
+  for (size_t i = 0; i < k_paths; ++i) {
+    UtpWorld::Node& leecher = world.add();
+    world.route(seeder, leecher, {&up, &world.add_link(rest)});
+    world.route(leecher, seeder, {&world.add_link(rest)});
+    world.connect(seeder, leecher, 100'000'000);
+  }
+  world.run_for(Duration::seconds(8));
+  uint64_t runs = seeder.runs;
+  uint64_t packets = seeder.run_packets;
+  world.run_for(Duration::seconds(2));
+  packets = seeder.run_packets - packets;
+  assert_true(packets > 100'000'000 / 8 * 2 / 1500 * 8 / 10);
+  assert_true(packets > 3 * (seeder.runs - runs));
+  assert_true(up.queue_percentile_ms(95) < 80);
+}
+
 void connections_of_one_path_share_it_evenly(void**) {
   UtpLink link;
   link.bits_per_second = 20'000'000;
@@ -202,6 +228,7 @@ int main() {
       cmocka_unit_test(a_black_hole_is_found),
       cmocka_unit_test(bytes_that_are_cold_are_asked_for_later),
       cmocka_unit_test(runs_are_of_equal_packets_and_bounded),
+      cmocka_unit_test(many_paths_take_turns_of_whole_runs),
       cmocka_unit_test(connections_of_one_path_share_it_evenly),
   };
   return RUN_TESTS(tests);
