@@ -22,6 +22,7 @@ namespace {
 
 constexpr uint64_t k_fund_micro = 1'000'000'000;  // far more than a client can spend in one run: no refusal is expected
 constexpr size_t k_operations_max = 8;            // in one request
+constexpr size_t k_channels_max = 100;            // open ones of a client, below what the ledger allows
 
 // Nonces of requests; they need not be secret here.
 class LoadRandom final : public SecureRandom {
@@ -198,7 +199,7 @@ std::vector<Operation> LedgerLoad::make(size_t number, Random& random) {
       op.statement = {ledger_, self.key.public_key(), clients_[other].key.public_key(), amount, nonce(), until, {}};
       op.signature = self.key.sign(preimage(op.statement));
       operations.push_back(op);
-    } else if (kind < 7 || self.channels.empty()) {
+    } else if ((kind < 7 && self.channels.size() < k_channels_max) || self.channels.empty()) {
       OpenOperation op;
       op.statement = {
           ledger_, self.key.public_key(), payee.public_key(), Amount::micro(10'000), LedgerTime::from_seconds(now_s + 86'400), nonce(),
@@ -207,7 +208,8 @@ std::vector<Operation> LedgerLoad::make(size_t number, Random& random) {
       operations.push_back(op);
     } else {
       // This client signs both sides: nobody else can end the channel before it has its answer.
-      auto& [terms, paid] = self.channels.back();
+      const ChannelTerms terms = self.channels.back().first;
+      uint64_t& paid = self.channels.back().second;
       bool closes = kind == 9;
       if (!closes && paid > 8000) continue;          // the capacity is 10,000
       paid += (closes ? 0 : 1) + random.below(999);  // a claim of nothing more would get the result of the one before
