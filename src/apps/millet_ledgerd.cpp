@@ -23,6 +23,7 @@ LedgerRules rules_of(const LedgerdConfig& config) {
   LedgerRules rules;
   rules.faucet_grant = config.faucet_grant;
   rules.faucet_daily_budget = config.faucet_budget;
+  rules.faucet_spend_only_s = uint64_t{config.faucet_spend_only_days} * 86400;
   rules.faucet_work.hashcash_bits = static_cast<uint8_t>(config.faucet_hashcash_bits);
   rules.faucet_work.memory_bits = static_cast<uint8_t>(config.faucet_memory_bits);
   rules.faucet_work.memory_kib = config.faucet_memory_kib;

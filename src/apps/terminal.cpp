@@ -1,5 +1,6 @@
 #include "apps/terminal.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -44,6 +45,14 @@ std::string human_percent(uint64_t done, uint64_t total) {
   // Thousandths without overflow: sizes reach 2^62.
   const uint64_t tenths = total > UINT64_MAX / 1000 ? done / (total / 1000) : done * 1000 / total;
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " %";
+}
+
+std::string local_time(uint64_t seconds) {
+  const time_t when = static_cast<time_t>(seconds);
+  struct tm parts;
+  char out[32];
+  if (localtime_r(&when, &parts) == nullptr || strftime(out, sizeof out, "%Y-%m-%d %H:%M:%S", &parts) == 0) return std::to_string(seconds);
+  return out;
 }
 
 std::string shown(std::string_view text) {

@@ -14,6 +14,8 @@ std::string human_size(uint64_t bytes);
 std::string human_rate(uint64_t bytes_per_second);
 // "42.1 %", rounded down, so that 100 % is complete.
 std::string human_percent(uint64_t done, uint64_t total);
+// "2024-05-01 12:00:00", local time, of seconds since 1970.
+std::string local_time(uint64_t seconds);
 // What a terminal can show of foreign text: control characters are replaced.
 std::string shown(std::string_view text);
 

@@ -1,7 +1,5 @@
 #include "apps/views.h"
 
-#include <time.h>
-
 #include "apps/terminal.h"
 
 namespace millet {
@@ -16,15 +14,6 @@ std::string size(const json_t* row, const char* key) { return human_size(json_nu
 std::string rate(const json_t* row, const char* key) { return human_rate(json_number(row, key)); }
 std::string money(const json_t* row, const std::string& key) { return text(row, (key + "_btt").c_str()); }
 std::string price(const json_t* row, const std::string& key) { return text(row, (key + "_btt_per_gb").c_str()); }
-
-// "2024-05-01 12:00:00", local time.
-std::string local_time(uint64_t seconds) {
-  const time_t when = static_cast<time_t>(seconds);
-  struct tm parts;
-  char out[32];
-  if (localtime_r(&when, &parts) == nullptr || strftime(out, sizeof out, "%Y-%m-%d %H:%M:%S", &parts) == 0) return std::to_string(seconds);
-  return out;
-}
 
 // Done and total of what a torrent is doing: checked pieces while checking, else verified bytes.
 std::string torrent_progress(const json_t* torrent) {

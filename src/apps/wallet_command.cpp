@@ -97,11 +97,16 @@ Status balance(Wallet& wallet) {
     Json out = Json::object();
     out.set("address", address_of(session.key().public_key())).set("available", found.available).set("in_channels", found.in_channels);
     out.set("open_channels", found.open_channels).set("granted", found.granted != 0).set("ledger_time", session.time().in_seconds());
+    out.set("spend_only", found.spend_only).set("spend_only_until", found.spend_only_until.in_seconds());
     print_json(out);
     return ok;
   }
   std::printf("available    %s BTT\nin channels  %s BTT (%u open)\n", found.available.to_btt().c_str(), found.in_channels.to_btt().c_str(),
               found.open_channels);
+  if (!found.spend_only.is_zero()) {
+    std::printf("of it %s BTT only pay for service until %s: they can't be sent\n", found.spend_only.to_btt().c_str(),
+                local_time(found.spend_only_until.in_seconds()).c_str());
+  }
   return ok;
 }
 

@@ -110,6 +110,8 @@ const Option k_ledgerd_options[] = {
      "Initial balance of an account for a proof of work; 0 gives none."},
     {"ledgerd.faucet_budget", Money{AT(Amount, ledgerd.faucet_budget)}, "1000000", 0, k_supply_micro, "BTT", When::start,
      "Most that initial balances may cost in a day."},
+    {"ledgerd.faucet_spend_only", Number32{AT(uint32_t, ledgerd.faucet_spend_only_days)}, "30", 0, 3650, "days", When::start,
+     "An initial balance only pays for service for so long: it can't be transferred."},
     {"ledgerd.faucet_hashcash_bits", Number32{AT(uint32_t, ledgerd.faucet_hashcash_bits)}, "18", 0, 32, "bits", When::start,
      "Work of the hashcash stage: 2^bits hashes; every bit doubles it."},
     {"ledgerd.faucet_memory_bits", Number32{AT(uint32_t, ledgerd.faucet_memory_bits)}, "4", 0, 32, "bits", When::start,

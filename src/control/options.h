@@ -23,6 +23,7 @@ struct LedgerdConfig {
   // Initial balances for proof of work; a grant of zero: none.
   Amount faucet_grant;
   Amount faucet_budget;  // per day
+  uint32_t faucet_spend_only_days = 0;
   uint32_t faucet_hashcash_bits = 0;
   uint32_t faucet_memory_bits = 0;
   uint32_t faucet_memory_kib = 0;

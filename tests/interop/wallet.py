@@ -11,7 +11,7 @@ import time
 from harness.node import Ledgerd, Milletd, Refused
 from harness.world import expect, main, wait_until
 
-EASY = {"ledgerd__faucet_hashcash_bits": 8, "ledgerd__faucet_memory_bits": 1, "ledgerd__faucet_memory": 64}
+EASY = {"ledgerd__faucet_hashcash_bits": 8, "ledgerd__faucet_memory_bits": 1, "ledgerd__faucet_memory": 64, "ledgerd__faucet_spend_only": 0}
 GRANT = 10_000_000
 
 
@@ -62,6 +62,17 @@ def money_is_claimed_and_sent(world):
     expect((one.available(), two.available()) == (7_500_000, 2_500_000), "the amounts are others after a restart")
     os.chmod(key_file, 0o644)
     _refused(one.available, "denied", str(key_file))
+    ledger.stop()
+
+
+def a_grant_only_pays_for_service(world):
+    ledger = _start(world, ledgerd__faucet_spend_only=30)
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+    one.call("claim")
+    balance = one.call("balance")
+    left = balance["spend_only_until"] - balance["ledger_time"]
+    expect(balance["spend_only_micro"] == GRANT and 30 * 86400 - 60 <= left <= 30 * 86400, f"another balance: {balance}")
+    _refused(lambda: one.call("send", two.address, "0.000001"), "denied", "only pays for service")
     ledger.stop()
 
 
@@ -231,7 +242,7 @@ def stops_while_clients_wait(world):
 
 
 CASES = {case.__name__: case for case in (
-    money_is_claimed_and_sent, wrong_ledger_key_is_named, ledger_killed_while_sending, ledger_state_full, strangers_do_not_stop_the_ledger,
+    money_is_claimed_and_sent, a_grant_only_pays_for_service, wrong_ledger_key_is_named, ledger_killed_while_sending, ledger_state_full, strangers_do_not_stop_the_ledger,
     stops_while_clients_wait)}
 
 if __name__ == "__main__":

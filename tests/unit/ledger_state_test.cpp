@@ -181,6 +181,42 @@ void the_faucet_keeps_its_daily_budget(void** state) {
   assert_int_equal(world.code(world.faucet(numbered_key(3))), LedgerCode::done);
 }
 
+// A grant pays peers over channels, at once and before other money; it can be transferred after spend_only_until.
+void a_grant_only_pays_for_service_at_first(void** state) {
+  LedgerRules rules = World::easy_rules();
+  rules.faucet_spend_only_s = 100'000;
+  World world(*state != nullptr, rules);
+  SigningKey a = numbered_key(1), b = numbered_key(2);
+  assert_int_equal(world.code(world.faucet(a)), LedgerCode::done);
+  LedgerTime until = world.in(100'000);
+  assert_true(world.balance(a.public_key()).spend_only_until == until);
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 1)), LedgerCode::spend_only);
+  assert_int_equal(world.code(world.transfer(pool_key(world.ledger_key(), 0), a.public_key(), 500)), LedgerCode::done);
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 501)), LedgerCode::spend_only);
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 10 * k_btt + 501)), LedgerCode::insufficient);
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 400)), LedgerCode::done);
+
+  // Escrow is still the account's; what comes back of it is held back again.
+  OpenOperation open = world.open(a, b.public_key(), 10 * k_btt);
+  assert_int_equal(world.code(open), LedgerCode::done);
+  assert_int_equal(world.code(world.claim(open.statement, a, b, 3 * k_btt)), LedgerCode::done);
+  assert_int_equal(world.balance(a.public_key()).spend_only.in_micro(), 7 * k_btt);
+  assert_int_equal(world.code(world.close(open.statement, a, b, 4 * k_btt)), LedgerCode::done);
+  assert_int_equal(world.balance(a.public_key()).spend_only.in_micro(), 6 * k_btt);
+  assert_int_equal(world.available(a), 6 * k_btt + 100);
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 101)), LedgerCode::spend_only);
+  assert_int_equal(world.code(world.transfer(b, a.public_key(), 4 * k_btt)), LedgerCode::done);  // earned money is free
+  assert_true(world.state().check_books().has_value());
+
+  world.now_s = until.in_seconds() - 1;
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 5 * k_btt)), LedgerCode::spend_only);
+  assert_int_equal(world.restart().has_value(), true);
+  ++world.now_s;
+  assert_int_equal(world.balance(a.public_key()).spend_only.in_micro(), 0);
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 10 * k_btt)), LedgerCode::done);
+  assert_true(world.state().check_books().has_value());
+}
+
 void without_a_grant_there_is_no_faucet(void** state) {
   LedgerRules rules = World::easy_rules();
   rules.faucet_grant = Amount();
@@ -406,6 +442,7 @@ int main() {
       FOR_BOTH(the_faucet_pays_each_key_once_for_work),
       FOR_BOTH(faucet_work_is_for_one_key_and_time),
       FOR_BOTH(the_faucet_keeps_its_daily_budget),
+      FOR_BOTH(a_grant_only_pays_for_service_at_first),
       FOR_BOTH(without_a_grant_there_is_no_faucet),
       FOR_BOTH(only_a_party_reads_a_channel),
       FOR_BOTH(the_closed_feed_gives_every_end_once_to_both_parties),

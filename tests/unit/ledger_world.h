@@ -38,6 +38,7 @@ class World {
     LedgerRules rules;
     rules.faucet_work = {1, 1, 8};
     rules.capacity_min = Amount::micro(10);
+    rules.faucet_spend_only_s = 0;
     return rules;
   }
 

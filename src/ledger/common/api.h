@@ -127,10 +127,13 @@ struct Balance {
   Amount in_channels;          // of channels that it pays over: capacity - claimed
   uint32_t open_channels = 0;  // as payer
   uint8_t granted = 0;         // 1: it had its initial balance
-  Signature fund;              // over FundStatement{ledger, key, available, time of the reply}
-  static constexpr auto k_fields =
-      std::make_tuple(field("available", &Balance::available), field("in_channels", &Balance::in_channels),
-                      field("open_channels", &Balance::open_channels), field("granted", &Balance::granted), field("fund", &Balance::fund));
+  Amount spend_only;           // of it all: pays for service over channels, can't be transferred before spend_only_until
+  LedgerTime spend_only_until;
+  Signature fund;  // over FundStatement{ledger, key, available, time of the reply}
+  static constexpr auto k_fields = std::make_tuple(field("available", &Balance::available), field("in_channels", &Balance::in_channels),
+                                                   field("open_channels", &Balance::open_channels), field("granted", &Balance::granted),
+                                                   field("spend_only", &Balance::spend_only),
+                                                   field("spend_only_until", &Balance::spend_only_until), field("fund", &Balance::fund));
   bool operator==(const Balance&) const = default;
 };
 

@@ -34,6 +34,7 @@ enum class LedgerCode : uint16_t {
   faucet_work = 34,     // not a solution
   faucet_granted = 35,  // this key had its grant
   faucet_empty = 36,    // the budget of the day is spent
+  spend_only = 37,      // the rest of the account is a grant that only pays for service yet
 };
 
 // snake_case name, stable like the number; "code_N" has no name of its own: "unknown_code".

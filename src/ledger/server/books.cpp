@@ -52,6 +52,8 @@ Status total_accounts(StoreTransaction& store, Totals& totals) {
     TRY_ASSIGN(AccountRow row, decode_row<AccountRow>(k_table_accounts, value));
     TRY(add_to(totals.available, row.available));
     TRY(add_to(totals.in_channels, row.in_channels));
+    auto whole = row.available.plus(row.in_channels);
+    if (!whole || row.spend_only > *whole) return damaged("an account holds back more than it has");
     totals.payer_channels += row.open_channels;
     return ok;
   });

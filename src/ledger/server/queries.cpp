@@ -19,12 +19,16 @@ Result<QueryResult> answer(StoreTransaction&, const QueryContext& context, const
   return QueryResult{ParamsQuery::k_kind, LedgerCode::done, params};
 }
 
-Result<QueryResult> answer(StoreTransaction& store, const QueryContext&, const PublicKey& key, const BalanceQuery&) {
+Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const BalanceQuery&) {
   if (key.is_zero()) return refused<BalanceQuery>(LedgerCode::not_a_party);
   TRY_ASSIGN(std::optional<AccountRow> row, read_row<AccountRow>(store, k_table_accounts, key.bytes()));
   AccountRow account = row.value_or(AccountRow());
-  return QueryResult{BalanceQuery::k_kind, LedgerCode::done,
-                     Balance{account.available, account.in_channels, account.open_channels, account.granted, {}}};
+  Balance balance{account.available, account.in_channels, account.open_channels, account.granted, {}, {}, {}};
+  if (account.is_spend_only(context.row.time)) {
+    balance.spend_only = account.spend_only;
+    balance.spend_only_until = account.spend_only_until;
+  }
+  return QueryResult{BalanceQuery::k_kind, LedgerCode::done, balance};
 }
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const ChannelQuery& query) {

@@ -54,6 +54,13 @@ Status remember(LedgerTransaction& t, LedgerTime valid_until, const OperationRes
   return t.store().put(k_table_executed, executed_key(valid_until, result.operation), log_key(result.record));
 }
 
+// What is left of a grant stays in the account, or in its channels, while it may only pay for service.
+bool keeps_the_grant(const AccountRow& from, LedgerTime time, Amount amount) {
+  if (!from.is_spend_only(time)) return true;
+  auto rest = add(from.available, from.in_channels).minus(amount);
+  return rest && *rest >= from.spend_only;
+}
+
 Result<OperationResult> execute_transfer(LedgerTransaction& t, const LedgerRules&, const TransferOperation& op) {
   const TransferStatement& s = op.statement;
   OperationId id = statement_id(s);
@@ -67,7 +74,9 @@ Result<OperationResult> execute_transfer(LedgerTransaction& t, const LedgerRules
   TRY_ASSIGN(AccountRow * to, t.account(s.to));
   auto rest = from->available.minus(s.amount);
   if (!rest) return refused(LedgerCode::insufficient);
+  if (!keeps_the_grant(*from, t.time(), s.amount)) return refused(LedgerCode::spend_only);
   from->available = *rest;
+  if (!from->is_spend_only(t.time())) from->spend_only = Amount();
   to->available = add(to->available, s.amount);
   TRY_ASSIGN(OperationResult result, t.append(id, bytes_of(op), {s.amount, Amount()}, {s.from, s.to}));
   TRY(remember(t, s.valid_until, result));
@@ -94,6 +103,8 @@ Result<OperationResult> execute_faucet(LedgerTransaction& t, const LedgerRules& 
   pool->available = *rest;
   account->available = add(account->available, rules.faucet_grant);
   account->granted = 1;
+  account->spend_only = rules.faucet_grant;
+  account->spend_only_until = t.time().plus_seconds(rules.faucet_spend_only_s);
   TRY_ASSIGN(OperationResult result, t.append(id, bytes_of(op), {rules.faucet_grant, Amount()}, {rules.faucet_pool, s.key}));
   TRY(remember(t, s.valid_until, result));
   return result;
@@ -139,6 +150,7 @@ void pay_out(ChannelRow& channel, Amount cum, AccountRow& payer, AccountRow& pay
   Amount delta = subtract(cum, channel.claimed);
   channel.claimed = cum;
   payer.in_channels = subtract(payer.in_channels, delta);
+  payer.spend_only = payer.spend_only.minus_or_zero(delta);  // a grant is what is paid with first
   payee.available = add(payee.available, delta);
 }
 

@@ -13,7 +13,8 @@ struct LedgerRules {
   FaucetWork faucet_work;
   Amount faucet_grant = Amount::micro(10'000'000);                // 10 BTT; zero: no faucet
   Amount faucet_daily_budget = Amount::micro(1'000'000'000'000);  // a million BTT; the pool lasts 270 years
-  PublicKey faucet_pool;                                          // account that pays
+  uint64_t faucet_spend_only_s = 30 * 86400;  // a grant only pays for service at first: farming grants to sell them is not worth the work
+  PublicKey faucet_pool;                      // account that pays
 };
 
 // What the faucet may still give on the day of the row's time.

@@ -48,11 +48,16 @@ struct AccountRow {
   Amount in_channels;          // escrow of the open channels that it pays over
   uint32_t open_channels = 0;  // that it pays over
   uint8_t granted = 0;         // 1: the faucet has paid
+  Amount spend_only;           // of the grant, not paid out yet; at most available + in_channels
+  LedgerTime spend_only_until;
   uint64_t last_record = k_no_record;
   static constexpr auto k_fields =
       std::make_tuple(field("available", &AccountRow::available), field("in_channels", &AccountRow::in_channels),
                       field("open_channels", &AccountRow::open_channels), field("granted", &AccountRow::granted),
+                      field("spend_only", &AccountRow::spend_only), field("spend_only_until", &AccountRow::spend_only_until),
                       field("last_record", &AccountRow::last_record));
+
+  bool is_spend_only(LedgerTime time) const { return !spend_only.is_zero() && time < spend_only_until; }
 };
 
 struct ChannelRow {
