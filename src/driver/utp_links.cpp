@@ -71,8 +71,9 @@ void UtpLinks::on_datagrams(Instant now, std::span<const hal::IncomingRun> runs)
   }
 }
 
-// A forged message must not end what works: only attempts to connect believe it.
+// A forged message must not end what works: attempts to connect believe it, the others become less patient.
 void UtpLinks::on_unreachable(Instant now, const Endpoint& remote) {
+  utp_.on_unreachable(remote);
   std::vector<UtpId> failed;
   for (const auto& [stream, link] : by_stream_) {
     if (!link->connected && link->remote == remote) failed.push_back(stream);

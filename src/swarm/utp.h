@@ -50,6 +50,9 @@ class Utp {
   static bool is_utp(Bytes datagram) { return datagram.size() >= k_utp_header_size && (datagram[0] & 15) == 1 && datagram[0] >> 4 <= 4; }
   // A datagram has come. Requires: poll() has given everything since the last one; `datagram` stays valid until it has again.
   void on_datagram(Instant now, const Endpoint& from, Bytes datagram);
+  // The system was told (ICMP) that nobody listens there. It may be forged, so it only makes us less patient: a stream of that endpoint
+  // that has something in flight ends after a few timeouts without an answer instead of many.
+  void on_unreachable(const Endpoint& remote);
   void on_timer(Instant now);
   // When on_timer() has something to do. plan() may have something at any time after an input; that is not counted here.
   Instant next_deadline() const { return timers_.next(); }

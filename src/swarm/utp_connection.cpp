@@ -76,6 +76,7 @@ bool UtpConnection::on_packet(Instant now, const UtpPacket& packet) {
   }
   if (!is_current(packet)) return false;
   silent_ = 0;
+  doubted_ = false;
   if (packet.header.sent_us != 0) delay_.on_timestamp(now, packet.header.sent_us);
   on_acknowledgement(now, packet);
   bool direct = on_payload(now, packet);

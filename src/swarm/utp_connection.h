@@ -27,6 +27,7 @@ class UtpConnection {
   static constexpr Duration k_ack_delay = Duration::ms(20);
   static constexpr unsigned k_syns_max = 4;                            // 15 s in all
   static constexpr unsigned k_timeouts_max = 8;                        // in a row without a packet of theirs; about a minute
+  static constexpr unsigned k_timeouts_doubted_max = 3;                // the same after an ICMP message that says so; about three seconds
   static constexpr Duration k_keep_alive = Duration::seconds(20);      // NAT mappings of UDP live 30 s
   static constexpr Duration k_keep_alive_grid = Duration::seconds(9);  // of all connections: one wake for many
   static constexpr uint8_t k_reorder_steps_max = 16;
@@ -69,6 +70,8 @@ class UtpConnection {
   // A RESET with this acknowledgement is of this connection.
   bool believes_reset(uint16_t ack) const;
   void on_reset();
+  // Nobody seems to listen there any more.
+  void doubt() { doubted_ = true; }
   void on_timer(Instant now);
   Instant deadline() const;
 
@@ -187,6 +190,7 @@ class UtpConnection {
   bool probed_tail_ = false;  // since the last progress
   bool send_one_ = false;     // whatever the windows say: a tail loss probe, or a probe of a closed window
   bool syn_due_ = false;
+  bool doubted_ = false;          // nobody listens there, as ICMP says; nothing has come since
   bool short_in_flight_ = false;  // a packet below full size, number short_seq_
   uint16_t short_seq_ = 0;
   uint16_t recovery_end_ = 0;

@@ -284,7 +284,7 @@ void UtpConnection::on_retransmission_timer(Instant now) {
     retransmit_at_ = now + rtt_.timeout(0);
     return;
   }
-  if (++silent_ > k_timeouts_max) {
+  if (++silent_ > (doubted_ ? k_timeouts_doubted_max : k_timeouts_max)) {
     fail(Errc::timed_out, "answers no more");
     return;
   }

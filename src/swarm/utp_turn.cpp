@@ -113,6 +113,12 @@ uint16_t Utp::accept(Instant now, const Endpoint& from, const UtpPacket& packet)
   return k_none;
 }
 
+void Utp::on_unreachable(const Endpoint& remote) {
+  for (const Slot& slot : slots_) {
+    if (slot.connection != nullptr && slot.connection->remote() == remote) slot.connection->doubt();
+  }
+}
+
 void Utp::answer(Instant now, const Endpoint& to, const UtpHeader& header) {
   if (answers_.size() == k_answers_max || !answer_rate_.take(now, 1)) return;
   answers_.push_back({to, header});

@@ -14,6 +14,7 @@ import libtorrent
 TICKS = os.sysconf("SC_CLK_TCK")
 PLAINTEXT = 2  # enc_policy.pe_disabled
 EVERY = 0.25  # seconds between looks: each costs the leechers a little
+LEAVING = 10  # seconds; many sessions on few cores take their time
 COUNTERS = ("net.recv_payload_bytes", "ses.num_piece_failed")
 
 
@@ -122,6 +123,16 @@ def measure(arguments, leechers):
     }
 
 
+def leave(leechers):
+    """Closes all connections, so that nobody holds one of the seeder's slots in the next measurement."""
+    for leecher in leechers:
+        leecher.session.pause()
+    ends = time.monotonic() + LEAVING
+    while any(leecher.handle.status().num_peers for leecher in leechers) and time.monotonic() < ends:
+        time.sleep(0.1)
+    time.sleep(0.5)  # what closes a connection is on its way
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name, kind in (("to", str), ("torrent", str), ("folder", str), ("seeder", int), ("bytes", int)):
@@ -133,9 +144,7 @@ def main():
     arguments = parser.parse_args()
     leechers = connect(arguments)
     found = measure(arguments, leechers)
-    for leecher in leechers:
-        leecher.session.pause()  # so that the seeder has nobody to send to any more
-    time.sleep(0.5)
+    leave(leechers)
     if found is None or found["wrong"] > 0:
         print(f"utp_leech: no payload came within {arguments.wait:g} s" if found is None else f"utp_leech: {found['wrong']} pieces were wrong", file=sys.stderr, flush=True)
         os._exit(1)

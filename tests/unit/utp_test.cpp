@@ -343,6 +343,77 @@ void a_peer_that_vanishes_is_given_up(void**) {
   assert_int_equal(pair.a.engine->count(), 0);
 }
 
+void a_peer_whose_port_is_closed_is_given_up_soon(void**) {
+  Pair pair;
+  pair.world.connect(pair.a, pair.b, 400'000);
+  pair.world.run(at_seconds(60), [&] { return pair.b_received() > 50'000; });
+  pair.there.loss_ppm = pair.back.loss_ppm = 1'000'000;
+  Instant gone_at = pair.world.now();
+  // Another port of that address means nothing.
+  pair.a.engine->on_unreachable({pair.b.address.address, 1});
+  pair.world.run_for(Duration::seconds(8));
+  assert_false(pair.at_a().closed);
+  pair.a.engine->on_unreachable(pair.b.address);
+  assert_true(pair.world.run(at_seconds(300), [&] { return pair.at_a().closed; }));
+  assert_int_equal(pair.at_a().reason, Errc::timed_out);
+  assert_in_range((pair.world.now() - gone_at).in_seconds(), 8, 20);
+
+  // From the first packet on that nobody takes.
+  Pair other;
+  other.world.connect(other.a, other.b, 400'000);
+  other.world.run(at_seconds(60), [&] { return other.b_received() > 50'000; });
+  other.there.loss_ppm = other.back.loss_ppm = 1'000'000;
+  gone_at = other.world.now();
+  other.world.run_for(Duration::ms(100));
+  other.a.engine->on_unreachable(other.b.address);
+  assert_true(other.world.run(at_seconds(300), [&] { return other.at_a().closed; }));
+  assert_in_range((other.world.now() - gone_at).in_ms(), 500, 6000);
+}
+
+void a_forged_unreachable_ends_nothing(void**) {
+  UtpLink link;
+  link.loss_ppm = 20'000;
+  Pair pair(link);
+  pair.world.connect(pair.a, pair.b, 4'000'000);
+  bool done = false;
+  for (int i = 0; i < 1000 && !done; ++i) {
+    pair.a.engine->on_unreachable(pair.b.address);
+    done = pair.world.run(pair.world.now() + Duration::ms(50), [&] { return pair.b_received() == 4'000'000; });
+  }
+  assert_true(done);
+  // Nor a stream on which nothing is on its way.
+  for (int i = 0; i < 100; ++i) {
+    pair.a.engine->on_unreachable(pair.b.address);
+    pair.world.run_for(Duration::ms(500));
+  }
+  assert_false(pair.at_a().closed);
+}
+
+// Its earlier streams are asked at once whether they still live, not at the next keep-alive.
+void an_endpoint_that_began_anew_loses_its_earlier_streams(void**) {
+  Pair pair;
+  pair.world.connect(pair.b, pair.a, 10'000);
+  pair.world.connect(pair.b, pair.a, 10'000);
+  pair.world.run_for(Duration::seconds(3));
+  assert_int_equal(pair.a.streams.size(), 2);
+  pair.b.streams.clear();
+  pair.b.engine = std::make_unique<Utp>(UtpOptions(), *pair.b.secure, 4711);
+  Instant at = pair.world.now();
+  pair.world.connect(pair.b, pair.a, 10'000);
+  auto closed = [&] {
+    size_t out = 0;
+    for (const auto& [id, stream] : pair.a.streams) out += stream.closed;
+    return out;
+  };
+  assert_true(pair.world.run(at + Duration::seconds(2), [&] { return pair.a.streams.size() == 3 && closed() == 2; }));
+  // The new one lives, and so do streams of an endpoint that goes on.
+  pair.world.connect(pair.b, pair.a, 10'000);
+  pair.world.run_for(Duration::seconds(3));
+  assert_int_equal(pair.a.streams.size(), 4);
+  assert_int_equal(closed(), 2);
+  assert_int_equal(pair.a.engine->count(), 2);
+}
+
 void a_closed_window_does_not_stop_others_of_its_address(void**) {
   UtpLink link;
   link.bits_per_second = 20'000'000;
@@ -389,6 +460,9 @@ int main() {
       cmocka_unit_test(a_reset_ends_at_once),
       cmocka_unit_test(a_forged_reset_is_ignored),
       cmocka_unit_test(a_peer_that_vanishes_is_given_up),
+      cmocka_unit_test(a_peer_whose_port_is_closed_is_given_up_soon),
+      cmocka_unit_test(a_forged_unreachable_ends_nothing),
+      cmocka_unit_test(an_endpoint_that_began_anew_loses_its_earlier_streams),
       cmocka_unit_test(a_closed_window_does_not_stop_others_of_its_address),
   };
   return RUN_TESTS(tests);
