@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "apps/client.h"
+#include "apps/faucet_work.h"
 #include "apps/ledger_session.h"
 #include "apps/terminal.h"
 #include "control/arguments.h"
@@ -17,6 +18,7 @@ namespace millet {
 namespace {
 
 constexpr uint64_t k_operation_valid_s = 500;  // the ledger takes at most 600 ahead of its time
+constexpr int k_claim_attempts = 3;            // challenges; each is good for 10 to 20 minutes
 
 struct Wallet {
   const CommandContext& context;
@@ -141,29 +143,25 @@ Status send(Wallet& wallet) {
   return show_operation(wallet, "sent", result);
 }
 
-Result<FaucetSolution> solve(const FaucetChallenge& challenge) {
-  TRY_ASSIGN(FaucetSolver solver, FaucetSolver::make(challenge.work, challenge.challenge));
-  Progress progress("proof of work");
-  for (;;) {
-    TRY_ASSIGN(std::optional<FaucetSolution> solution, solver.step());
-    if (solution) return *solution;
-    // The expected number is an average: luck may take longer, and the bar waits at its end.
-    progress.update(std::min(solver.steps_done(), solver.steps_expected()), solver.steps_expected());
+// A challenge that goes stale is replaced: whoever pauses the work loses what was done, not the grant.
+Result<FaucetStatement> solve_challenge(LedgerSession& session) {
+  for (int attempt = 0; attempt < k_claim_attempts; ++attempt) {
+    TRY_ASSIGN(FaucetChallenge challenge, session.ask<FaucetChallenge>(ChallengeQuery{}));
+    TRY_ASSIGN(std::optional<FaucetSolution> solution, solve_in_time(challenge, session.time()));
+    TRY(session.refresh());  // the work took minutes
+    if (!solution || session.time() >= challenge.valid_until) continue;
+    return FaucetStatement{session.ledger(),       session.key().public_key(), challenge.epoch,
+                           solution->memory_nonce, solution->hashcash_nonce,   session.time().plus_seconds(k_operation_valid_s)};
   }
+  return error(Errc::unavailable, "the proof of work was not done before its challenge went stale, " + std::to_string(k_claim_attempts) +
+                                      " times: it was paused for too long, or this machine is too slow or too busy; try again later");
 }
 
 Status claim(Wallet& wallet) {
   TRY_ASSIGN(LedgerSession session, open_session(wallet));
-  TRY_ASSIGN(FaucetChallenge challenge, session.ask<FaucetChallenge>(ChallengeQuery{}));
-  TRY_ASSIGN(FaucetSolution solution, solve(challenge));
-  TRY(session.refresh());  // the work took minutes
+  yield_to_everything_else();
   FaucetOperation faucet;
-  faucet.statement.ledger = session.ledger();
-  faucet.statement.key = session.key().public_key();
-  faucet.statement.epoch = challenge.epoch;
-  faucet.statement.memory_nonce = solution.memory_nonce;
-  faucet.statement.hashcash_nonce = solution.hashcash_nonce;
-  faucet.statement.valid_until = session.time().plus_seconds(k_operation_valid_s);
+  TRY_ASSIGN(faucet.statement, solve_challenge(session));
   faucet.signature = session.key().sign(preimage(faucet.statement));
   TRY_ASSIGN(OperationResult result, session.submit(faucet));
   return show_operation(wallet, "received", result);

@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -73,6 +74,33 @@ def a_grant_only_pays_for_service(world):
     left = balance["spend_only_until"] - balance["ledger_time"]
     expect(balance["spend_only_micro"] == GRANT and 30 * 86400 - 60 <= left <= 30 * 86400, f"another balance: {balance}")
     _refused(lambda: one.call("send", two.address, "0.000001"), "denied", "only pays for service")
+    ledger.stop()
+
+
+def a_claim_yields_and_can_be_paused(world):
+    """The work runs only when nothing else wants the processor; stopped, it does nothing, and goes on where it was."""
+    ledger = _start(world, ledgerd__faucet_hashcash_bits=32)  # not to be done here
+    wallet = Wallet(world, ledger, "one")
+    claim = world.start("claim", [world.bin / "millet", "--state", wallet.node.state, "wallet", "claim", "--ledger", ledger.url, "--ledger-key", ledger.key])
+
+    def fields():
+        with open(f"/proc/{claim.pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()
+
+    def ticks():
+        return int(fields()[11])
+
+    wait_until(lambda: int(fields()[38]) == os.SCHED_IDLE and int(fields()[16]) == 19, 60, "the work to take no time from others")
+    begin = ticks()
+    wait_until(lambda: ticks() > begin + 2, 60, "the work to begin")
+    claim.send_signal(signal.SIGSTOP)
+    wait_until(lambda: fields()[0] == "T", 20, "it to stop")
+    before = ticks()
+    time.sleep(0.5)
+    expect(ticks() == before, "it works while it is stopped")
+    claim.send_signal(signal.SIGCONT)
+    wait_until(lambda: ticks() > before + 2, 60, "the work to go on")
+    expect(world.stop(claim) == -signal.SIGTERM, "it can't be ended")
     ledger.stop()
 
 
@@ -242,8 +270,8 @@ def stops_while_clients_wait(world):
 
 
 CASES = {case.__name__: case for case in (
-    money_is_claimed_and_sent, a_grant_only_pays_for_service, wrong_ledger_key_is_named, ledger_killed_while_sending, ledger_state_full, strangers_do_not_stop_the_ledger,
-    stops_while_clients_wait)}
+    money_is_claimed_and_sent, a_grant_only_pays_for_service, a_claim_yields_and_can_be_paused, wrong_ledger_key_is_named, ledger_killed_while_sending,
+    ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))
