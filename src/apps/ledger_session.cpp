@@ -71,26 +71,87 @@ class Connection {
   int fd_;
 };
 
+// What carries an exchange: the socket, with TLS where the URL says so.
+class Channel {
+ public:
+  explicit Channel(Connection connection) : connection_(std::move(connection)) {}
+  // Until it is known who is there.
+  Status shake_hands(TlsContext& context, const TlsSession* resume) {
+    TRY_ASSIGN(tls_, TlsConnection::make(context, resume));
+    TRY(tls_->receive({}, plain_));
+    TRY(flush());
+    while (!tls_->is_open()) TRY(receive_some());
+    return ok;
+  }
+  TlsConnection& tls() { return *tls_; }
+
+  Status send_all(Bytes bytes) {
+    if (tls_ == nullptr) return connection_.send_all(bytes);
+    TRY(tls_->send(bytes));
+    return flush();
+  }
+  // Some bytes; none: the other side has closed.
+  Result<std::vector<uint8_t>> receive() {
+    while (plain_.empty() && !ended_) TRY(receive_some());
+    return std::exchange(plain_, {});
+  }
+
+ private:
+  Status flush() { return connection_.send_all(std::exchange(tls_->out(), {})); }
+  Status receive_some() {
+    uint8_t buffer[8192];
+    TRY_ASSIGN(size_t size, connection_.receive(buffer));
+    Bytes bytes(buffer, size);
+    if (tls_ == nullptr) {
+      plain_.assign(bytes.begin(), bytes.end());
+      ended_ = bytes.empty();
+      return ok;
+    }
+    if (bytes.empty()) return error(Errc::unavailable, "the connection was cut off");
+    Status taken = tls_->receive(bytes, plain_);
+    TRY(flush());
+    ended_ = tls_->has_ended();
+    return taken;
+  }
+
+  Connection connection_;
+  std::unique_ptr<TlsConnection> tls_;
+  std::vector<uint8_t> plain_;
+  bool ended_ = false;
+};
+
 }  // namespace
 
-Result<std::vector<uint8_t>> LedgerSession::exchange(const LedgerClient::PostBody& post) const {
+Result<LedgerSession::Answer> LedgerSession::exchange(const LedgerClient::PostBody& post) {
   Url url = url_;
   url.target = (url.target == "/" ? "" : url.target) + post.path;
   TRY_ASSIGN(Connection connection, Connection::open(url));
+  std::unique_ptr<TlsContext> context;
+  Channel channel(std::move(connection));
+  Answer answer;
+  if (url.tls) {
+    TRY_ASSIGN(context, TlsContext::client(random_));
+    Status open = channel.shake_hands(*context, tls_session_ ? &*tls_session_ : nullptr);
+    if (!open) return std::move(open).error().in(url.authority());
+    Result<LedgerTime> checked = check_tls_peer(channel.tls().peer(), {ledger_key_, client_.ledger(), time_});
+    if (!checked) return std::move(checked).error().in(url.authority());
+    answer.tls_not_after = *checked;
+    tls_session_ = channel.tls().session();
+  }
   std::vector<uint8_t> request;
   http::encode(http::Request{"POST", "application/octet-stream", post.body}, url, request);
-  TRY(connection.send_all(request));
+  TRY(channel.send_all(request));
   http::Reader reader(http::Reader::Role::responses, k_reply_size_max);
-  uint8_t buffer[8192];
   while (!reader.is_complete()) {
-    TRY_ASSIGN(size_t size, connection.receive(buffer));
-    if (size == 0) {
+    TRY_ASSIGN(std::vector<uint8_t> bytes, channel.receive());
+    if (bytes.empty()) {
       TRY(reader.end());
       break;
     }
-    TRY(reader.feed(Bytes(buffer, size)));
+    TRY(reader.feed(bytes));
   }
-  return reader.take_body();
+  answer.body = reader.take_body();
+  return answer;
 }
 
 Result<Reply> LedgerSession::turn() {
@@ -101,7 +162,11 @@ Result<Reply> LedgerSession::turn() {
     } else if (auto* check = std::get_if<LedgerClient::VerifyBytes>(&out)) {
       client_.on_verified(check->ticket, verify(check->key, check->message, check->signature));
     } else if (auto* post = std::get_if<LedgerClient::PostBody>(&out)) {
-      client_.on_reply(post->ticket, exchange(*post));
+      Result<Answer> answer = exchange(*post);
+      if (answer)
+        client_.on_reply(post->ticket, std::move(answer->body), answer->tls_not_after);
+      else
+        client_.on_reply(post->ticket, std::move(answer).error());
     } else if (auto* answer = std::get_if<LedgerClient::LedgerAnswer>(&out)) {
       if (answer->reply) time_ = answer->reply->head.time;
       return std::move(answer->reply);
@@ -116,7 +181,7 @@ Error LedgerSession::refusal(LedgerCode code) {
 }
 
 Result<LedgerSession> LedgerSession::open(const Options& options, SigningKey key, SecureRandom& random) {
-  TRY_ASSIGN(Url url, Url::parse(options.url));
+  TRY_ASSIGN(Url url, Url::parse(options.url, Url::Schemes::http_and_https));
   LedgerSession session(std::move(url), options, std::move(key), random);
   TRY(session.refresh());
   return session;

@@ -7,6 +7,7 @@
 #include "codec/url.h"
 #include "crypto/sign.h"
 #include "ledger/client/client.h"
+#include "ledger/common/tls_key.h"
 
 namespace millet {
 
@@ -45,16 +46,24 @@ class LedgerSession {
 
  private:
   LedgerSession(Url url, const Options& options, SigningKey key, SecureRandom& random)
-      : url_(std::move(url)), key_(std::move(key)), client_(options.ledger_key, key_.public_key(), random) {}
+      : url_(std::move(url)), ledger_key_(options.ledger_key), key_(std::move(key)), random_(random),
+        client_(options.ledger_key, key_.public_key(), random) {}
   Result<Reply> ask_for_reply(const Query& query);
   // Turns the client until its call has ended.
   Result<Reply> turn();
-  Result<std::vector<uint8_t>> exchange(const LedgerClient::PostBody& post) const;
+  struct Answer {
+    std::vector<uint8_t> body;
+    std::optional<LedgerTime> tls_not_after;
+  };
+  Result<Answer> exchange(const LedgerClient::PostBody& post);
   static Error refusal(LedgerCode code);
 
   Url url_;
+  PublicKey ledger_key_;
   SigningKey key_;
+  SecureRandom& random_;
   LedgerClient client_;
+  std::optional<TlsSession> tls_session_;  // for the next exchange
   LedgerTime time_;
   LedgerParams params_;
 };

@@ -57,10 +57,17 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
 
   if (int failed = report_books(**state, log)) return failed;
   LedgerdDriver driver(system, **state, *key, log);
+  std::optional<Endpoint> tls;
+  if (const std::optional<Endpoint>& wanted = start.settings.ledgerd.tls_listen) {
+    Result<Endpoint> got = driver.listen_tls(*wanted, start.settings.ledgerd.tls_key_life_s);
+    if (!got) return refuse(k_exit_bad_settings, std::move(got).error().in("ledgerd.tls_listen"));
+    tls = *got;
+  }
   Result<Endpoint> listening = driver.start(start.settings.ledgerd.listen);
   if (!listening) return refuse(k_exit_bad_settings, std::move(listening).error().in("ledgerd.listen"));
   LogLine(log, LogLevel::info, "ready")
       .add("listen", listening->to_string())
+      .add("tls_listen", tls ? tls->to_string() : "off")
       .add("ledger_id", (*state)->ledger().hex())
       .add("key", key->public_key().hex())
       .add("version", MILLET_VERSION);

@@ -7,6 +7,9 @@
 namespace millet {
 namespace {
 
+constexpr uint16_t k_http_port = 80;
+constexpr uint16_t k_https_port = 443;
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_alphanumeric(char c) { return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z'); }
@@ -18,7 +21,7 @@ Error refuse(std::string_view text, const std::string& wrong) {
 }
 
 // The scheme and "//" taken off the front.
-Status take_scheme(std::string_view text, std::string_view& rest) {
+Status take_scheme(std::string_view text, Url::Schemes schemes, std::string_view& rest, bool& tls) {
   size_t end = text.find("://");
   if (end == std::string_view::npos || end == 0) return refuse(text, "does not start with http://");
   std::string scheme;
@@ -26,7 +29,8 @@ Status take_scheme(std::string_view text, std::string_view& rest) {
   if (!std::all_of(scheme.begin(), scheme.end(), [](char c) { return is_alphanumeric(c) || c == '+' || c == '-' || c == '.'; })) {
     return refuse(text, "does not start with http://");
   }
-  if (scheme != "http") {
+  tls = schemes == Url::Schemes::http_and_https && scheme == "https";
+  if (scheme != "http" && !tls) {
     return error(Errc::unsupported, "URL '" + printable(text, 128) + "': " + printable(scheme, 16) + " is not supported, only http");
   }
   rest = text.substr(end + 3);
@@ -73,17 +77,18 @@ const char* parse_authority(std::string_view authority, Url& out) {
 
 }  // namespace
 
-Result<Url> Url::parse(std::string_view text) {
+Result<Url> Url::parse(std::string_view text, Schemes schemes) {
   if (text.size() > k_url_size_max) return refuse(text, "is longer than " + std::to_string(k_url_size_max) + " bytes");
   for (char c : text) {
     if (c <= 0x20 || c == 0x7f) return refuse(text, "has a space or control character, or one that is not ASCII: write it as %XX");
   }
   std::string_view rest;
-  TRY(take_scheme(text, rest));
+  Url out;
+  TRY(take_scheme(text, schemes, rest, out.tls));
+  if (out.tls) out.port = k_https_port;
   rest = rest.substr(0, rest.find('#'));
   size_t end = rest.find_first_of("/?\\");
   if (end != std::string_view::npos && rest[end] == '\\') return refuse(text, "has a '\\' where its path begins");
-  Url out;
   if (const char* wrong = parse_authority(rest.substr(0, end), out)) return refuse(text, wrong);
   std::string_view target = end == std::string_view::npos ? std::string_view() : rest.substr(end);
   if (target.empty() || target[0] != '/') out.target = "/";
@@ -93,7 +98,7 @@ Result<Url> Url::parse(std::string_view text) {
 
 std::string Url::authority() const {
   std::string out = is_ipv6 ? "[" + host + "]" : host;
-  if (port != 80) out += ":" + std::to_string(port);
+  if (port != (tls ? k_https_port : k_http_port)) out += ":" + std::to_string(port);
   return out;
 }
 

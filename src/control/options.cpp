@@ -4,6 +4,8 @@
 #include <charconv>
 #include <variant>
 
+#include "codec/url.h"
+
 namespace millet {
 namespace {
 
@@ -29,6 +31,9 @@ struct Factor {
 struct Address {
   Endpoint& (*at)(Settings&);
 };
+struct OptionalAddress {
+  std::optional<Endpoint>& (*at)(Settings&);
+};
 struct Key {
   PublicKey& (*at)(Settings&);
 };
@@ -44,7 +49,8 @@ struct StoreName {
 struct Memory {
   uint32_t& (*at)(Settings&);
 };  // MiB
-using Access = std::variant<Number32, Number64, Switch, Money, Price, Factor, Address, Key, Text, LedgerUrl, StoreName, Memory>;
+using Access =
+    std::variant<Number32, Number64, Switch, Money, Price, Factor, Address, OptionalAddress, Key, Text, LedgerUrl, StoreName, Memory>;
 
 enum class When : uint8_t { live, start };  // takes effect at once / at the next start
 
@@ -97,13 +103,18 @@ const Option k_milletd_options[] = {
     {"speed.budget", Money{AT(Amount, node.budget)}, "0", 0, k_supply_micro, "BTT", When::live,
      "Most that one torrent's download may cost; 0 does not bid."},
     {"speed.max_rate", Price{AT(Rate, node.max_rate)}, "10", 0, k_rate_max_pico, "BTT per GB", When::live, "Highest own bid."},
-    {"ledger.url", LedgerUrl{AT(std::string, node.ledger_url)}, "", 0, 0, "", When::start, "The private ledger: http://HOST:PORT."},
+    {"ledger.url", LedgerUrl{AT(std::string, node.ledger_url)}, "", 0, 0, "", When::start,
+     "The private ledger: https://HOST:PORT, or http://HOST:PORT where nobody listens on the way."},
     {"ledger.key", Key{AT(PublicKey, node.ledger_key)}, "", 0, 0, "", When::start,
      "The ledger's public key, 64 hexadecimal digits; millet-ledgerd logs it at start."},
 };
 const Option k_ledgerd_options[] = {
     {"ledgerd.listen", Address{AT(Endpoint, ledgerd.listen)}, "127.0.0.1:7411", 0, 0, "", When::start,
-     "Address and port for nodes and wallets; port 0 picks a free one."},
+     "Address and port for nodes and wallets, without TLS; port 0 picks a free one."},
+    {"ledgerd.tls_listen", OptionalAddress{AT(std::optional<Endpoint>, ledgerd.tls_listen)}, "", 0, 0, "", When::start,
+     "Address and port with TLS, as in [::]:7412; empty is none. The ledger's key authorises the certificate: nothing else is needed."},
+    {"ledgerd.tls_key_life", Number32{AT(uint32_t, ledgerd.tls_key_life_s)}, "604800", 10, 31'536'000, "seconds", When::start,
+     "How long a certificate counts; it is replaced after half of that."},
     {"ledgerd.store", StoreName{AT(std::string, ledgerd.store)}, "lmdb:", 0, 0, "", When::start,
      "Where accounts and channels are kept: lmdb: in the state folder, or lmdb:FOLDER."},
     {"ledgerd.faucet_grant", Money{AT(Amount, ledgerd.faucet_grant)}, "10", 0, k_supply_micro, "BTT", When::start,
@@ -178,9 +189,10 @@ std::string allowed(const Option& option) {
     std::string operator()(const Factor&) const { return numbers("") + ", at most six decimals"; }
     std::string operator()(const Switch&) const { return "0 or 1"; }
     std::string operator()(const Address&) const { return "ADDRESS:PORT, as in 127.0.0.1:6881 or [::]:6881"; }
+    std::string operator()(const OptionalAddress&) const { return "ADDRESS:PORT, as in [::]:7412, or nothing"; }
     std::string operator()(const Key&) const { return "64 hexadecimal digits, or nothing"; }
     std::string operator()(const Text&) const { return "a path, or nothing"; }
-    std::string operator()(const LedgerUrl&) const { return "http://HOST:PORT, or nothing"; }
+    std::string operator()(const LedgerUrl&) const { return "http://HOST:PORT or https://HOST:PORT, or nothing"; }
     std::string operator()(const StoreName&) const { return "lmdb: or lmdb:FOLDER"; }
   };
   return std::visit(Describe{option}, option.access);
@@ -251,6 +263,11 @@ struct Assign {
     TRY_ASSIGN(field.at(settings), Endpoint::parse(text));
     return ok;
   }
+  Status operator()(const OptionalAddress& field) const {
+    if (text.empty()) return field.at(settings) = std::nullopt, ok;
+    TRY_ASSIGN(field.at(settings), Endpoint::parse(text));
+    return ok;
+  }
   Status operator()(const Key& field) const {
     if (text.empty()) return field.at(settings) = PublicKey{}, ok;
     TRY_ASSIGN(field.at(settings), PublicKey::from_hex(text));
@@ -262,8 +279,7 @@ struct Assign {
     return ok;
   }
   Status operator()(const LedgerUrl& field) const {
-    if (text.starts_with("https://")) return error(Errc::unsupported, "TLS is not built yet");
-    if (!text.empty() && (!text.starts_with("http://") || text.size() == 7)) return error(Errc::bad_input, "not a URL");
+    if (!text.empty() && !Url::parse(text, Url::Schemes::http_and_https)) return error(Errc::bad_input, "not a URL");
     return (*this)(Text{field.at});
   }
   Status operator()(const StoreName& field) const {
@@ -285,6 +301,7 @@ struct Show {
   std::string operator()(const Price& field) const { return field.at(settings).to_btt_per_gb(); }
   std::string operator()(const Factor& field) const { return Amount::micro(field.at(settings)).to_btt(); }
   std::string operator()(const Address& field) const { return field.at(settings).to_string(); }
+  std::string operator()(const OptionalAddress& field) const { return field.at(settings) ? field.at(settings)->to_string() : ""; }
   std::string operator()(const Key& field) const { return field.at(settings).is_zero() ? "" : field.at(settings).hex(); }
   std::string operator()(const Text& field) const { return field.at(settings); }
   std::string operator()(const LedgerUrl& field) const { return field.at(settings); }

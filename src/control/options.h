@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,8 @@ inline constexpr const char* k_control_socket_name = "control.socket";
 // Options of millet-ledgerd.
 struct LedgerdConfig {
   Endpoint listen;
+  std::optional<Endpoint> tls_listen;
+  uint32_t tls_key_life_s = 0;
   std::string store;  // "lmdb:" in the state folder, or "lmdb:FOLDER"
   // Initial balances for proof of work; a grant of zero: none.
   Amount faucet_grant;

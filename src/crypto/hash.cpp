@@ -1,11 +1,19 @@
 #include "crypto/hash.h"
 
 #include <mbedtls/sha1.h>
+#include <mbedtls/version.h>
 #include <sodium.h>
 
 #include <algorithm>
 
 #include "crypto/sha1_blocks.h"
+
+// The chaining value has no function of its own in either version of mbedTLS that we build with.
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+#define MILLET_SHA1_STATE MBEDTLS_PRIVATE(state)
+#else
+#define MILLET_SHA1_STATE state
+#endif
 
 namespace millet {
 
@@ -41,9 +49,9 @@ void Sha1::blocks(const uint8_t* data, size_t count) {
   if (cpu_.sha1 && sha1_blocks_by_instructions(state_, data, count)) return;
   mbedtls_sha1_context context;
   mbedtls_sha1_init(&context);
-  for (int i = 0; i < 5; ++i) context.state[i] = state_[i];
+  for (int i = 0; i < 5; ++i) context.MILLET_SHA1_STATE[i] = state_[i];
   for (size_t i = 0; i < count; ++i) mbedtls_internal_sha1_process(&context, data + 64 * i);
-  for (int i = 0; i < 5; ++i) state_[i] = static_cast<uint32_t>(context.state[i]);
+  for (int i = 0; i < 5; ++i) state_[i] = static_cast<uint32_t>(context.MILLET_SHA1_STATE[i]);
 }
 
 void Sha1::update(Bytes bytes) {

@@ -23,6 +23,7 @@ struct HttpClient::Exchange {
   size_t sent = 0;
   std::vector<IpAddress> addresses;  // not tried yet, the next one last
   hal::StreamId stream = 0;          // 0: none
+  std::optional<LedgerTime> tls_not_after;
   Instant deadline = Instant::never();
   Instant connect_deadline = Instant::never();
 };
@@ -44,11 +45,11 @@ class HttpClient::ResolveJob final : public hal::Job {
 };
 
 HttpClient::HttpClient(hal::System& system, const IpAddress& listen, HttpEvents& events)
-    : system_(system), listen_(listen), events_(events) {}
+    : system_(system), listen_(listen), events_(events), tls_(system, *this) {}
 HttpClient::~HttpClient() = default;
 
 void HttpClient::start(Instant now, HttpExchange request) {
-  Result<Url> url = Url::parse(request.url);
+  Result<Url> url = Url::parse(request.url, request.ledger ? Url::Schemes::http_and_https : Url::Schemes::http);
   if (!url) {
     refused_.push_back({request.ticket, std::move(url).error(), now});
     return;
@@ -111,7 +112,18 @@ void HttpClient::connect_next(Instant now, Exchange& exchange) {
   CHECK(!exchange.addresses.empty());
   IpAddress address = exchange.addresses.back();
   exchange.addresses.pop_back();
-  exchange.stream = system_.streams.connect({address, exchange.url.port}, source_address(listen_, address));
+  const Endpoint remote{address, exchange.url.port};
+  const std::optional<IpAddress> local = source_address(listen_, address);
+  if (exchange.url.tls) {
+    Result<hal::StreamId> stream = tls_.connect_ledger(remote, local, *exchange.request.ledger);
+    if (!stream) {
+      refused_.push_back({exchange.request.ticket, std::move(stream).error(), now});
+      return remove(exchange);
+    }
+    exchange.stream = *stream;
+  } else {
+    exchange.stream = system_.streams.connect(remote, local);
+  }
   streams_[exchange.stream] = exchange.request.ticket;
   exchange.connect_deadline = exchange.addresses.empty() ? Instant::never() : now + k_connect_timeout;
 }
@@ -130,60 +142,78 @@ HttpClient::Exchange* HttpClient::find(hal::StreamId stream) {
   return found == streams_.end() ? nullptr : running_.at(found->second).get();
 }
 
-bool HttpClient::on_connected(Instant now, hal::StreamId stream) {
-  Exchange* exchange = find(stream);
-  if (exchange == nullptr) return false;
-  exchange->connect_deadline = Instant::never();
-  exchange->addresses.clear();
-  send_some(now, *exchange);
+bool HttpClient::on_connected(Instant, hal::StreamId stream) {
+  if (find(stream) == nullptr) return false;
+  tls_.on_connected(stream);
   return true;
 }
 
-bool HttpClient::on_writable(Instant now, hal::StreamId stream) {
-  Exchange* exchange = find(stream);
-  if (exchange != nullptr) send_some(now, *exchange);
-  return exchange != nullptr;
+bool HttpClient::on_received(Instant, hal::StreamId stream, Bytes bytes) {
+  if (find(stream) == nullptr) return false;
+  tls_.on_received(stream, bytes);
+  return true;
 }
 
-void HttpClient::send_some(Instant, Exchange& exchange) {
+bool HttpClient::on_writable(Instant, hal::StreamId stream) {
+  if (find(stream) == nullptr) return false;
+  tls_.on_writable(stream);
+  return true;
+}
+
+bool HttpClient::on_closed(Instant, hal::StreamId stream, const Error& reason) {
+  if (find(stream) == nullptr) return false;
+  tls_.on_closed(stream, reason);
+  return true;
+}
+
+void HttpClient::on_connected(hal::StreamId stream) {
+  Exchange* exchange = find(stream);
+  if (exchange == nullptr) return;
+  if (exchange->url.tls) exchange->tls_not_after = tls_.not_after(stream);
+  exchange->connect_deadline = Instant::never();
+  exchange->addresses.clear();
+  send_some(*exchange);
+}
+
+void HttpClient::on_writable(hal::StreamId stream) {
+  Exchange* exchange = find(stream);
+  if (exchange != nullptr) send_some(*exchange);
+}
+
+void HttpClient::send_some(Exchange& exchange) {
   Bytes rest = Bytes(exchange.message).subspan(exchange.sent);
-  if (!rest.empty()) exchange.sent += system_.streams.send(exchange.stream, std::span(&rest, 1));
+  if (!rest.empty()) exchange.sent += tls_.send(exchange.stream, std::span(&rest, 1));
 }
 
-bool HttpClient::on_received(Instant now, hal::StreamId stream, Bytes bytes) {
+void HttpClient::on_received(hal::StreamId stream, Bytes bytes) {
   Exchange* exchange = find(stream);
-  if (exchange == nullptr) return false;
+  if (exchange == nullptr) return;
+  Instant now = system_.clock.now();
   Result<size_t> taken = exchange->reader.feed(bytes);
   if (!taken) {
     finish(now, *exchange, std::move(taken).error().in(exchange->url.authority()));
   } else if (exchange->reader.is_complete()) {
-    finish(now, *exchange, HttpReply{exchange->reader.status(), exchange->reader.take_body()});
+    finish_whole(now, *exchange);
   }
-  return true;
 }
 
-bool HttpClient::on_closed(Instant now, hal::StreamId stream, const Error& reason) {
+void HttpClient::on_closed(hal::StreamId stream, const Error& reason) {
   Exchange* exchange = find(stream);
-  if (exchange == nullptr) return false;
+  if (exchange == nullptr) return;
+  Instant now = system_.clock.now();
   streams_.erase(stream);
   exchange->stream = 0;
   // Nothing has been sent yet: the next address may be better.
-  if (exchange->sent == 0 && !exchange->addresses.empty()) {
-    connect_next(now, *exchange);
-    return true;
-  }
-  if (exchange->sent == 0) {
-    finish(now, *exchange, Error(reason).in(exchange->url.authority()));
-    return true;
-  }
+  if (exchange->sent == 0 && !exchange->addresses.empty()) return connect_next(now, *exchange);
+  if (exchange->sent == 0) return finish(now, *exchange, Error(reason).in(exchange->url.authority()));
   Status ended = exchange->reader.end();
-  if (ended && exchange->reader.is_complete()) {
-    finish(now, *exchange, HttpReply{exchange->reader.status(), exchange->reader.take_body()});
-  } else {
-    Error why = !ended ? std::move(ended).error() : error(Errc::unavailable, "the connection ended before the reply");
-    finish(now, *exchange, std::move(why).in(exchange->url.authority()));
-  }
-  return true;
+  if (ended && exchange->reader.is_complete()) return finish_whole(now, *exchange);
+  Error why = !ended ? std::move(ended).error() : error(Errc::unavailable, "the connection ended before the reply");
+  finish(now, *exchange, std::move(why).in(exchange->url.authority()));
+}
+
+void HttpClient::finish_whole(Instant now, Exchange& exchange) {
+  finish(now, exchange, HttpReply{exchange.reader.status(), exchange.reader.take_body(), exchange.tls_not_after});
 }
 
 void HttpClient::finish(Instant now, Exchange& exchange, const Result<HttpReply>& reply) {
@@ -196,7 +226,7 @@ void HttpClient::finish(Instant now, Exchange& exchange, const Result<HttpReply>
 void HttpClient::remove(Exchange& exchange) {
   if (exchange.stream != 0) {
     streams_.erase(exchange.stream);
-    system_.streams.close(exchange.stream);
+    tls_.close(exchange.stream);
   }
   auto host = hosts_.find(exchange.url.authority());
   CHECK(host != hosts_.end());
@@ -230,7 +260,7 @@ void HttpClient::on_timer(Instant now) {
       continue;
     }
     streams_.erase(exchange.stream);
-    system_.streams.close(exchange.stream);
+    tls_.close(exchange.stream);
     exchange.stream = 0;
     connect_next(now, exchange);
   }

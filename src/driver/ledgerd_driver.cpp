@@ -52,8 +52,9 @@ class LedgerdDriver::SealJob final : public hal::Job {
 };
 
 LedgerdDriver::LedgerdDriver(hal::System& system, LedgerState& state, const SigningKey& key, LogSink& log)
-    : system_(system), state_(state), key_(key), service_(state, key.public_key(), log), http_(system.streams, *this, k_request_size_max) {
-  system_.streams.set_events(this);
+    : system_(system), state_(state), key_(key), log_(log), service_(state, key.public_key(), log), streams_(system, *this),
+      http_(streams_, *this, k_request_size_max) {
+  system_.streams.set_events(&streams_);
   system_.loop.set_events(this);
 }
 
@@ -67,6 +68,23 @@ Result<Endpoint> LedgerdDriver::start(const Endpoint& listen) {
   service_.on_timer(system_.clock.now());  // the first batch says how long the ledger was out
   settle();
   return got;
+}
+
+Result<Endpoint> LedgerdDriver::listen_tls(const Endpoint& listen, uint64_t key_life_s) {
+  CHECK(key_life_s >= 2);
+  tls_key_life_s_ = key_life_s;
+  TRY(renew_tls_key());
+  return streams_.listen(k_tls_listener, listen);
+}
+
+Status LedgerdDriver::renew_tls_key() {
+  LedgerTime not_after = service_.time().plus_seconds(tls_key_life_s_);
+  tls_renew_at_ = service_.time().plus_seconds(tls_key_life_s_ / 2);
+  TRY_ASSIGN(std::unique_ptr<TlsContext> context, make_tls_server(key_, state_.ledger(), not_after, system_.random));
+  TRY_ASSIGN(TlsPeer shown, read_certificate(context->certificate()));
+  LogLine(log_, LogLevel::info, "tls_key").add("sha256", to_hex(shown.public_key_hash)).add("not_after", not_after.in_seconds());
+  streams_.serve(k_tls_listener, std::move(context));
+  return ok;
 }
 
 void LedgerdDriver::on_accepted(hal::ListenerId, hal::StreamId stream, const Endpoint& remote) {
@@ -120,7 +138,8 @@ void LedgerdDriver::shut_down() {
   if (!shutdown_deadline_.is_never()) return;
   Instant now = system_.clock.now();
   shutdown_deadline_ = now + k_shutdown_max;
-  system_.streams.set_accepting(k_listener, false);
+  streams_.set_accepting(k_listener, false);
+  if (tls_key_life_s_ != 0) streams_.set_accepting(k_tls_listener, false);
   http_.stop();
   service_.shut_down(now);
   settle();
@@ -134,6 +153,10 @@ void LedgerdDriver::settle() {
     std::visit([this](auto& action) { act(action); }, out);
   }
   settling_ = false;
+  if (tls_key_life_s_ != 0 && service_.time() >= tls_renew_at_) {
+    Status renewed = renew_tls_key();  // if not, the old one counts as long again
+    if (!renewed) LogLine(log_, LogLevel::error, "tls_key_failed").add("reason", renewed.error().reason);
+  }
   if (service_.is_ended() && http_.connections() == 0) end(true);
   Instant next = earlier(service_.next_deadline(), http_.next_deadline());
   system_.loop.arm(earlier(next, shutdown_deadline_));

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "driver/http_server.h"
+#include "driver/tls_streams.h"
 #include "hal/system.h"
 #include "ledger/server/service.h"
 
@@ -22,6 +23,9 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
 
   // Listens and begins to serve. The address that it got. Errors: as Streams::listen.
   Result<Endpoint> start(const Endpoint& listen);
+  // Listens with TLS, too. The certificate counts for `key_life_s` seconds of ledger time and is replaced after half of that; keys are in
+  // memory only. Returns the address that it got. Requires: key_life_s >= 2, not started. Errors: as Streams::listen; io.
+  Result<Endpoint> listen_tls(const Endpoint& listen, uint64_t key_life_s);
   // As the signal does: ends with Loop::stop(), at the latest after k_shutdown_max.
   void shut_down();
   // The shutdown ended with everything durable.
@@ -32,6 +36,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   class BatchJob;
   class SealJob;
   static constexpr hal::ListenerId k_listener = 1;
+  static constexpr hal::ListenerId k_tls_listener = 2;
 
   void on_accepted(hal::ListenerId listener, hal::StreamId stream, const Endpoint& remote) override;
   void on_connected(hal::StreamId stream) override;
@@ -51,13 +56,19 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   void act(SealWork& work);
   void act(LedgerReply& reply);
   void end(bool well);
+  // A new key and certificate, for connections from now on.
+  Status renew_tls_key();
 
   hal::System& system_;
   LedgerState& state_;
   const SigningKey& key_;
+  LogSink& log_;
   LedgerService service_;
+  TlsStreams streams_;
   HttpServer http_;
   std::map<uint64_t, hal::StreamId> asked_by_;  // request to connection
+  uint64_t tls_key_life_s_ = 0;                 // 0: no TLS
+  LedgerTime tls_renew_at_;
   Instant shutdown_deadline_ = Instant::never();
   bool settling_ = false;
   bool ended_ = false;

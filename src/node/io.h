@@ -21,6 +21,7 @@
 #include "base/endpoint.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "ledger/common/tls_key.h"
 #include "store/store.h"
 #include "torrent/layout.h"
 #include "torrent/resume_record.h"
@@ -130,10 +131,11 @@ struct VerifyBytes {
 // One HTTP exchange with a tracker or the ledger: resolve, connect, send, read the body to the end. on_http_done answers.
 struct HttpExchange {
   Ticket ticket;
-  std::string url;            // http://host[:port]/path?query
-  std::vector<uint8_t> body;  // empty: GET, else POST
-  uint32_t reply_size_max;    // of the body; more is an error
-  uint32_t timeout_ms;        // for all of it
+  std::string url;                                 // http://host[:port]/path?query; https only with `ledger`
+  std::vector<uint8_t> body;                       // empty: GET, else POST
+  uint32_t reply_size_max;                         // of the body; more is an error
+  uint32_t timeout_ms;                             // for all of it
+  std::optional<LedgerPin> ledger = std::nullopt;  // who must answer, for https
 };
 struct CancelHttp {
   Ticket ticket;  // no answer follows
@@ -149,6 +151,7 @@ using Action = std::variant<ConnectPeer, ClosePeer, PullPeer, SetReading, OpenTo
 struct HttpReply {
   int status = 0;  // 200, 404, ...
   std::vector<uint8_t> body;
+  std::optional<LedgerTime> tls_not_after = std::nullopt;  // of https: until when the server's certificate counts
 };
 
 }  // namespace millet

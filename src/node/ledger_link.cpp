@@ -129,8 +129,9 @@ void LedgerLink::on_verified(Instant now, LedgerClient::Ticket ticket, bool vali
   drain(now);
 }
 
-void LedgerLink::on_reply(Instant now, LedgerClient::Ticket ticket, Result<std::vector<uint8_t>> body) {
-  client_.on_reply(ticket, std::move(body));
+void LedgerLink::on_reply(Instant now, LedgerClient::Ticket ticket, Result<std::vector<uint8_t>> body,
+                          std::optional<LedgerTime> tls_not_after) {
+  client_.on_reply(ticket, std::move(body), tls_not_after);
   drain(now);
 }
 
@@ -140,13 +141,18 @@ void LedgerLink::drain(Instant now) {
     if (auto* answer = std::get_if<LedgerClient::LedgerAnswer>(&out)) {
       on_answer(now, *answer);
     } else if (auto* post = std::get_if<LedgerClient::PostBody>(&out)) {
-      out_.push_back(Post{post->ticket, options_.url + post->path, std::move(post->body)});
+      out_.push_back(Post{post->ticket, options_.url + post->path, std::move(post->body), pin(now)});
     } else if (auto* sign = std::get_if<LedgerClient::SignBytes>(&out)) {
       out_.push_back(std::move(*sign));
     } else if (auto* verify = std::get_if<LedgerClient::VerifyBytes>(&out)) {
       out_.push_back(std::move(*verify));
     }
   }
+}
+
+// Before the first answer the time is not known: that answer is checked against the certificate.
+LedgerPin LedgerLink::pin(Instant now) const {
+  return {options_.ledger_key, client_.ledger(), introduced_ ? ledger_time(now) : LedgerTime()};
 }
 
 LedgerTime LedgerLink::ledger_time(Instant now) const {

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "ledger/client/client.h"
+#include "ledger/common/tls_key.h"
 #include "speed/outputs.h"
 
 namespace millet {
@@ -37,11 +38,12 @@ class LedgerLink {
     LedgerClient::Ticket ticket;
     std::string url;
     std::vector<uint8_t> body;
+    LedgerPin pin;
   };
   using Output = std::variant<LedgerClient::SignBytes, LedgerClient::VerifyBytes, Post, Answer, Introduced>;
 
   struct Options {
-    std::string url;  // http://host:port
+    std::string url;  // http[s]://host:port
     PublicKey ledger_key;
     PublicKey own_key;
     std::optional<LedgerId> ledger;  // as an earlier run learned it
@@ -54,7 +56,8 @@ class LedgerLink {
 
   void on_signed(Instant now, LedgerClient::Ticket ticket, const Signature& signature);
   void on_verified(Instant now, LedgerClient::Ticket ticket, bool valid);
-  void on_reply(Instant now, LedgerClient::Ticket ticket, Result<std::vector<uint8_t>> body);
+  void on_reply(Instant now, LedgerClient::Ticket ticket, Result<std::vector<uint8_t>> body,
+                std::optional<LedgerTime> tls_not_after = std::nullopt);
 
   Instant next_deadline() const { return hello_at_; }
   void on_timer(Instant now);
@@ -78,6 +81,7 @@ class LedgerLink {
   void note(const LedgerClient::LedgerAnswer& answer);
   bool repeat(Instant now, const LedgerClient::LedgerAnswer& answer, Call& call);
   LedgerTime ledger_time(Instant now) const;
+  LedgerPin pin(Instant now) const;
   speed::LedgerReply translate(const Call& call, const Reply& reply) const;
 
   Options options_;

@@ -393,7 +393,7 @@ bool Payments::pump_link(Instant now) {
       core_.act(VerifyBytes{ticket_for(true, check->ticket), check->key, std::move(check->message), check->signature});
     } else if (auto* post = std::get_if<LedgerLink::Post>(&output)) {
       core_.act(HttpExchange{ticket_for(true, post->ticket), std::move(post->url), std::move(post->body), k_reply_size_max,
-                             LedgerLink::k_timeout_ms});
+                             LedgerLink::k_timeout_ms, std::move(post->pin)});
     } else if (auto* answer = std::get_if<LedgerLink::Answer>(&output)) {
       if (speed_ != nullptr) speed_->on_ledger(now, answer->ticket, answer->reply);
     } else if (auto* hello = std::get_if<LedgerLink::Introduced>(&output)) {
@@ -443,7 +443,7 @@ void Payments::on_http_done(Instant now, Ticket ticket, const Result<HttpReply>&
   if (!work) return;
   // The ledger signs its refusals too: the HTTP status adds nothing to them.
   Result<std::vector<uint8_t>> body = reply ? Result<std::vector<uint8_t>>(reply->body) : Result<std::vector<uint8_t>>(reply.error());
-  link_->on_reply(now, work->inner, std::move(body));
+  link_->on_reply(now, work->inner, std::move(body), reply ? reply->tls_not_after : std::nullopt);
   pump(now);
 }
 

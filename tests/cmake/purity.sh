@@ -26,6 +26,8 @@ allowed=(
   # hashes and signatures: computations (libsodium's start picks the fastest code for the processor)
   'crypto_(generichash|hash|sign|auth|verify|shorthash|core|scalarmult|pwhash|stream|kdf|secretbox|aead|onetimeauth)(_.*)?' 'sodium_(init|memzero|memcmp|is_zero|malloc|free)'
   'mbedtls_(sha1|sha256|sha512|internal|md)_.*'
+  # TLS over memory buffers
+  'mbedtls_(ssl|x509_crt|x509write|pk|ecp|mpi|asn1)_.*'
   # JSON in memory
   'json(p|l)?_.*'
 )

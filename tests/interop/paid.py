@@ -37,7 +37,7 @@ class Market:
         self.source = world.make_folder("source")
         files = make_payload(self.source, "payload", [("a", size // 3), ("b", size - size // 3)])
         self.torrent = make_torrent(world.path("payload.torrent"), self.source, "payload", files, piece_size=PIECE, trackers=[self.tracker.url])
-        self.ledger = Ledgerd(world, 4, **EASY).start()
+        self.ledger = Ledgerd(world, 4, ledgerd__tls_listen=f"{address(4)}:7412", **EASY).start()
         self.common = {"ledger__url": self.ledger.url, "ledger__key": self.ledger.key, "speed__enabled": 1, **options}
         self.payee = Milletd(world, 3, name="payee", node__listen=f"{address(3)}:6881", node__upload_rate=rate, speed__reserve=RESERVE, **self.common)
         self.payers = []
@@ -127,7 +127,7 @@ def paid_download(world, **options):
     market.start().buy()
     for node in market.nodes():
         used = wait_until(lambda: {row["transport"] for row in node.call("peers")["peers"]}, 20, f"a connection of {node.name}")
-        expect(used == {"utp" if options else "tcp"}, f"{node.name} is connected over {used}")
+        expect(used == {"utp" if options == ONLY_UTP else "tcp"}, f"{node.name} is connected over {used}")
     market.complete()
     got = market.settle()
     sold, bought = market.payee.show(market.torrent), [payer.show(market.torrent) for payer in market.payers]
@@ -309,6 +309,7 @@ CASES = {case.__name__: case for case in (
     ledger_down_during, ledger_down_after, wrong_ledger_key)}
 for over_utp in (paid_download, payer_killed, payee_killed):
     CASES[f"{over_utp.__name__}_over_utp"] = functools.partial(over_utp, **ONLY_UTP)
+CASES["paid_download_over_tls"] = functools.partial(paid_download, ledger__url=f"https://{address(4)}:7412")
 
 if __name__ == "__main__":
     sys.exit(main(CASES))

@@ -84,7 +84,8 @@ void a_wrong_value_is_refused_with_what_is_allowed(void**) {
   for (const char* value : {"0.0001", "1000001"}) assert_true(contains(refusal("speed.reserve", value), "BTT per GB"));
   assert_true(contains(refusal("speed.enabled", "2"), "0 or 1"));
   assert_true(contains(refusal("ledger.key", "abcd"), "64 hexadecimal digits"));
-  assert_true(contains(refusal("ledger.url", "ftp://x"), "http://HOST:PORT"));
+  assert_true(contains(refusal("ledger.url", "ftp://x"), "https://HOST:PORT"));
+  assert_true(contains(refusal("ledgerd.tls_listen", "7412"), "[::]:7412, or nothing"));
   assert_true(contains(refusal("node.memory", "7"), "auto, or 8 to 65536 MiB"));
   assert_true(contains(refusal("node.data", std::string_view("a\0b", 3)), "a path"));
 }
@@ -93,7 +94,6 @@ void what_is_unknown_or_not_built_is_refused_by_name(void**) {
   assert_true(contains(refusal("node.colour", "1", Errc::not_found), "'node.colour'"));
   assert_true(contains(refusal("discovery.dht", "0", Errc::unsupported), "discovery.dht is not built yet"));
   assert_true(contains(refusal("transport.encryption", "1", Errc::unsupported), "transport.encryption is not built yet"));
-  assert_true(contains(refusal("ledger.url", "https://ledger", Errc::unsupported), "TLS is not built yet"));
   assert_true(contains(refusal("ledgerd.store", "postgres://", Errc::unsupported), "PostgreSQL is not built yet"));
   Settings settings = default_settings();
   assert_true(

@@ -91,10 +91,14 @@ Status LedgerClient::check_head(const Call& call, const ReplyHead& head) const {
   return ok;
 }
 
-void LedgerClient::on_reply(Ticket ticket, Result<std::vector<uint8_t>> body) {
+void LedgerClient::on_reply(Ticket ticket, Result<std::vector<uint8_t>> body, std::optional<LedgerTime> tls_not_after) {
   auto found = calls_.find(ticket);
   if (found == calls_.end()) return;
   Call& call = found->second;
+  call.tls_not_after = tls_not_after;
+  if (!body && body.error().code == Errc::denied) {
+    return finish(ticket, error(Errc::denied, "what answers at ledger.url is not the ledger: " + body.error().reason));
+  }
   if (!body)
     return finish(ticket, error(Errc::unavailable, "the ledger can't be reached: " + body.error().reason +
                                                        ": check ledger.url, and that millet-ledgerd runs there"));
@@ -116,6 +120,11 @@ void LedgerClient::on_verified(Ticket ticket, bool valid) {
   Result<Reply> reply = decode_reply(call.content, call.kind);
   if (!reply) return finish(ticket, error(Errc::bad_input, "the ledger's reply can't be read: " + reply.error().reason));
   ReplyHead head = reply->head;
+  if (call.tls_not_after && head.time >= *call.tls_not_after) {
+    return finish(ticket, error(Errc::denied, "the certificate over which the ledger answered counted until the ledger time " +
+                                                  std::to_string(call.tls_not_after->in_seconds()) + ", and it is " +
+                                                  std::to_string(head.time.in_seconds()) + ": somebody may stand between"));
+  }
   ledger_ = head.ledger;
   bool done = static_cast<LedgerCode>(head.code) == LedgerCode::done;
   finish(ticket, done ? std::move(reply) : Result<Reply>(refusal(head.code)), &head);

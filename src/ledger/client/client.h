@@ -74,7 +74,9 @@ class LedgerClient {
   // ---- answers; unknown tickets are ignored ----
   void on_signed(Ticket ticket, const Signature& signature);
   // The body of a reply of any HTTP status; an error if there was none.
-  void on_reply(Ticket ticket, Result<std::vector<uint8_t>> body);
+  // `tls_not_after`: until when the certificate counts over which it came; a reply that is not earlier shows that it does not any more,
+  // also to who has no clock.
+  void on_reply(Ticket ticket, Result<std::vector<uint8_t>> body, std::optional<LedgerTime> tls_not_after = std::nullopt);
   void on_verified(Ticket ticket, bool valid);
 
   bool poll(Output& out);
@@ -87,6 +89,7 @@ class LedgerClient {
     RequestNonce nonce{};
     Hash32 request_hash{};
     std::vector<uint8_t> content;  // of the reply, while its signature is checked
+    std::optional<LedgerTime> tls_not_after;
   };
   // Nothing if there are too many: the call has its answer then.
   std::optional<Ticket> begin(LedgerCallId id, ReplyKind kind);

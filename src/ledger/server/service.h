@@ -49,6 +49,9 @@ class LedgerService {
   void shut_down(Instant now);
   bool is_ended() const { return ending_ && requests_.empty() && !batch_in_flight_ && final_batch_done_; }
 
+  // Ledger time of the last durable batch; before the first one, of the opening.
+  LedgerTime time() const { return context_.time; }
+
   Instant next_deadline() const;
   void on_timer(Instant now);
   bool poll(Output& out);
