@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "hal/linux/fd.h"
+#include "hal/linux/neighbours.h"
 #include "hal/streams.h"
 
 namespace millet::hal {
@@ -29,6 +30,9 @@ class LinuxStreams final : public Streams {
   void set_reading(StreamId stream, bool reading) override;
   void close(StreamId stream) override;
   Endpoint local_endpoint(StreamId stream) override;
+  bool is_over_uplink(StreamId stream) override;
+  bool set_background(StreamId stream) override;
+  std::optional<StreamProgress> progress(StreamId stream) override;
 
   // Closes every connection and listener, without events; removes the files of local sockets.
   void close_all();
@@ -70,6 +74,9 @@ class LinuxStreams final : public Streams {
   uv_timer_t retry_;
   uv_idle_t idle_;
   uint64_t next_warning_ms_ = 0;
+  Neighbours neighbours_;
+  enum class Background : uint8_t { unknown, there, missing };
+  Background background_ = Background::unknown;
   bool starved_ = false;  // accepting waits for descriptors
   bool closed_ = false;
 };

@@ -32,6 +32,11 @@ class TokenBucket {
     if (!unlimited()) level_ -= std::min(units, level_);
     return true;
   }
+  // Units that are there now; at most the burst. Requires: not unlimited.
+  uint64_t level(Instant now) {
+    refill(now);
+    return level_;
+  }
   // Units that were taken and not used.
   void give_back(uint64_t units) { level_ = std::min(burst_, level_ + std::min(units, burst_)); }
   // When can_take(units) will be true.

@@ -90,6 +90,8 @@ const Option k_milletd_options[] = {
      "Connect to peers over TCP. With uTP on too, whichever answers first is kept."},
     {"transport.utp", Switch{AT(bool, node.utp)}, "0", 0, 1, "", When::start,
      "Connect to peers over uTP, which gives way to everything else on the line."},
+    {"transport.tcp_background", Switch{AT(bool, node.tcp_background)}, "1", 0, 1, "", When::start,
+     "Over TCP, too, give way to everything else on the line; peers in the local network are not held back."},
     {"discovery.trackers", Switch{AT(bool, node.trackers)}, "1", 0, 1, "", When::live, "Announce to the trackers that a torrent names."},
     {"control.socket", Text{AT(std::string, control_socket)}, "", 0, 0, "", When::start,
      "Local socket of the command line; empty is control.socket in the state folder."},

@@ -26,6 +26,7 @@ NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, 
       storage_(system.files, system.executor, system.cpu, *this, options.open_files_max),
       peers_(node_, storage_, system.streams, options.config.listen.address), commits_(store, system.executor, system.clock, *this),
       http_(system, options.config.listen.address, *this) {
+  if (options.config.tcp_background) peers_.set_background();
   if (!options.config.utp) return;
   utp_ = std::make_unique<UtpLinks>(utp_options(options.config), node_, storage_, system.datagrams, system.random,
                                     options.config.listen.address);
@@ -99,7 +100,8 @@ void NodeDriver::do_actions(Instant now) {
 }
 
 void NodeDriver::arm(Instant now, bool more_to_send) {
-  Instant next = earlier(earlier(node_.next_deadline(), commits_.next_deadline()), earlier(http_.next_deadline(), shutdown_deadline_));
+  Instant next = earlier(peers_.next_deadline(now), shutdown_deadline_);
+  next = earlier(next, earlier(node_.next_deadline(), earlier(commits_.next_deadline(), http_.next_deadline())));
   if (control_ != nullptr) next = earlier(next, control_->next_deadline());
   if (utp_ != nullptr) next = earlier(next, utp_->next_deadline());
   // What is left to send waits until the other events had their turn.
@@ -178,6 +180,7 @@ void NodeDriver::on_timer() {
   http_.on_timer(now);
   if (control_ != nullptr) control_->on_timer(now);
   if (utp_ != nullptr) utp_->on_timer(now);
+  peers_.on_timer(now, utp_ != nullptr ? utp_->uplink_queue_us(now) : std::nullopt);
   if (node_.next_deadline() <= now) node_.on_timer(now, system_.clock.wall());
   settle(now);
 }

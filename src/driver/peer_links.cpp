@@ -21,6 +21,8 @@ struct PeerLinks::Link {
   bool blocked = false;   // the socket is full
   bool reading = false;   // waits for a cold block, or for a buffer for it
   bool has_cold = false;  // `cold` holds the first item's block
+  bool gated = false;     // the uplink's room is asked for
+  bool waiting = false;   // for its turn there
   size_t gather_size = k_gather_first;
   std::vector<uint8_t> cold;
   // What the socket has not taken yet.
@@ -53,7 +55,14 @@ void PeerLinks::add(PeerHandle peer, hal::StreamId stream) {
   by_stream_[stream] = peer;
 }
 
+// The connection is there.
+void PeerLinks::open(Link& link) {
+  link.connected = true;
+  link.gated = gate_ != nullptr && gate_->add(link.peer, link.stream);
+}
+
 void PeerLinks::forget(Link& link) {
+  if (link.gated) gate_->remove(link.peer);
   by_stream_.erase(link.stream);
   by_peer_.erase(link.peer);
 }
@@ -65,13 +74,13 @@ void PeerLinks::on_accepted(Instant now, hal::StreamId stream, const Endpoint& r
     return;
   }
   add(*peer, stream);
-  find_peer(*peer)->connected = true;
+  open(*find_peer(*peer));
 }
 
 bool PeerLinks::on_connected(Instant now, hal::StreamId stream) {
   Link* link = find(stream);
   if (link == nullptr) return false;
-  link->connected = true;
+  open(*link);
   if (rival_ != nullptr) rival_->stop_dialling(now, link->peer);
   node_.on_connected(now, link->peer, streams_.local_endpoint(stream).address, Transport::tcp);
   return true;
@@ -148,24 +157,49 @@ bool PeerLinks::send_some(Instant now) {
   return !ready_.empty();
 }
 
-void PeerLinks::pump(Instant now, Link& link) {
+void PeerLinks::on_timer(Instant now, std::optional<uint32_t> utp_queue_us) {
+  if (gate_ == nullptr) return;
+  gate_->on_timer(now, utp_queue_us);
+  while (std::optional<UplinkGate::Turn> turn = gate_->next(now)) {
+    Link& link = *find_peer(turn->peer);
+    link.waiting = false;
+    // Else it asks again when it can send.
+    if (!link.blocked && !link.reading) pump(now, link, turn->room);
+  }
+}
+
+void PeerLinks::hold(Link& link) {
+  if (!link.waiting) gate_->wait(link.peer);
+  link.waiting = true;
+}
+
+void PeerLinks::pump(Instant now, Link& link) { pump(now, link, link.gated ? gate_->room(now) : UINT64_MAX); }
+
+// Of what is gathered, `room` bytes may go out, and in any case the messages before the first block.
+void PeerLinks::pump(Instant now, Link& link, uint64_t room) {
+  if (room == 0 && !link.items.empty() && link.items.front().block.length != 0) return hold(link);
   items_.swap(link.items);
   heads_.swap(link.heads);
-  Gathered gathered = gather(now, link);
+  Gathered gathered = gather(now, link, room);
+  size_t offered = static_cast<size_t>(std::min<uint64_t>(gathered.size, std::max<uint64_t>(room, gathered.messages)));
   size_t sent = 0;
-  if (gathered.size != 0) {
-    Bytes bytes(staging_.get(), gathered.size);
+  if (offered != 0) {
+    Bytes bytes(staging_.get(), offered);
     sent = streams_.send(link.stream, std::span(&bytes, 1));
     take_sent(sent);
     if (sent != 0) node_.on_sent(now, link.peer, static_cast<uint32_t>(sent));
+    if (sent != 0 && link.gated) gate_->on_sent(now, link.peer, sent);
   }
   keep_rest(link);
-  link.blocked = sent < gathered.size;
+  link.blocked = sent < offered;
   if (link.blocked) {
     // Next time no more is read than the socket is likely to take.
     link.gather_size = std::max(sent, k_gather_min);
     return;
   }
+  // A block that has to be read first needs no turn for that.
+  bool is_cold = gathered.cold && offered == gathered.size;
+  if (!is_cold && (offered < gathered.size || gathered.held)) return hold(link);
   if (gathered.size >= link.gather_size) link.gather_size = std::min(2 * link.gather_size, k_staging_size);
   if (gathered.cold) {
     read_cold(link);
@@ -174,9 +208,9 @@ void PeerLinks::pump(Instant now, Link& link) {
   }
 }
 
-bool PeerLinks::pull_item(Instant now, PeerHandle peer) {
+bool PeerLinks::pull_item(Instant now, PeerHandle peer, bool with_block) {
   SendItem pulled;
-  if (!node_.next_send(now, peer, pulled)) return false;
+  if (!node_.next_send(now, peer, pulled, with_block)) return false;
   Item item;
   item.head_size = static_cast<uint32_t>(pulled.bytes.size());
   if (pulled.block) item.block = *pulled.block;
@@ -186,7 +220,7 @@ bool PeerLinks::pull_item(Instant now, PeerHandle peer) {
   return true;
 }
 
-PeerLinks::Gathered PeerLinks::gather(Instant now, Link& link) {
+PeerLinks::Gathered PeerLinks::gather(Instant now, Link& link, uint64_t room_on_uplink) {
   BlockRef blocks[k_items_max];
   MutBytes places[k_items_max];
   size_t begins[k_items_max];  // of the item of each block, in the staging buffer
@@ -194,8 +228,10 @@ PeerLinks::Gathered PeerLinks::gather(Instant now, Link& link) {
   size_t head_at = 0;
   Gathered out;
   for (size_t i = 0; i < k_items_max; ++i) {
-    if (i == items_.size() && (out.size >= link.gather_size || !pull_item(now, link.peer))) {
+    bool with_block = out.size < room_on_uplink;
+    if (i == items_.size() && (out.size >= link.gather_size || !pull_item(now, link.peer, with_block))) {
       out.exhausted = out.size < link.gather_size;
+      out.held = !with_block;
       break;
     }
     const Item& item = items_[i];
@@ -209,6 +245,7 @@ PeerLinks::Gathered PeerLinks::gather(Instant now, Link& link) {
     head_at += item.head_size;
     size_t begin = out.size;
     out.size += head_left;
+    if (item.block.length == 0 && out.messages == begin) out.messages = out.size;
     uint32_t block_sent = item.sent - head_sent;
     if (block_sent == item.block.length || head_sent + head_left < item.head_size) continue;
     BlockRef rest = {item.block.torrent, item.block.piece, item.block.begin + block_sent, item.block.length - block_sent};

@@ -15,6 +15,7 @@
 
 #include "driver/dial_rival.h"
 #include "driver/storage.h"
+#include "driver/uplink_gate.h"
 #include "hal/streams.h"
 #include "node/node.h"
 
@@ -28,6 +29,8 @@ class PeerLinks final : public DialRival {
 
   // `listen`: where our connections come from (source_address.h). Requires: the others outlive it.
   PeerLinks(Node& node, Storage& storage, hal::Streams& streams, const IpAddress& listen);
+  // From now on connections over the uplink give way there (uplink_gate.h). Requires: there are none yet.
+  void set_background() { gate_ = std::make_unique<UplinkGate>(streams_); }
   ~PeerLinks() override;
   PeerLinks(const PeerLinks&) = delete;
   void set_rival(DialRival& rival) { rival_ = &rival; }
@@ -48,6 +51,10 @@ class PeerLinks final : public DialRival {
   // Storage.
   void on_block_read(Instant now, PeerHandle peer, const BlockRef& block, const Status& status, std::vector<uint8_t> data);
 
+  // Sends for those whose turn on the uplink has come. `utp_queue_us`: what uTP measures there, if it does.
+  void on_timer(Instant now, std::optional<uint32_t> utp_queue_us);
+  Instant next_deadline(Instant now) { return gate_ == nullptr ? Instant::never() : gate_->next_deadline(now); }
+
   // Sends for every connection that had something to send when it was called, one gather each. True if there is more to do at once.
   bool send_some(Instant now);
 
@@ -55,6 +62,7 @@ class PeerLinks final : public DialRival {
   void stop_dialling(Instant now, PeerHandle peer) override;
 
   size_t count() const { return by_peer_.size(); }
+  const UplinkGate* gate() const { return gate_.get(); }  // null: off
 
  private:
   struct Link;
@@ -68,8 +76,10 @@ class PeerLinks final : public DialRival {
   // What one gather found.
   struct Gathered {
     size_t size = 0;         // bytes of staging to send
+    size_t messages = 0;     // of them, before the first block
     bool cold = false;       // the item after them needs a read from the disk
     bool exhausted = false;  // the node has nothing more for this connection now
+    bool held = false;       // it may have blocks, for which there is no room on the uplink
   };
 
   Link* find(hal::StreamId stream);
@@ -77,9 +87,12 @@ class PeerLinks final : public DialRival {
   void add(PeerHandle peer, hal::StreamId stream);
   void forget(Link& link);
   void make_ready(Link& link);
+  void open(Link& link);
   void pump(Instant now, Link& link);
-  Gathered gather(Instant now, Link& link);
-  bool pull_item(Instant now, PeerHandle peer);
+  void pump(Instant now, Link& link, uint64_t room);
+  void hold(Link& link);
+  Gathered gather(Instant now, Link& link, uint64_t room);
+  bool pull_item(Instant now, PeerHandle peer, bool with_block);
   void take_sent(size_t bytes);
   void keep_rest(Link& link);
   void read_cold(Link& link);
@@ -91,6 +104,7 @@ class PeerLinks final : public DialRival {
   hal::Streams& streams_;
   const IpAddress listen_;
   DialRival* rival_ = nullptr;
+  std::unique_ptr<UplinkGate> gate_;
   std::unordered_map<hal::StreamId, PeerHandle> by_stream_;
   std::unordered_map<PeerHandle, std::unique_ptr<Link>> by_peer_;
   std::deque<PeerHandle> ready_;

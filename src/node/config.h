@@ -24,6 +24,7 @@ struct NodeConfig {
   // transport.*
   bool tcp = true;  // at least one of the two
   bool utp = false;
+  bool tcp_background = true;
   // discovery.*
   bool trackers = true;
   // speed.*

@@ -51,10 +51,10 @@ void Node::on_received(Instant now, PeerHandle handle, Bytes bytes) {
   impl_->settle(now);
 }
 
-bool Node::next_send(Instant now, PeerHandle handle, SendItem& item) {
+bool Node::next_send(Instant now, PeerHandle handle, SendItem& item, bool with_block) {
   Peer* peer = impl_->core.peers.find(handle);
   if (peer == nullptr) return false;
-  bool got = impl_->uploads.next_send(now, *peer, item);
+  bool got = impl_->uploads.next_send(now, *peer, item, with_block);
   // The end of a paid piece can end a slot or a connection.
   if (impl_->has_marks()) impl_->settle(now);
   return got;

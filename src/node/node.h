@@ -66,8 +66,9 @@ class Node {
   // Ended by the other side, by an error, or never came up.
   void on_closed(Instant now, PeerHandle peer, const Error& reason);
   void on_received(Instant now, PeerHandle peer, Bytes bytes);
-  // The next item for this connection; false: nothing now (a PullPeer action says when to ask again).
-  bool next_send(Instant now, PeerHandle peer, SendItem& item);
+  // The next item for this connection; false: nothing now (a PullPeer action says when to ask again). Without `with_block` messages only:
+  // then blocks may be left, and it is the caller's to ask again.
+  bool next_send(Instant now, PeerHandle peer, SendItem& item, bool with_block = true);
   // `bytes` payload and protocol bytes of earlier items have been taken by the socket.
   void on_sent(Instant now, PeerHandle peer, uint32_t bytes);
   // A block of an item could not be read; the connection has been closed by the driver. The torrent stops with a clear error.

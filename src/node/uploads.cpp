@@ -55,12 +55,12 @@ bool Uploads::may_send(Instant now, Peer& peer) {
   return payments_.may_send(now, peer, next) && core_.upload_gate.take(now, peer.handle, next.length);
 }
 
-bool Uploads::next_send(Instant now, Peer& peer, SendItem& item) {
+bool Uploads::next_send(Instant now, Peer& peer, SendItem& item, bool with_block) {
   item.block.reset();
   bytes_.clear();
   if (peer.session != nullptr && !peer.doom) {
     peer.session->take_output(bytes_);
-    bool go = peer.is_open() && may_send(now, peer);
+    bool go = with_block && peer.is_open() && may_send(now, peer);
     // Asking whether a block may be sent can lead to messages that stand before it.
     peer.session->take_output(bytes_);
     if (go) add_block(now, peer, item);

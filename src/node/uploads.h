@@ -23,7 +23,7 @@ class Uploads {
   static void unchoke(Core& core, Peer& peer);
   void on_gone(Peer& peer) { core_.upload_gate.leave(peer.handle); }
 
-  bool next_send(Instant now, Peer& peer, SendItem& item);
+  bool next_send(Instant now, Peer& peer, SendItem& item, bool with_block);
   // Connections whose turn has come under the upload limit.
   void on_granted(Instant now);
 

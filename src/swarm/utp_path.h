@@ -131,6 +131,8 @@ struct UtpUplink : UtpWindow {
     return queue_us_;
   }
   uint32_t queue_us() const { return in_flight == 0 ? 0 : queue_us_; }
+  // It is that of the last turns.
+  bool is_measured(Instant now) const { return in_flight != 0 && now < turn_at_ + k_turn * 4; }
 
  private:
   // The least value, and the least of another path.

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "interop"))
 from harness import world as worlds
 from harness.torrents import Torrent, make_payload, make_torrent
 from harness.world import Failure, Skip, World, address
-from link import LINK_SEEDERS, measure_link
+from link import LINK_SEEDERS, STEPS, measure_link
 from seeders import OVER_TCP, OVER_UTP, PEERS, SEEDERS, TICKS
 from table import Figures, Target
 
@@ -341,6 +341,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=int, default=6, help="most that one measurement serves (default 6; over uTP at most 4)")
     parser.add_argument("--torrents", type=int, default=1000, help="how many the many torrents are (default 1000)")
     parser.add_argument("--settle", type=int, default=3, help="seconds between a start and the measurement of memory (default 3)")
+    parser.add_argument("--steps", type=some_of(STEPS), default=list(STEPS), metavar="STEP,...", help="what to measure on the link: utp, shares, tcp (default: all)")
     parser.add_argument("--quick", action="store_true", help="the link in seconds, not minutes: that it works, the figures say little")
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file as well")
     arguments = parser.parse_args()

@@ -74,10 +74,11 @@ void Node::on_closed(Instant, PeerHandle peer, const Error& reason) {
   fake->peers.erase(peer);
 }
 void Node::on_received(Instant, PeerHandle peer, Bytes bytes) { fake->received[peer].append(as_text(bytes)); }
-bool Node::next_send(Instant, PeerHandle peer, SendItem& item) {
+bool Node::next_send(Instant, PeerHandle peer, SendItem& item, bool with_block) {
   std::deque<FakeItem>& queue = fake->to_send[peer];
   if (queue.empty() && !fake->endless) return false;
   if (queue.empty()) queue.push_back({std::vector<uint8_t>(13), fake->endless});
+  if (!with_block && queue.front().block) return false;
   fake->lent = std::move(queue.front().bytes);
   item = SendItem{fake->lent, queue.front().block};
   queue.pop_front();

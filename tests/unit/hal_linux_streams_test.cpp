@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "hal/linux/system.h"
+#include "hal/linux/tcp_control.h"
 #include "unit/temp_folder.h"
 #include "unit/test.h"
 
@@ -362,6 +364,58 @@ void thousands_of_refused_connections_leave_nothing_behind(void**) {
   assert_true(world.until([&] { return world.accepted.size() == 2001 && !world.connected.empty() && world.connected.back() == last; }));
 }
 
+void what_was_sent_is_known_to_have_arrived(void**) {
+  World world;
+  Pair pair(world);
+  assert_true(pair.good);
+  assert_true(!world.streams.is_over_uplink(pair.client) && !world.streams.is_over_uplink(pair.server));
+  std::vector<uint8_t> block(100'000, 1);
+  Bytes parts[] = {block};
+  assert_int_equal(world.streams.send(pair.server, parts), block.size());
+  assert_true(world.until([&] {
+    std::optional<StreamProgress> progress = world.streams.progress(pair.server);
+    return progress && progress->acknowledged >= block.size() && progress->round_trip_us != 0 &&
+           progress->round_trip_least_us <= progress->round_trip_us;
+  }));
+  world.streams.close(pair.server);
+  assert_true(!world.streams.progress(pair.server) && !world.streams.is_over_uplink(pair.server) &&
+              !world.streams.set_background(pair.server));
+}
+
+void a_congestion_control_is_taken_where_the_kernel_has_it(void**) {
+  World world;
+  Fd fd(socket(AF_INET, SOCK_STREAM, 0));
+  assert_true(set_congestion_control(fd.get(), "reno"));  // every kernel has it, and everybody may
+  assert_true(!set_congestion_control(fd.get(), "no_such_control"));
+  Pair pair(world);
+  assert_true(pair.good);
+  // The same answer for every connection, told once.
+  assert_true(world.streams.set_background(pair.client) == world.streams.set_background(pair.server));
+  size_t told = 0;
+  for (const std::string& line : world.log.lines) told += line.find("tcp_background") != std::string::npos;
+  assert_int_equal(told, 1);
+}
+
+void only_private_addresses_of_our_own_networks_are_neighbours(void**) {
+  Neighbours neighbours;
+  auto contains = [&](const char* text) { return neighbours.contains(*IpAddress::parse(text), 0); };
+  for (const char* near : {"127.0.0.1", "127.9.8.7", "::1", "169.254.3.4", "fe80::1"}) assert_true(contains(near));
+  for (const char* far : {"8.8.8.8", "198.51.100.7", "2001:db8::1", "fec0::1"}) assert_true(!contains(far));
+  ifaddrs* first = nullptr;
+  assert_int_equal(getifaddrs(&first), 0);
+  for (const ifaddrs* entry = first; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_INET) continue;
+    std::array<uint8_t, 4> raw;
+    memcpy(raw.data(), &reinterpret_cast<const sockaddr_in*>(entry->ifa_addr)->sin_addr, 4);
+    assert_true(neighbours.contains(IpAddress::v4(raw), 0));  // ourselves
+    if (raw[0] != 10) continue;
+    raw[3] ^= 1;
+    assert_true(neighbours.contains(IpAddress::v4(raw), 0) ||
+                (reinterpret_cast<const sockaddr_in*>(entry->ifa_netmask)->sin_addr.s_addr == UINT32_MAX));
+  }
+  freeifaddrs(first);
+}
+
 }  // namespace
 
 int main() {
@@ -381,6 +435,9 @@ int main() {
       cmocka_unit_test(running_out_of_descriptors_pauses_accepting),
       cmocka_unit_test(local_sockets_are_private_and_replace_stale_files_only),
       cmocka_unit_test(thousands_of_refused_connections_leave_nothing_behind),
+      cmocka_unit_test(what_was_sent_is_known_to_have_arrived),
+      cmocka_unit_test(a_congestion_control_is_taken_where_the_kernel_has_it),
+      cmocka_unit_test(only_private_addresses_of_our_own_networks_are_neighbours),
   };
   return RUN_TESTS(tests);
 }

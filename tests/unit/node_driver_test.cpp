@@ -29,9 +29,26 @@ struct EchoHandler final : RequestHandler {
   std::string handle(Instant, std::string_view request) override { return "echo " + std::string(request); }
 };
 
+// The machine's streams, whose peers are all far away.
+struct FarStreams final : hal::Streams {
+  explicit FarStreams(hal::Streams& streams) : real(streams) {}
+  void set_events(hal::StreamEvents* events) override { real.set_events(events); }
+  Result<Endpoint> listen(hal::ListenerId id, const Endpoint& local) override { return real.listen(id, local); }
+  Status listen_local(hal::ListenerId id, const std::string& path) override { return real.listen_local(id, path); }
+  void set_accepting(hal::ListenerId id, bool accepting) override { real.set_accepting(id, accepting); }
+  hal::StreamId connect(const Endpoint& remote, const std::optional<IpAddress>& local) override { return real.connect(remote, local); }
+  size_t send(hal::StreamId stream, std::span<const Bytes> parts) override { return real.send(stream, parts); }
+  void set_reading(hal::StreamId stream, bool reading) override { real.set_reading(stream, reading); }
+  void close(hal::StreamId stream) override { real.close(stream); }
+  Endpoint local_endpoint(hal::StreamId stream) override { return real.local_endpoint(stream); }
+  bool is_over_uplink(hal::StreamId) override { return true; }
+  std::optional<hal::StreamProgress> progress(hal::StreamId stream) override { return real.progress(stream); }
+  hal::Streams& real;
+};
+
 // A driver with a fake node on the real machine, and a payload of 2 MiB in three files.
 struct World {
-  World() {
+  explicit World(bool far = false) {
     fake = &node;
     Random random(1);
     payload.resize(2 * 1024 * 1024);
@@ -41,7 +58,7 @@ struct World {
     write_file("c", 700'006, payload.size() - 700'006);
     NodeDriverOptions options;
     options.config.listen = *Endpoint::parse("127.0.0.1:0");
-    driver = std::make_unique<NodeDriver>(options, key, machine.system(), store, log);
+    driver = std::make_unique<NodeDriver>(options, key, far ? far_system : machine.system(), store, log);
     OpenTorrent open;
     open.torrent = k_torrent;
     open.root = folder.path();
@@ -126,12 +143,36 @@ struct World {
   NullLog log;
   TempFolder folder;
   hal::LinuxSystem machine{log};
+  FarStreams far_streams{machine.system().streams};
+  hal::System far_system{machine.system().clock,     machine.system().random, far_streams,
+                         machine.system().datagrams, machine.system().files,  machine.system().executor,
+                         machine.system().resolver,  machine.system().loop,   machine.system().cpu};
   MemoryStore store;
   SigningKey key = SigningKey::generate(machine.system().random);
   std::vector<uint8_t> payload;
   std::unique_ptr<NodeDriver> driver;
   Endpoint listening;
 };
+
+// Nobody knows at first what the uplink takes; messages don't wait for its room, and nothing is lost or out of order by waiting.
+void blocks_over_the_uplink_wait_for_its_room_and_messages_do_not(void**) {
+  World world(true);
+  auto [fd, peer] = world.connect_peer();
+  auto [other_fd, other] = world.connect_peer();
+  Instant began = world.machine.system().clock.now();
+  std::vector<uint8_t> expected = world.send_blocks(peer, 0, 100);
+  assert_true(world.node.pulled <= 2);  // of 100 blocks
+  world.node.send(other, {std::vector<uint8_t>(5, 1), std::nullopt});
+  world.driver->settle();
+  assert_int_equal(world.read_all(other_fd, 5).size(), 5);
+  assert_true(world.node.pulled <= 20);
+  std::vector<uint8_t> expected_other = world.send_blocks(other, 50, 20);
+  assert_true(world.read_all(other_fd, expected_other.size()) == expected_other);
+  assert_true(world.read_all(fd, expected.size()) == expected);
+  assert_true(world.machine.system().clock.now() > began + Duration::ms(300));
+  close(fd);
+  close(other_fd);
+}
 
 void blocks_arrive_with_their_headers_in_order(void**) {
   World world;
@@ -407,6 +448,7 @@ int main() {
   if (!crypto_init()) return 1;
   const CMUnitTest tests[] = {
       cmocka_unit_test(blocks_arrive_with_their_headers_in_order),
+      cmocka_unit_test(blocks_over_the_uplink_wait_for_its_room_and_messages_do_not),
       cmocka_unit_test(messages_of_any_size_and_order_arrive),
       cmocka_unit_test(a_slow_reader_is_not_pulled_for),
       cmocka_unit_test(slow_readers_cost_no_payload_memory),

@@ -20,6 +20,14 @@ namespace millet::hal {
 using StreamId = uint64_t;
 using ListenerId = uint32_t;
 
+// How the system's TCP does with what one connection was given.
+struct StreamProgress {
+  uint64_t acknowledged = 0;         // bytes, since it began
+  uint64_t retransmitted = 0;        // packets, since it began
+  uint32_t round_trip_us = 0;        // smoothed, of the last packets; 0: unknown
+  uint32_t round_trip_least_us = 0;  // of all packets
+};
+
 class StreamEvents {
  public:
   virtual ~StreamEvents() = default;
@@ -59,6 +67,23 @@ class Streams {
   virtual void close(StreamId stream) = 0;
   // The local address of a connected stream. Requires: connected.
   virtual Endpoint local_endpoint(StreamId stream) = 0;
+
+  // ---- for what must give way on our own uplink ----
+  // Whether a connected stream goes beyond this machine and the local network.
+  virtual bool is_over_uplink(StreamId stream) {
+    static_cast<void>(stream);
+    return false;
+  }
+  // Hands the connection to a congestion control of the system that leaves the link to others. False: it has none.
+  virtual bool set_background(StreamId stream) {
+    static_cast<void>(stream);
+    return false;
+  }
+  // Nothing: the connection is gone, or the system can't tell.
+  virtual std::optional<StreamProgress> progress(StreamId stream) {
+    static_cast<void>(stream);
+    return std::nullopt;
+  }
 };
 
 }  // namespace millet::hal
