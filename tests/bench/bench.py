@@ -24,12 +24,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "interop"))
 from harness import world as worlds
 from harness.torrents import Torrent, make_payload, make_torrent
 from harness.world import Failure, Skip, World, address
+from ledger import measure_ledger
 from link import LINK_SEEDERS, STEPS, measure_link
 from seeders import OVER_TCP, OVER_UTP, PEERS, SEEDERS, TICKS
 from table import Figures, Target
 
 PIECE = 1 << 20
-PARTS = ("tcp", "idle", "utp", "verify", "memory", "start", "link")
+PARTS = ("tcp", "idle", "utp", "verify", "memory", "start", "link", "ledger")
 NAMESPACE = "MILLET_BENCH_NAMESPACE"
 SMALL_SIZE, SMALL_PIECE = 1 << 20, 1 << 14  # of each of the many torrents
 PROBED = 16  # torrents whose handshake ends the start
@@ -319,6 +320,13 @@ def numbers(text):
     return values
 
 
+def counts(text):
+    values = [int(word) for word in text.split(",")]
+    if not all(value >= 100 for value in values):
+        raise argparse.ArgumentTypeError("at least 100 accounts")
+    return values
+
+
 def some_of(known):
     def parse(text):
         words = text.split(",")
@@ -333,7 +341,7 @@ def some_of(known):
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./toolchains/dev bench", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--bin", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), utp, verify, memory, start, link (default: all)")
+    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), utp, verify, memory, start, link, ledger (default: all)")
     parser.add_argument("--seeders", type=some_of(SEEDERS), default=list(SEEDERS), metavar="NAME,...", help=f"whom to measure: {', '.join(SEEDERS)} (default: all)")
     parser.add_argument("--size", type=size, default=1 << 30, metavar="SIZE", help="payload, and bytes served in one measurement, as in 256MiB (default 1GiB)")
     parser.add_argument("--leechers", type=numbers, metavar="N,...", help="leechers at once (default 1,10,50,200; over uTP 1,10,50)")
@@ -342,7 +350,9 @@ def parse_arguments():
     parser.add_argument("--torrents", type=int, default=1000, help="how many the many torrents are (default 1000)")
     parser.add_argument("--settle", type=int, default=3, help="seconds between a start and the measurement of memory (default 3)")
     parser.add_argument("--steps", type=some_of(STEPS), default=list(STEPS), metavar="STEP,...", help="what to measure on the link: utp, shares, tcp (default: all)")
-    parser.add_argument("--quick", action="store_true", help="the link in seconds, not minutes: that it works, the figures say little")
+    parser.add_argument("--accounts", type=counts, default=[10_000, 1_000_000], metavar="N,...", help="accounts of the ledgers whose growth is measured (default 10000,1000000)")
+    parser.add_argument("--plot", metavar="FILE", help="draw how the ledger's cost grows (SVG)")
+    parser.add_argument("--quick", action="store_true", help="link and ledger in seconds, not minutes: that they work, the figures say little")
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file as well")
     arguments = parser.parse_args()
     if arguments.runs < 1 or arguments.torrents < 2 or arguments.seconds < 1:
@@ -388,6 +398,7 @@ def machine():
 
 
 def measure(arguments, figures):
+    """The ledger's figures, which are a table of their own, if they were asked for."""
     with tempfile.TemporaryDirectory(prefix="millet-bench-") as folder:
         world = World(arguments.bin, folder, bound=True)
         try:
@@ -404,6 +415,7 @@ def measure(arguments, figures):
                 if NAMESPACE not in os.environ:
                     raise Skip("this system lets nobody make network namespaces (root, or user namespaces, are needed for link)")
                 measure_link(world, arguments, figures, say, MEMORY if os.path.isdir(MEMORY) else None)
+            return measure_ledger(world, arguments, say) if "ledger" in arguments.only else None
         except Failure:
             world.show_logs()
             raise
@@ -418,11 +430,11 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     parts = set(arguments.only)
-    measured = [name for name in arguments.seeders if (name in OVER_TCP and parts - {"utp", "link"}) or (name in OVER_UTP and "utp" in parts) or (name in LINK_SEEDERS and "link" in parts)]
+    measured = [name for name in arguments.seeders if (name in OVER_TCP and parts - {"utp", "link", "ledger"}) or (name in OVER_UTP and "utp" in parts) or (name in LINK_SEEDERS and "link" in parts)]
     figures = Figures(measured, "milletd", PEERS)
     about = [machine(), set_network_up()]
     try:
-        measure(arguments, figures)
+        ledger = measure(arguments, figures)
     except Skip as reason:
         say(f"{reason}; way out: ./toolchains/dev bench installs it, or leave it out with --seeders or --only")
         return worlds.SKIPPED
@@ -434,9 +446,14 @@ def main():
     if figures.other_cores:
         about.append(f"other work took {statistics.median(figures.other_cores):.1f} cores (median; at most {max(figures.other_cores):.1f}) while leechers were served")
     print("\n".join(about + [f"{arguments.size / (1 << 20):.0f} MiB or {arguments.seconds} s a measurement, median of {arguments.runs}", ""]))
-    figures.show()
+    tables = [table for table in (figures, ledger) if table is not None and table.rows]
+    for table in tables:
+        table.show()
+        print()
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({"about": about, "rows": figures.rows, "notes": figures.notes}, indent=2) + "\n", encoding="utf-8")
+        rows = {what: values for table in tables for what, values in table.rows.items()}
+        notes = [note for table in tables for note in table.notes]
+        Path(arguments.json).write_text(json.dumps({"about": about, "rows": rows, "notes": notes}, indent=2) + "\n", encoding="utf-8")
     return 1 if figures.failed("milletd") else 0
 
 
