@@ -7,12 +7,14 @@
 #include "driver/ledgerd_driver.h"
 #include "hal/linux/system.h"
 #include "store/lmdb/lmdb_store.h"
+#ifdef MILLET_POSTGRES
+#include "store/postgres/postgres_store.h"
+#endif
 
 namespace millet {
 namespace {
 
 constexpr const char* k_ledger_key_file_name = "ledger.key";  // in the state folder
-constexpr std::string_view k_lmdb = "lmdb:";
 
 int refuse(int exit_code, const Error& reason) {
   say_error(Program::ledgerd, reason);
@@ -42,11 +44,25 @@ int report_books(LedgerState& state, LogSink& log) {
   return k_exit_ok;
 }
 
+Result<std::unique_ptr<Store>> open_store(const DaemonStart& start) {
+  std::string_view name = start.settings.ledgerd.store;
+  if (name.starts_with(k_store_lmdb)) {
+    std::string folder(name.substr(k_store_lmdb.size()));
+    TRY_ASSIGN(std::unique_ptr<LmdbStore> store, LmdbStore::open(folder.empty() ? start.state : absolute_path(folder)));
+    return std::unique_ptr<Store>(std::move(store));
+  }
+#ifdef MILLET_POSTGRES
+  TRY_ASSIGN(std::unique_ptr<PostgresStore> store, PostgresStore::open(std::string(name.substr(k_store_postgres.size()))));
+  return std::unique_ptr<Store>(std::move(store));
+#else
+  return error(Errc::unsupported, "ledgerd.store: this millet-ledgerd was built without PostgreSQL; build it where libpq is (libpq-dev)");
+#endif
+}
+
 int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   hal::System& system = machine.system();
   mkdir(start.state.c_str(), 0700);  // what is wrong with it shows when the store or the key is opened
-  std::string named = start.settings.ledgerd.store.substr(k_lmdb.size());
-  Result<std::unique_ptr<LmdbStore>> store = LmdbStore::open(named.empty() ? start.state : absolute_path(named));
+  Result<std::unique_ptr<Store>> store = open_store(start);
   if (!store) return refuse(k_exit_bad_state, store.error());
   Result<SigningKey> key = load_or_create_key(start.state + "/" + k_ledger_key_file_name, system.random);
   if (!key) return refuse(k_exit_bad_state, key.error());

@@ -118,7 +118,7 @@ const Option k_ledgerd_options[] = {
     {"ledgerd.tls_key_life", Number32{AT(uint32_t, ledgerd.tls_key_life_s)}, "604800", 10, 31'536'000, "seconds", When::start,
      "How long a certificate counts; it is replaced after half of that."},
     {"ledgerd.store", StoreName{AT(std::string, ledgerd.store)}, "lmdb:", 0, 0, "", When::start,
-     "Where accounts and channels are kept: lmdb: in the state folder, or lmdb:FOLDER."},
+     "Where accounts and channels are kept: lmdb: in the state folder, lmdb:FOLDER, or postgres:CONNECTION as libpq takes it."},
     {"ledgerd.faucet_grant", Money{AT(Amount, ledgerd.faucet_grant)}, "10", 0, k_supply_micro, "BTT", When::start,
      "Initial balance of an account for a proof of work; 0 gives none."},
     {"ledgerd.faucet_budget", Money{AT(Amount, ledgerd.faucet_budget)}, "1000000", 0, k_supply_micro, "BTT", When::start,
@@ -195,7 +195,7 @@ std::string allowed(const Option& option) {
     std::string operator()(const Key&) const { return "64 hexadecimal digits, or nothing"; }
     std::string operator()(const Text&) const { return "a path, or nothing"; }
     std::string operator()(const LedgerUrl&) const { return "http://HOST:PORT or https://HOST:PORT, or nothing"; }
-    std::string operator()(const StoreName&) const { return "lmdb: or lmdb:FOLDER"; }
+    std::string operator()(const StoreName&) const { return "lmdb:, lmdb:FOLDER or postgres:CONNECTION"; }
   };
   return std::visit(Describe{option}, option.access);
 }
@@ -285,8 +285,7 @@ struct Assign {
     return (*this)(Text{field.at});
   }
   Status operator()(const StoreName& field) const {
-    if (text.starts_with("postgres")) return error(Errc::unsupported, "PostgreSQL is not built yet");
-    if (!text.starts_with("lmdb:")) return error(Errc::bad_input, "not a store");
+    if (!text.starts_with(k_store_lmdb) && !text.starts_with(k_store_postgres)) return error(Errc::bad_input, "not a store");
     return (*this)(Text{field.at});
   }
 };

@@ -17,6 +17,10 @@ namespace millet {
 
 inline constexpr const char* k_control_socket_name = "control.socket";
 
+// Kinds of ledgerd.store; the rest of its value says where.
+inline constexpr std::string_view k_store_lmdb = "lmdb:";
+inline constexpr std::string_view k_store_postgres = "postgres:";
+
 // Options of millet-ledgerd.
 struct LedgerdConfig {
   Endpoint listen;

@@ -1,6 +1,9 @@
 // Durable state: named tables of key -> value, written in transactions. The LMDB store (store/lmdb) is the default; the in-memory store
 // (memory_store.h) serves tests and the simulator and forgets, on a crash, what was not durable.
 //
+// Several processes may share one database through the PostgreSQL store (store/postgres): there a transaction can come too late, and says so
+// with `conflict`. Nothing is changed then, and whoever made it executes it again from its beginning.
+//
 // One thread at a time uses a Store, with one transaction open at a time. A transaction that is destroyed without commit() leaves nothing
 // behind. Keys order as bytes do. A table exists from its first put; reading one that does not exist finds nothing.
 #pragma once
@@ -16,9 +19,20 @@ namespace millet {
 
 inline constexpr size_t k_store_key_size_max = 256;  // LMDB takes 511
 
+struct StoreKey {
+  const char* table;  // a constant, as in StoreChange
+  std::vector<uint8_t> key;
+};
+
 class StoreTransaction {
  public:
   virtual ~StoreTransaction() = default;
+
+  // Says what get() will be asked for soon. A store behind a network reads all of it at once; nothing else depends on it. Errors: io.
+  virtual Status prefetch(const std::vector<StoreKey>& keys) {
+    static_cast<void>(keys);
+    return ok;
+  }
 
   // The value, nothing if there is none. The view holds until the next call on this transaction.
   // Errors: io.
@@ -36,7 +50,8 @@ class StoreTransaction {
   virtual Status put(const char* table, Bytes key, Bytes value) = 0;
   // Erasing what is not there is not an error.
   virtual Status erase(const char* table, Bytes key) = 0;
-  // Durable when it returns. The transaction can only be destroyed after it. Errors: io, no_room, denied.
+  // Durable when it returns. The transaction can only be destroyed after it. Errors: io (it may have been committed all the same, if the
+  // connection to a database broke), no_room, denied, conflict.
   virtual Status commit() = 0;
 };
 
@@ -49,7 +64,7 @@ class Store {
   virtual Result<std::unique_ptr<StoreTransaction>> begin_read() = 0;
 };
 
-// Applies a whole batch in one transaction. Errors: io, no_room, denied; nothing is changed then.
+// Applies a whole batch in one transaction. Errors: as commit().
 Status commit_batch(Store& store, const StoreBatch& batch);
 
 }  // namespace millet

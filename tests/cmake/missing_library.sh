@@ -33,6 +33,7 @@ LMDB liblmdb-dev
 MbedTLS libmbedtls-dev
 Jansson libjansson-dev
 Cmocka libcmocka-dev
+LibPQ libpq-dev
 TABLE
 for module in "$source_dir"/config/cmake/Find*.cmake; do
   name=$(basename "$module" .cmake)

@@ -207,10 +207,10 @@ class Run {
   uint64_t pool_before_ = 0;
 };
 
-void run_sequences(bool lmdb, uint64_t count) {
+void run_sequences(StoreKind kind, uint64_t count) {
   uint64_t failed = 0;
   for (uint64_t first = 1; first <= count && failed == 0; first += 50) {
-    World world(lmdb);
+    World world(kind);
     for (uint64_t seed = first; seed < first + 50 && failed == 0; ++seed) {
       Run run(world, seed);
       for (int i = 0; i < 25 && failed == 0; ++i) failed = run.step() ? 0 : seed;
@@ -222,13 +222,17 @@ void run_sequences(bool lmdb, uint64_t count) {
 }
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t k_sequences = 200, k_disk_sequences = 100;  // ten times slower
+constexpr uint64_t k_sequences = 200, k_disk_sequences = 100, k_server_sequences = 10;  // ten times slower
 #else
-constexpr uint64_t k_sequences = 2000, k_disk_sequences = 1000;
+constexpr uint64_t k_sequences = 2000, k_disk_sequences = 1000, k_server_sequences = 20;
 #endif
 
-void random_operations_agree_with_the_model_in_memory(void**) { run_sequences(false, k_sequences); }
-void random_operations_agree_with_the_model_on_lmdb(void**) { run_sequences(true, k_disk_sequences); }
+void random_operations_agree_with_the_model_in_memory(void**) { run_sequences(StoreKind::memory, k_sequences); }
+void random_operations_agree_with_the_model_on_lmdb(void**) { run_sequences(StoreKind::lmdb, k_disk_sequences); }
+void random_operations_agree_with_the_model_on_postgres(void**) {
+  if (!has_postgres()) skip();
+  run_sequences(StoreKind::postgres, k_server_sequences);
+}
 
 }  // namespace
 
@@ -237,6 +241,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(random_operations_agree_with_the_model_in_memory),
       cmocka_unit_test(random_operations_agree_with_the_model_on_lmdb),
+      cmocka_unit_test(random_operations_agree_with_the_model_on_postgres),
   };
   return RUN_TESTS(tests);
 }

@@ -6,9 +6,7 @@
 
 #include "ledger/server/genesis.h"
 #include "ledger/server/state.h"
-#include "store/lmdb/lmdb_store.h"
-#include "store/memory_store.h"
-#include "unit/temp_folder.h"
+#include "unit/any_store.h"
 
 namespace ledger_world {
 
@@ -26,11 +24,9 @@ class World {
   static constexpr uint64_t k_start = 1'700'000'000;
 
   explicit World(bool lmdb = false) : World(lmdb, easy_rules()) {}
-  World(bool lmdb, const LedgerRules& rules) : key_(numbered_key(0)), lmdb_(lmdb), rules_(rules) {
-    if (lmdb_) {
-      folder_ = std::make_unique<TempFolder>(TempFolder::memory_base());
-      open_disk();
-    }
+  explicit World(StoreKind kind) : World(kind, easy_rules()) {}
+  World(bool lmdb, const LedgerRules& rules) : World(lmdb ? StoreKind::lmdb : StoreKind::memory, rules) {}
+  World(StoreKind kind, const LedgerRules& rules) : key_(numbered_key(0)), rules_(rules), store_(kind, TempFolder::memory_base()) {
     CHECK(open_state().has_value());
   }
 
@@ -42,7 +38,7 @@ class World {
     return rules;
   }
 
-  Store& store() { return lmdb_ ? static_cast<Store&>(*disk_) : memory; }
+  Store& store() { return store_.store(); }
   LedgerState& state() { return *state_; }
   const LedgerId& id() const { return state_->ledger(); }
   const SigningKey& ledger_key() const { return key_; }
@@ -53,12 +49,7 @@ class World {
   Status restart(uint64_t down_s = 0) {
     state_.reset();
     now_s += down_s;
-    if (lmdb_) {
-      disk_.reset();
-      open_disk();
-    } else {
-      memory.crash();
-    }
+    store_.restart();
     return open_state();
   }
 
@@ -140,15 +131,9 @@ class World {
   }
 
   uint64_t now_s = k_start;
-  MemoryStore memory;
   BatchOutcome last;
 
  private:
-  void open_disk() {
-    auto opened = LmdbStore::open(*folder_ / "state");
-    CHECK(opened.has_value());
-    disk_ = std::move(*opened);
-  }
   Status open_state() {
     TRY_ASSIGN(state_, LedgerState::open(store(), key_, rules_, now()));
     return ok;
@@ -160,10 +145,13 @@ class World {
   }
 
   SigningKey key_;
-  bool lmdb_;
   LedgerRules rules_;
-  std::unique_ptr<TempFolder> folder_;
-  std::unique_ptr<LmdbStore> disk_;
+  AnyStore store_;
+
+ public:
+  MemoryStore& memory = store_.memory;  // of a world on that store
+
+ private:
   std::unique_ptr<LedgerState> state_;
   uint64_t nonces_ = 0;
 };

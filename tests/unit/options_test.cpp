@@ -94,7 +94,7 @@ void what_is_unknown_or_not_built_is_refused_by_name(void**) {
   assert_true(contains(refusal("node.colour", "1", Errc::not_found), "'node.colour'"));
   assert_true(contains(refusal("discovery.dht", "0", Errc::unsupported), "discovery.dht is not built yet"));
   assert_true(contains(refusal("transport.encryption", "1", Errc::unsupported), "transport.encryption is not built yet"));
-  assert_true(contains(refusal("ledgerd.store", "postgres://", Errc::unsupported), "PostgreSQL is not built yet"));
+  assert_true(contains(refusal("ledgerd.store", "mysql:", Errc::bad_input), "postgres:CONNECTION"));
   Settings settings = default_settings();
   assert_true(
       contains(set_from_argument(settings, Program::milletd, "ledgerd.listen=127.0.0.1:1").error().reason, "belongs to millet-ledgerd"));

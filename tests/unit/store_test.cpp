@@ -1,4 +1,5 @@
-// The rules of store.h, held by both stores; then what only one of them has: the memory store's crash, LMDB's lock, limits and probe.
+// The rules of store.h, held by every store; then what only one of them has: the memory store's crash, LMDB's lock, limits and probe
+// (PostgreSQL's own: postgres_store_test).
 #include "store/lmdb/lmdb_store.h"
 #include "store/memory_store.h"
 
@@ -11,7 +12,7 @@
 #include <fstream>
 
 #include "base/random.h"
-#include "unit/temp_folder.h"
+#include "unit/any_store.h"
 #include "unit/test.h"
 
 using namespace millet;
@@ -20,34 +21,6 @@ namespace {
 
 constexpr const char* k_table = "first";
 constexpr const char* k_other = "second";
-
-// One kind of store, as the parameter of the shared tests.
-class Fixture {
- public:
-  explicit Fixture(bool lmdb) : lmdb_(lmdb) { open(); }
-  Store& store() { return lmdb_ ? static_cast<Store&>(*disk_) : memory_; }
-  // What is durable survives this.
-  void restart() {
-    if (lmdb_) {
-      disk_.reset();
-      open();
-    } else {
-      memory_.crash();
-    }
-  }
-
- private:
-  void open() {
-    if (!lmdb_) return;
-    auto opened = LmdbStore::open(folder_ / "state");
-    CHECK(opened.has_value());
-    disk_ = std::move(*opened);
-  }
-  bool lmdb_;
-  TempFolder folder_;
-  MemoryStore memory_;
-  std::unique_ptr<LmdbStore> disk_;
-};
 
 Bytes b(const char* text) { return as_bytes(text); }
 
@@ -69,7 +42,8 @@ std::string seek(StoreTransaction& txn, const char* from) {
 }
 
 void what_is_committed_is_read_again_after_a_restart(void** state) {
-  Fixture fixture(*state != nullptr);
+  SKIP_WITHOUT_POSTGRES(state);
+  AnyStore fixture(kind_of(state));
   assert_string_equal(get(fixture.store(), k_table, "a").c_str(), "-");
   assert_true(put(fixture.store(), k_table, "a", "1"));
   assert_true(put(fixture.store(), k_other, "a", "2"));
@@ -81,7 +55,8 @@ void what_is_committed_is_read_again_after_a_restart(void** state) {
 }
 
 void what_is_not_committed_leaves_nothing(void** state) {
-  Fixture fixture(*state != nullptr);
+  SKIP_WITHOUT_POSTGRES(state);
+  AnyStore fixture(kind_of(state));
   assert_true(put(fixture.store(), k_table, "kept", "1"));
   {
     auto txn = fixture.store().begin_write();
@@ -100,7 +75,8 @@ void what_is_not_committed_leaves_nothing(void** state) {
 }
 
 void erasing_removes_and_erasing_nothing_is_fine(void** state) {
-  Fixture fixture(*state != nullptr);
+  SKIP_WITHOUT_POSTGRES(state);
+  AnyStore fixture(kind_of(state));
   assert_true(put(fixture.store(), k_table, "a", "1"));
   auto txn = fixture.store().begin_write();
   assert_true((*txn)->erase(k_table, b("a")).has_value());
@@ -113,7 +89,8 @@ void erasing_removes_and_erasing_nothing_is_fine(void** state) {
 }
 
 void keys_order_as_bytes(void** state) {
-  Fixture fixture(*state != nullptr);
+  SKIP_WITHOUT_POSTGRES(state);
+  AnyStore fixture(kind_of(state));
   for (const char* key : {"b", "aa", "\xff", "a", "B", "ab"}) assert_true(put(fixture.store(), k_table, key, "v"));
   auto txn = fixture.store().begin_read();
   assert_string_equal(seek(**txn, "").c_str(), "B=v");
@@ -128,7 +105,8 @@ void keys_order_as_bytes(void** state) {
 }
 
 void values_may_be_empty_or_large(void** state) {
-  Fixture fixture(*state != nullptr);
+  SKIP_WITHOUT_POSTGRES(state);
+  AnyStore fixture(kind_of(state));
   std::string large(300'000, 'x');
   std::string key(k_store_key_size_max, 'k');
   auto txn = fixture.store().begin_write();
@@ -142,7 +120,8 @@ void values_may_be_empty_or_large(void** state) {
 }
 
 void commit_batch_is_all_or_nothing(void** state) {
-  Fixture fixture(*state != nullptr);
+  SKIP_WITHOUT_POSTGRES(state);
+  AnyStore fixture(kind_of(state));
   assert_true(put(fixture.store(), k_table, "gone", "1"));
   StoreBatch batch;
   batch.push_back({k_table, {'a'}, std::vector<uint8_t>{'1'}});
@@ -155,7 +134,8 @@ void commit_batch_is_all_or_nothing(void** state) {
 // Random puts, erases, roll-backs, restarts and scans against a std::map.
 void random_use_agrees_with_a_map(void** state) {
   Random random(7);
-  Fixture fixture(*state != nullptr);
+  SKIP_WITHOUT_POSTGRES(state);
+  AnyStore fixture(kind_of(state));
   MemoryStore::Table model;
   bool good = true;
   for (int round = 0; round < 300 && good; ++round) {
@@ -402,19 +382,15 @@ void a_damaged_file_is_an_error_and_not_a_crash(void**) {
 
 }  // namespace
 
-#define FOR_BOTH(test) \
-  {"memory: " #test, test, nullptr, nullptr, nullptr}, { "lmdb: " #test, test, nullptr, nullptr, &lmdb }
-
 int main() {
-  static int lmdb = 1;
   const CMUnitTest tests[] = {
-      FOR_BOTH(what_is_committed_is_read_again_after_a_restart),
-      FOR_BOTH(what_is_not_committed_leaves_nothing),
-      FOR_BOTH(erasing_removes_and_erasing_nothing_is_fine),
-      FOR_BOTH(keys_order_as_bytes),
-      FOR_BOTH(values_may_be_empty_or_large),
-      FOR_BOTH(commit_batch_is_all_or_nothing),
-      FOR_BOTH(random_use_agrees_with_a_map),
+      FOR_EVERY_STORE(what_is_committed_is_read_again_after_a_restart),
+      FOR_EVERY_STORE(what_is_not_committed_leaves_nothing),
+      FOR_EVERY_STORE(erasing_removes_and_erasing_nothing_is_fine),
+      FOR_EVERY_STORE(keys_order_as_bytes),
+      FOR_EVERY_STORE(values_may_be_empty_or_large),
+      FOR_EVERY_STORE(commit_batch_is_all_or_nothing),
+      FOR_EVERY_STORE(random_use_agrees_with_a_map),
       cmocka_unit_test(memory_crash_forgets_what_was_not_durable),
       cmocka_unit_test(memory_faults_are_told_apart),
       cmocka_unit_test(a_second_process_on_one_state_folder_is_refused),

@@ -12,6 +12,8 @@ namespace {
 // Work of one batch beside its operations, so that a commit stays short; what is left follows in the next one.
 constexpr size_t k_expire_per_batch_max = 1024;
 constexpr size_t k_forget_per_batch_max = 1024;
+// How often a batch is executed that comes too late, because another front end on the same database has committed meanwhile.
+constexpr int k_executions_max = 16;
 
 Error damaged(const std::string& what) {
   return {Errc::io, "the ledger's state is damaged: " + what + ". Restore a copy; do not go on with this one"};
@@ -38,6 +40,43 @@ std::vector<ItemOutcome> all_unavailable(const LedgerBatch& batch) {
   return outcomes;
 }
 
+// The rows that most operations of a batch read.
+std::vector<StoreKey> keys_of(const LedgerBatch& batch) {
+  std::vector<StoreKey> keys;
+  auto key = [&keys](const char* table, Bytes bytes) { keys.push_back({table, {bytes.begin(), bytes.end()}}); };
+  struct Visit {
+    decltype(key)& add;
+    void once(LedgerTime valid_until, const OperationId& id) const { add(k_table_executed, executed_key(valid_until, id)); }
+    void operator()(const OpenOperation& op) const {
+      add(k_table_channels, channel_id(op.statement).bytes());
+      add(k_table_accounts, op.statement.payer.bytes());
+    }
+    void operator()(const TransferOperation& op) const {
+      once(op.statement.valid_until, statement_id(op.statement));
+      add(k_table_accounts, op.statement.from.bytes());
+      add(k_table_accounts, op.statement.to.bytes());
+    }
+    void operator()(const FaucetOperation& op) const {
+      once(op.statement.valid_until, statement_id(op.statement));
+      add(k_table_accounts, op.statement.key.bytes());
+    }
+    void channel(const ChannelId& id, const PublicKey& payer, const PublicKey& payee) const {
+      add(k_table_channels, id.bytes());
+      add(k_table_accounts, payer.bytes());
+      add(k_table_accounts, payee.bytes());
+    }
+    void operator()(const CloseOperation& op) const { channel(op.statement.channel, op.payer, op.payee); }
+    void operator()(const ClaimOperation& op) const { channel(op.statement.channel, op.payer, op.payee); }
+  };
+  key(k_table_ledger, as_bytes(k_ledger_row_key));
+  for (const BatchItem& item : batch.items) {
+    for (const BatchItem::CheckedOperation& checked : item.operations) {
+      if (checked.checked == LedgerCode::done) std::visit(Visit{key}, checked.operation);
+    }
+  }
+  return keys;
+}
+
 void refuse_queries(const BatchItem& item, ItemOutcome& outcome) {
   outcome.queries.clear();
   for (const Query& query : item.queries) {
@@ -58,7 +97,11 @@ Result<std::unique_ptr<LedgerState>> LedgerState::open(Store& store, const Signi
     TRY_ASSIGN(std::optional<Bytes> row, transaction->get(k_table_ledger, as_bytes(k_ledger_row_key)));
     fresh = !row.has_value();
   }
-  if (fresh) TRY(state->create(key, wall));
+  if (fresh) {
+    Status created = state->create(key, wall);
+    // Another front end may have made it in this moment: load() looks whether it is ours.
+    if (!created && created.error().code != Errc::conflict) return created.error();
+  }
   TRY(state->load(key));
   TRY(state->check_books());
   return state;
@@ -69,6 +112,8 @@ Status LedgerState::create(const SigningKey& key, LedgerTime wall) {
   LedgerRow row;
   row.time = wall;
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_write());
+  TRY_ASSIGN(std::optional<Bytes> existing, store->get(k_table_ledger, as_bytes(k_ledger_row_key)));
+  if (existing) return error(Errc::conflict, "the ledger has been made meanwhile");
   // The pools come from nothing: the only place where the supply is made, so the sums start at what the table says.
   LogRecord record;
   record.head.time = wall;
@@ -153,9 +198,14 @@ Status LedgerState::write_if_due(const LedgerBatch& batch, LedgerTime wall, Batc
   bool due = outage_ || batch.items.empty() || has_operations(batch) || time.seconds_since(row.time) >= k_time_lag_max_s;
   if (!due) return ok;
   bool after_outage = std::exchange(outage_, true);  // until this is durable
-  TRY_ASSIGN(outcome.items, write(batch, time, after_outage, outcome));
-  outage_ = false;
-  return ok;
+  for (int execution = 1;; ++execution) {
+    Result<std::vector<ItemOutcome>> items = write(batch, time, after_outage, outcome);
+    if (!items && items.error().code == Errc::conflict && execution < k_executions_max) continue;
+    TRY(items);
+    outcome.items = std::move(*items);
+    outage_ = false;
+    return ok;
+  }
 }
 
 Status LedgerState::answer_queries(const LedgerBatch& batch, BatchOutcome& outcome) {
@@ -174,7 +224,9 @@ Status LedgerState::answer_queries(const LedgerBatch& batch, BatchOutcome& outco
 
 Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, LedgerTime time, bool after_outage, BatchOutcome& outcome) {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_write());
+  TRY(store->prefetch(keys_of(batch)));
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
+  time = std::max(time, row.time);  // another front end may have committed since it was read
   LedgerTransaction transaction(*store, context_.ledger, row, time);
   uint64_t gap_s = time.seconds_since(row.time);
   if (gap_s > 0 && (after_outage || gap_s > k_outage_min_s)) TRY(extend_channels(transaction));

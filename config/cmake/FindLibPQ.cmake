@@ -1,0 +1,13 @@
+# libpq, PostgreSQL's client library: header libpq-fe.h, library pq. Debian package libpq-dev. Optional (MILLET_POSTGRES).
+find_path(LibPQ_INCLUDE_DIR libpq-fe.h PATH_SUFFIXES postgresql)
+find_library(LibPQ_LIBRARY NAMES pq)
+mark_as_advanced(LibPQ_INCLUDE_DIR LibPQ_LIBRARY)
+if(LibPQ_FIND_REQUIRED AND (NOT LibPQ_INCLUDE_DIR OR NOT LibPQ_LIBRARY))
+  message(FATAL_ERROR "LibPQ is missing: install the Debian package libpq-dev (./toolchains/dev does it), set LibPQ_INCLUDE_DIR and LibPQ_LIBRARY, or build without PostgreSQL by -DMILLET_POSTGRES=OFF.")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(LibPQ REQUIRED_VARS LibPQ_LIBRARY LibPQ_INCLUDE_DIR)
+if(LibPQ_FOUND AND NOT TARGET LibPQ::LibPQ)
+  add_library(LibPQ::LibPQ UNKNOWN IMPORTED)
+  set_target_properties(LibPQ::LibPQ PROPERTIES IMPORTED_LOCATION "${LibPQ_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${LibPQ_INCLUDE_DIR}")
+endif()
