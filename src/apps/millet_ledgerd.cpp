@@ -72,7 +72,12 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   if (!state) return refuse(k_exit_bad_state, std::move(state).error().in(start.state));
 
   if (int failed = report_books(**state, log)) return failed;
+  const std::string& named = start.settings.ledgerd.witness;
+  WitnessFile witness(named.empty() ? start.state + "/" + k_witness_file_name : absolute_path(named), (*state)->ledger());
+  Status newest = witness.check(**store);
+  if (!newest) return refuse(k_exit_bad_state, newest.error());
   LedgerdDriver driver(system, **state, *key, log);
+  driver.set_witness(witness, **store);
   std::optional<Endpoint> tls;
   if (const std::optional<Endpoint>& wanted = start.settings.ledgerd.tls_listen) {
     Result<Endpoint> got = driver.listen_tls(*wanted, start.settings.ledgerd.tls_key_life_s);

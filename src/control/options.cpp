@@ -119,6 +119,8 @@ const Option k_ledgerd_options[] = {
      "How long a certificate counts; it is replaced after half of that."},
     {"ledgerd.store", StoreName{AT(std::string, ledgerd.store)}, "lmdb:", 0, 0, "", When::start,
      "Where accounts and channels are kept: lmdb: in the state folder, lmdb:FOLDER, or postgres:CONNECTION as libpq takes it."},
+    {"ledgerd.witness", Text{AT(std::string, ledgerd.witness)}, "", 0, 0, "", When::start,
+     "File that remembers how long the log has been, so that an old backup is refused; best on another disk. Empty: in the state folder."},
     {"ledgerd.faucet_grant", Money{AT(Amount, ledgerd.faucet_grant)}, "10", 0, k_supply_micro, "BTT", When::start,
      "Initial balance of an account for a proof of work; 0 gives none."},
     {"ledgerd.faucet_budget", Money{AT(Amount, ledgerd.faucet_budget)}, "1000000", 0, k_supply_micro, "BTT", When::start,

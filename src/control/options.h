@@ -26,7 +26,8 @@ struct LedgerdConfig {
   Endpoint listen;
   std::optional<Endpoint> tls_listen;
   uint32_t tls_key_life_s = 0;
-  std::string store;  // "lmdb:" in the state folder, or "lmdb:FOLDER"
+  std::string store;    // "lmdb:" in the state folder, or "lmdb:FOLDER"
+  std::string witness;  // file; empty: in the state folder
   // Initial balances for proof of work; a grant of zero: none.
   Amount faucet_grant;
   Amount faucet_budget;  // per day

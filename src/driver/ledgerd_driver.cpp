@@ -21,9 +21,14 @@ class LedgerdDriver::CheckJob final : public hal::Job {
 
 class LedgerdDriver::BatchJob final : public hal::Job {
  public:
-  BatchJob(LedgerdDriver& driver, LedgerBatch batch, LedgerTime wall) : driver_(driver), batch_(std::move(batch)), wall_(wall) {}
-  void run() override { outcome_ = driver_.state_.apply(batch_, wall_); }
+  BatchJob(LedgerdDriver& driver, LedgerBatch batch, LedgerTime wall, bool witnessed)
+      : driver_(driver), batch_(std::move(batch)), wall_(wall), witnessed_(witnessed) {}
+  void run() override {
+    outcome_ = driver_.state_.apply(batch_, wall_);
+    if (witnessed_) noted_ = driver_.witness_->note(*driver_.witness_store_);
+  }
   void done() override {
+    driver_.on_witness(noted_);
     driver_.service_.on_batch(driver_.system_.clock.now(), std::move(outcome_));
     driver_.settle();
   }
@@ -32,6 +37,8 @@ class LedgerdDriver::BatchJob final : public hal::Job {
   LedgerdDriver& driver_;
   LedgerBatch batch_;
   LedgerTime wall_;
+  bool witnessed_;
+  Status noted_ = ok;
   BatchOutcome outcome_;
 };
 
@@ -169,10 +176,18 @@ void LedgerdDriver::act(CheckWork& work) {
 void LedgerdDriver::act(LedgerBatch& batch) {
   int64_t wall_s = system_.clock.wall().in_seconds();
   LedgerTime wall = LedgerTime::from_seconds(wall_s > 0 ? static_cast<uint64_t>(wall_s) : 0);
-  system_.executor.submit(hal::Queue::store, std::make_unique<BatchJob>(*this, std::move(batch), wall));
+  Instant now = system_.clock.now();
+  bool witnessed = witness_ != nullptr && (now >= next_witness_ || !shutdown_deadline_.is_never());
+  if (witnessed) next_witness_ = now + k_witness_interval;
+  system_.executor.submit(hal::Queue::store, std::make_unique<BatchJob>(*this, std::move(batch), wall, witnessed));
 }
 
 void LedgerdDriver::act(SealWork& work) { system_.executor.submit(hal::Queue::compute, std::make_unique<SealJob>(*this, std::move(work))); }
+
+void LedgerdDriver::on_witness(const Status& noted) {
+  if (!noted && !witness_fails_) LogLine(log_, LogLevel::error, "ledger_witness_failed").add("reason", noted.error().reason);
+  witness_fails_ = !noted;
+}
 
 void LedgerdDriver::act(LedgerReply& reply) {
   auto found = asked_by_.find(reply.request);

@@ -6,6 +6,7 @@
 
 #include "driver/http_server.h"
 #include "driver/tls_streams.h"
+#include "driver/witness_file.h"
 #include "hal/system.h"
 #include "ledger/server/service.h"
 
@@ -21,6 +22,11 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   ~LedgerdDriver() override;
   LedgerdDriver(const LedgerdDriver&) = delete;
 
+  // Notes the end of the log there, from time to time and at the end. Requires: before start(); both outlive it.
+  void set_witness(WitnessFile& witness, Store& store) {
+    witness_ = &witness;
+    witness_store_ = &store;
+  }
   // Listens and begins to serve. The address that it got. Errors: as Streams::listen.
   Result<Endpoint> start(const Endpoint& listen);
   // Listens with TLS, too. The certificate counts for `key_life_s` seconds of ledger time and is replaced after half of that; keys are in
@@ -32,6 +38,9 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   bool ended_well() const { return ended_well_; }
 
  private:
+  // What a restore from a backup could take back unseen.
+  static constexpr Duration k_witness_interval = Duration::seconds(5);
+
   class CheckJob;
   class BatchJob;
   class SealJob;
@@ -55,6 +64,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   void act(LedgerBatch& batch);
   void act(SealWork& work);
   void act(LedgerReply& reply);
+  void on_witness(const Status& noted);
   void end(bool well);
   // A new key and certificate, for connections from now on.
   Status renew_tls_key();
@@ -70,6 +80,10 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   uint64_t tls_key_life_s_ = 0;                 // 0: no TLS
   LedgerTime tls_renew_at_;
   Instant shutdown_deadline_ = Instant::never();
+  WitnessFile* witness_ = nullptr;
+  Store* witness_store_ = nullptr;
+  Instant next_witness_;
+  bool witness_fails_ = false;  // one line in the log for a row of failures
   bool settling_ = false;
   bool ended_ = false;
   bool ended_well_ = false;

@@ -113,6 +113,34 @@ def wrong_ledger_key_is_named(world):
     _refused(wallet.available, "unavailable", ledger.url.split("//")[1])
 
 
+def old_backup_is_refused(world):
+    """A ledger that comes back from an old copy of its database, or went on from one, is not served: its witness file has seen more."""
+    ledger = _start(world)
+    wallet = Wallet(world, ledger, "one")
+    ledger.stop()
+    state, witness = ledger.state / "data.mdb", ledger.state / "witness"
+    old = state.read_bytes()
+    ledger.start()
+    wallet.call("claim")
+    ledger.stop()
+    new, seen = state.read_bytes(), witness.read_bytes()
+    state.write_bytes(old)
+    for history in ("shorter", "other"):
+        process = world.start("refused", [world.bin / "millet-ledgerd", "--state", ledger.state])
+        expect(process.wait(20) == 3, f"the {history} log is served")
+        expect(str(witness) in world.log("refused"), f"the refusal does not name the witness: {world.log('refused')}")
+        # Without its witness it goes on from the old copy, and has another history than the one that was seen.
+        witness.unlink()
+        ledger.start()
+        Wallet(world, ledger, f"other-{history}").call("claim")
+        ledger.stop()
+        witness.write_bytes(seen)
+    state.write_bytes(new)
+    ledger.start()
+    expect(wallet.available() == GRANT, "the newest state lacks the grant")
+    ledger.stop()
+
+
 def ledger_killed_while_sending(world):
     """SIGKILL at any moment: every payment that was answered is there, none is there twice, and no money is made or lost."""
     ledger = _start(world)
@@ -271,7 +299,7 @@ def stops_while_clients_wait(world):
 
 CASES = {case.__name__: case for case in (
     money_is_claimed_and_sent, a_grant_only_pays_for_service, a_claim_yields_and_can_be_paused, wrong_ledger_key_is_named, ledger_killed_while_sending,
-    ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait)}
+    ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait, old_backup_is_refused)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))
