@@ -88,7 +88,7 @@ const Option k_milletd_options[] = {
      "Connections from and to one address."},
     {"transport.tcp", Switch{AT(bool, node.tcp)}, "1", 0, 1, "", When::start,
      "Connect to peers over TCP. With uTP on too, whichever answers first is kept."},
-    {"transport.utp", Switch{AT(bool, node.utp)}, "0", 0, 1, "", When::start,
+    {"transport.utp", Switch{AT(bool, node.utp)}, "1", 0, 1, "", When::start,
      "Connect to peers over uTP, which gives way to everything else on the line."},
     {"transport.tcp_background", Switch{AT(bool, node.tcp_background)}, "1", 0, 1, "", When::start,
      "Over TCP, too, give way to everything else on the line; peers in the local network are not held back."},

@@ -1,4 +1,4 @@
-"""uTP with stock clients, milletd without TCP: in both directions, and through a relay that loses, delays and repeats packets."""
+"""uTP under what stock_clients.py has not: a relay that loses, delays and repeats packets, and two nodes that race both transports."""
 import random
 import select
 import socket
@@ -6,15 +6,11 @@ import sys
 import threading
 import time
 
-from harness.clients import Libtorrent, Transmission
+from harness.clients import Libtorrent
 from harness.node import Milletd
 from harness.torrents import digest, make_payload, make_torrent, many_files
-from harness.tracker import Tracker
-from harness.world import address, expect, main, wait_until
+from harness.world import address, expect, main
 
-# Transmission 3.00 begins with the encrypted handshake, takes a peer that refuses it for one without uTP, and tries TCP: its download begins when
-# milletd dials it, after its next announce.
-CLIENTS = {"libtorrent": (Libtorrent, 64_000_000), "transmission": (Transmission, 6_000_000)}
 ONLY_UTP = {"transport__tcp": "0", "transport__utp": "1"}
 
 
@@ -78,65 +74,15 @@ class Relay:
             pass  # a full socket or a refusal: lost
 
 
-def _torrent(world, total, folder, trackers=()):
+def _torrent(world, total, folder):
     files = make_payload(folder, "payload", many_files(total))
-    return make_torrent(world.path("payload.torrent"), folder, "payload", files, trackers=trackers)
-
-
-def _nobody_listens_on_tcp(node):
-    with socket.socket() as probe:
-        expect(probe.connect_ex((node.address, node.port)) != 0, "milletd listens on TCP")
-
-
-def seeds_to(name):
-    def case(world):
-        kind, total = CLIENTS[name]
-        client = kind(world, 3, utp=True)
-        tracker = Tracker()
-        source = world.make_folder("source")
-        torrent = _torrent(world, total, source, [tracker.url])
-        node = Milletd(world, 2, **ONLY_UTP).start("--seed", torrent.path, "--data", source)
-        node.wait_state(torrent, "seeding")
-        _nobody_listens_on_tcp(node)
-        wait_until(lambda: tracker.of(torrent.info_hash, "started"), 20, "milletd's announce")
-        started = time.monotonic()
-        client.download(torrent)
-        wait_until(client.complete, 120, f"{name} to be complete")
-        seconds = time.monotonic() - started
-        shown = node.show(torrent)
-        client.stop()
-        empty = name != "transmission"
-        expect(digest(client.data / "payload", empty) == digest(source / "payload", empty), f"{name} has other bytes than were seeded")
-        expect(total <= shown["uploaded"] < total * 1.1, f"milletd counts {shown['uploaded']} bytes uploaded of {total}")
-        node.stop()
-        print(f"{name} downloaded {total / 1e6:.0f} MB over uTP in {seconds:.1f} s")
-
-    return case
-
-
-def downloads_from(name):
-    def case(world):
-        kind, total = CLIENTS[name]
-        client = kind(world, 3, utp=True)
-        source = world.make_folder("source")
-        torrent = _torrent(world, total, source)
-        client.seed(torrent, source)
-        node = Milletd(world, 2, **ONLY_UTP).start()
-        started = time.monotonic()
-        node.add(torrent, "--peer", f"{address(3)}:{client.port}")
-        node.wait_state(torrent, "seeding", 120)
-        expect(digest(node.data / "payload") == digest(source / "payload"), f"milletd has other bytes than {name} seeded")
-        node.stop()
-        client.stop()
-        print(f"milletd downloaded {total / 1e6:.0f} MB over uTP from {name} in {time.monotonic() - started:.1f} s")
-
-    return case
+    return make_torrent(world.path("payload.torrent"), folder, "payload", files)
 
 
 def bad_line(world):
     """milletd downloads from libtorrent, and another milletd from the first, each through a relay that is a bad line."""
     total = 16_000_000
-    client = Libtorrent(world, 3, utp=True)
+    client = Libtorrent(world, 3, transport="utp")
     source = world.make_folder("source")
     torrent = _torrent(world, total, source)
     client.seed(torrent, source)
@@ -158,9 +104,10 @@ def both_transports(world):
     total = 64_000_000
     source = world.make_folder("source")
     torrent = _torrent(world, total, source)
-    seeder = Milletd(world, 2, transport__utp="1").start("--seed", torrent.path, "--data", source)
+    both = {"transport__tcp": "1", "transport__utp": "1"}
+    seeder = Milletd(world, 2, **both).start("--seed", torrent.path, "--data", source)
     seeder.wait_state(torrent, "seeding")
-    node = Milletd(world, 3, transport__utp="1").start()
+    node = Milletd(world, 3, **both).start()
     node.add(torrent, "--peer", seeder.endpoint)
     node.wait_state(torrent, "seeding", 60)
     expect(digest(node.data / "payload") == digest(source / "payload"), "other bytes than were seeded")
@@ -169,9 +116,6 @@ def both_transports(world):
 
 
 CASES = {"bad_line": bad_line, "both_transports": both_transports}
-for client_name in CLIENTS:
-    CASES[f"seeds_to_{client_name}"] = seeds_to(client_name)
-    CASES[f"downloads_from_{client_name}"] = downloads_from(client_name)
 
 if __name__ == "__main__":
     sys.exit(main(CASES))

@@ -24,6 +24,7 @@ void defaults_are_those_of_the_design(void**) {
   assert_string_equal(settings.node.listen.to_string().c_str(), "[::]:6881");
   assert_int_equal(settings.node.upload_slots, 8);
   assert_int_equal(settings.node.upload_rate, 0);
+  assert_true(settings.node.tcp && settings.node.utp);
   assert_true(settings.node.trackers);
   assert_false(settings.node.speed_enabled);
   assert_int_equal(settings.node.reserve.in_pico_per_byte(), 1000);

@@ -1,7 +1,7 @@
 """Other people's clients, each at an address of its own: aria2c, libtorrent (python3-libtorrent), transmission-daemon; and opentracker.
 
 All have the same face: `download` and `seed` start them on a torrent, `complete` tells whether they have everything, `stop` ends them.
-They run as their users have them, but without what we do not speak (DHT, PEX, LSD), and over TCP or, where they can, uTP alone.
+They run as their users have them, but without what we do not speak (DHT, PEX, LSD), and over TCP, uTP or both, as far as they can (`transports`).
 """
 import json
 import shutil
@@ -18,8 +18,9 @@ HERE = Path(__file__).parent
 
 class Aria2:
     name = "aria2"
+    transports = ("tcp",)
 
-    def __init__(self, world, number, port=6891):
+    def __init__(self, world, number, port=6891, transport="tcp"):
         self.world, self.number, self.port = world, number, port
         self.program = need("aria2c")
         self.data = world.make_folder(f"{self.name}.data")
@@ -56,9 +57,10 @@ class Aria2:
 
 class Libtorrent:
     name = "libtorrent"
+    transports = ("tcp", "utp", "both")
 
-    def __init__(self, world, number, port=6892, utp=False):
-        self.world, self.number, self.port, self.transport = world, number, port, "utp" if utp else "tcp"
+    def __init__(self, world, number, port=6892, transport="tcp"):
+        self.world, self.number, self.port, self.transport = world, number, port, transport
         if subprocess.run([sys.executable, "-c", "import libtorrent"], capture_output=True, check=False).returncode != 0:
             raise Skip("python3-libtorrent is not installed")
         self.data = world.make_folder(f"{self.name}.data")
@@ -85,11 +87,12 @@ class Libtorrent:
 
 class Transmission:
     name = "transmission"
+    transports = ("tcp", "utp", "both")
     rpc_port = 9091
 
-    def __init__(self, world, number, port=6893, utp=False):
-        """With `utp` it dials over uTP first, and takes TCP too: the other side decides."""
-        self.world, self.number, self.port, self.utp = world, number, port, utp
+    def __init__(self, world, number, port=6893, transport="tcp"):
+        """With uTP it dials over that first, and takes TCP too: the other side decides."""
+        self.world, self.number, self.port, self.utp = world, number, port, transport != "tcp"
         self.program = need("transmission-daemon")
         self.data = world.make_folder(f"{self.name}.data")
         self.config = world.make_folder(f"{self.name}.config")
