@@ -124,6 +124,10 @@ void LinuxDatagrams::close() {
 }
 
 SendWay LinuxDatagrams::way() const { return socket_->sender.way(); }
+
+std::string_view LinuxDatagrams::send_way() const {
+  return socket_ == nullptr ? std::string_view() : std::string_view(send_way_name(way()));
+}
 int LinuxDatagrams::fd() const { return socket_->fd.get(); }
 
 void LinuxDatagrams::watch() {

@@ -34,6 +34,7 @@ class LinuxDatagrams final : public Datagrams {
 
   // How it sends now. Requires: open.
   SendWay way() const;
+  std::string_view send_way() const override;
   // The socket, for tests. Requires: open.
   int fd() const;
 

@@ -32,6 +32,7 @@ class LinuxStreams final : public Streams {
   Endpoint local_endpoint(StreamId stream) override;
   bool is_over_uplink(StreamId stream) override;
   bool set_background(StreamId stream) override;
+  std::string_view background_way() const override;
   std::optional<StreamProgress> progress(StreamId stream) override;
 
   // Closes every connection and listener, without events; removes the files of local sockets.

@@ -27,9 +27,14 @@ bool LinuxStreams::set_background(StreamId id) {
   bool taken = background_ != Background::missing && set_congestion_control(stream->fd.get(), k_background);
   if (background_ == Background::unknown) {
     background_ = taken ? Background::there : Background::missing;
-    LogLine(log_, LogLevel::info, "tcp_background").add("way", taken ? k_background : std::string_view("rate"));
+    LogLine(log_, LogLevel::info, "tcp_background").add("way", background_way());
   }
   return taken;
+}
+
+std::string_view LinuxStreams::background_way() const {
+  if (background_ == Background::unknown) return {};
+  return background_ == Background::there ? k_background : std::string_view("rate");
 }
 
 std::optional<StreamProgress> LinuxStreams::progress(StreamId id) {

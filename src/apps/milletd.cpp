@@ -16,7 +16,7 @@ namespace {
 
 class RpcHandler final : public RequestHandler {
  public:
-  RpcHandler(Node& node, const Settings& settings) : rpc_(node, settings) {}
+  RpcHandler(NodeDriver& driver, const Settings& settings) : rpc_(driver.node(), settings, &driver) {}
   std::string handle(Instant now, std::string_view request) override { return rpc_.handle(now, request); }
 
  private:
@@ -74,7 +74,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   NodeDriver driver(options, *key, system, **store, log);
   Status restored = driver.restore();
   if (!restored) return refuse(k_exit_bad_state, std::move(restored).error().in(start.state));
-  RpcHandler handler(driver.node(), start.settings);
+  RpcHandler handler(driver, start.settings);
   const std::string& named = start.settings.control_socket;
   const std::string socket = named.empty() ? start.state + "/" + k_control_socket_name : absolute_path(named);
   Status control = driver.serve_control(socket, handler, k_rpc_request_bytes_max);

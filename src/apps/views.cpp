@@ -141,6 +141,25 @@ std::string channels_view(const Json& reply) {
   return table.empty() ? "no channels\n" : table.text();
 }
 
+namespace {
+
+// What the transports have done, in a line each.
+void add_transport(Facts& facts, const json_t* row) {
+  if (row == nullptr) return;
+  auto count = [row](const char* key) { return std::to_string(json_number(row, key)); };
+  std::string tcp = count("tcp_connections") + " connections, in the background: " + text(row, "tcp_background");
+  if (text(row, "tcp_background") == "rate") tcp += " of " + rate(row, "tcp_uplink_rate");
+  facts.add("tcp", tcp);
+  if (text(row, "udp_send_way").empty()) return;
+  facts.add("utp", count("utp_connections") + " connections, " + size(row, "utp_payload_out") + " sent, " + size(row, "utp_payload_again") +
+                       " again, " + size(row, "utp_payload_in") + " received");
+  facts.add("udp", count("udp_sent") + " datagrams sent by " + count("udp_send_calls") + " calls (" + text(row, "udp_send_way") + "), " +
+                       count("udp_send_drops") + " dropped; " + count("udp_received") + " received by " + count("udp_receive_calls") +
+                       " calls, " + count("udp_receive_overflows") + " dropped because we were late");
+}
+
+}  // namespace
+
 std::string stats_view(const Json& reply) {
   const json_t* row = reply.raw();
   const uint64_t uptime = json_number(row, "uptime_s");
@@ -152,6 +171,7 @@ std::string stats_view(const Json& reply) {
   facts.add("uploaded", size(row, "uploaded") + ", now " + rate(row, "upload_rate"));
   facts.add("downloaded", size(row, "downloaded") + ", now " + rate(row, "download_rate"));
   facts.add("earned", money(row, "earned") + " BTT").add("spent", money(row, "spent") + " BTT").add("ledger", text(row, "ledger"));
+  add_transport(facts, json_object_get(row, "transport"));
   return facts.text();
 }
 

@@ -92,4 +92,22 @@ Json row_of(const NodeStats& stats) {
   return row;
 }
 
+Json row_of(const TransportStatus& transport) {
+  Json row = Json::object();
+  row.set("tcp_connections", transport.tcp_connections).set("tcp_background", transport.tcp_background);
+  row.set("tcp_uplink_rate", transport.tcp_uplink_rate).set("tcp_uplink_queue_us", transport.tcp_uplink_queue_us);
+  row.set("udp_send_way", transport.udp_send_way);
+  row.set("udp_received", transport.udp_received).set("udp_received_bytes", transport.udp_received_bytes);
+  row.set("udp_receive_calls", transport.udp_receive_calls).set("udp_receive_overflows", transport.udp_receive_overflows);
+  row.set("udp_sent", transport.udp_sent).set("udp_sent_bytes", transport.udp_sent_bytes);
+  row.set("udp_send_calls", transport.udp_send_calls).set("udp_send_drops", transport.udp_send_drops);
+  row.set("udp_too_big", transport.udp_too_big).set("udp_unreachable", transport.udp_unreachable);
+  row.set("utp_connections", transport.utp_connections);
+  row.set("utp_packets_in", transport.utp_packets_in).set("utp_packets_out", transport.utp_packets_out);
+  row.set("utp_payload_in", transport.utp_payload_in).set("utp_payload_out", transport.utp_payload_out);
+  row.set("utp_payload_again", transport.utp_payload_again).set("utp_strangers", transport.utp_strangers);
+  row.set("utp_resets_in", transport.utp_resets_in).set("utp_refused", transport.utp_refused);
+  return row;
+}
+
 }  // namespace millet

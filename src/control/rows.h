@@ -12,5 +12,6 @@ Json row_of(const AuctionRound& round);
 Json row_of(const OwnBid& bid);
 Json row_of(const ChannelStatus& channel);
 Json row_of(const NodeStats& stats);
+Json row_of(const TransportStatus& transport);
 
 }  // namespace millet

@@ -207,7 +207,11 @@ Result<Json> Rpc::channels(Instant, const Json&) {
   return out;
 }
 
-Result<Json> Rpc::stats(Instant now, const Json&) { return row_of(node_.stats(now)); }
+Result<Json> Rpc::stats(Instant now, const Json&) {
+  Json row = row_of(node_.stats(now));
+  if (transport_ != nullptr) row.set("transport", row_of(transport_->transport_status()));
+  return row;
+}
 
 Result<Json> Rpc::options(Instant, const Json&) {
   Json values = Json::object();

@@ -28,8 +28,9 @@ inline constexpr size_t k_rpc_peers_max = 64;  // `peers` of one add
 
 class Rpc {
  public:
-  // `settings` is what the node was started with; `set` changes it.
-  Rpc(Node& node, Settings settings) : node_(node), settings_(std::move(settings)) {}
+  // `settings` is what the node was started with; `set` changes it. `transport`: for stats; null: they go without.
+  Rpc(Node& node, Settings settings, const TransportSource* transport = nullptr)
+      : node_(node), settings_(std::move(settings)), transport_(transport) {}
 
   // The reply to one request, both without the newline. Never fails: errors are replies.
   std::string handle(Instant now, std::string_view request);
@@ -58,6 +59,7 @@ class Rpc {
 
   Node& node_;
   Settings settings_;
+  const TransportSource* transport_;
 };
 
 }  // namespace millet

@@ -78,6 +78,42 @@ Status NodeDriver::serve_control(const std::string& path, RequestHandler& handle
   return ok;
 }
 
+TransportStatus NodeDriver::transport_status() const {
+  TransportStatus out;
+  out.tcp_connections = static_cast<uint32_t>(peers_.count());
+  out.tcp_background = "off";
+  if (const UplinkGate* gate = peers_.gate()) {
+    std::string_view way = system_.streams.background_way();
+    out.tcp_background = way.empty() ? "unused" : way;
+    out.tcp_uplink_rate = gate->uplink().rate();
+    out.tcp_uplink_queue_us = gate->uplink().queue_us();
+  }
+  if (utp_ == nullptr) return out;
+  out.udp_send_way = system_.datagrams.send_way();
+  const hal::DatagramCounters udp = system_.datagrams.counters();
+  out.udp_received = udp.received;
+  out.udp_received_bytes = udp.received_bytes;
+  out.udp_receive_calls = udp.receive_calls;
+  out.udp_receive_overflows = udp.receive_overflows;
+  out.udp_sent = udp.sent;
+  out.udp_sent_bytes = udp.sent_bytes;
+  out.udp_send_calls = udp.send_calls;
+  out.udp_send_drops = udp.send_drops;
+  out.udp_too_big = udp.too_big;
+  out.udp_unreachable = udp.unreachable;
+  const Utp::Counters& utp = utp_->counters();
+  out.utp_connections = static_cast<uint32_t>(utp_->count());
+  out.utp_packets_in = utp.packets_in;
+  out.utp_packets_out = utp.packets_out;
+  out.utp_payload_in = utp.payload_in;
+  out.utp_payload_out = utp.payload_out;
+  out.utp_payload_again = utp.payload_again;
+  out.utp_strangers = utp.strangers;
+  out.utp_resets_in = utp.resets_in;
+  out.utp_refused = utp.refused;
+  return out;
+}
+
 void NodeDriver::settle() { settle(system_.clock.now()); }
 
 void NodeDriver::settle(Instant now) {

@@ -29,7 +29,8 @@ struct NodeDriverOptions {
   size_t open_files_max = 64;
 };
 
-class NodeDriver final : private hal::StreamEvents,
+class NodeDriver final : public TransportSource,
+                         private hal::StreamEvents,
                          private hal::DatagramEvents,
                          private hal::TimerEvents,
                          private StorageEvents,
@@ -53,6 +54,8 @@ class NodeDriver final : private hal::StreamEvents,
   Result<Endpoint> listen();
   // Serves a control socket. Requires: the handler outlives this. Errors: as Streams::listen_local.
   Status serve_control(const std::string& path, RequestHandler& handler, size_t request_bytes_max);
+
+  TransportStatus transport_status() const override;
 
   // For commands. After calls of the node from outside, settle() does what the node wants.
   Node& node() { return node_; }

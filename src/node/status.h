@@ -122,4 +122,42 @@ struct NodeStats {
   PublicKey address;   // account of this node
 };
 
+// What carries the connections, as the driver and the system count it since the start.
+struct TransportStatus {
+  // TCP.
+  uint32_t tcp_connections = 0;
+  std::string tcp_background;    // "off"; "unused" while nobody was over the uplink; else the kernel's control, or "rate"
+  uint64_t tcp_uplink_rate = 0;  // bytes per second that TCP leaves the uplink with "rate"
+  uint64_t tcp_uplink_queue_us = 0;
+  // The UDP socket; all zero without uTP.
+  std::string udp_send_way;  // "single", "batch", "offload"; empty: no socket
+  uint64_t udp_received = 0;
+  uint64_t udp_received_bytes = 0;
+  uint64_t udp_receive_calls = 0;
+  uint64_t udp_receive_overflows = 0;  // that the system dropped because we were late
+  uint64_t udp_sent = 0;
+  uint64_t udp_sent_bytes = 0;
+  uint64_t udp_send_calls = 0;
+  uint64_t udp_send_drops = 0;
+  uint64_t udp_too_big = 0;
+  uint64_t udp_unreachable = 0;
+  // uTP.
+  uint32_t utp_connections = 0;
+  uint64_t utp_packets_in = 0;
+  uint64_t utp_packets_out = 0;
+  uint64_t utp_payload_in = 0;
+  uint64_t utp_payload_out = 0;
+  uint64_t utp_payload_again = 0;  // retransmitted
+  uint64_t utp_strangers = 0;
+  uint64_t utp_resets_in = 0;
+  uint64_t utp_refused = 0;
+};
+
+// Who can tell it.
+class TransportSource {
+ public:
+  virtual ~TransportSource() = default;
+  virtual TransportStatus transport_status() const = 0;
+};
+
 }  // namespace millet

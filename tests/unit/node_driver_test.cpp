@@ -170,6 +170,8 @@ void blocks_over_the_uplink_wait_for_its_room_and_messages_do_not(void**) {
   assert_true(world.read_all(other_fd, expected_other.size()) == expected_other);
   assert_true(world.read_all(fd, expected.size()) == expected);
   assert_true(world.machine.system().clock.now() > began + Duration::ms(300));
+  assert_int_equal(world.driver->transport_status().tcp_connections, 2);
+  assert_true(world.driver->transport_status().tcp_uplink_rate > TcpUplink::k_rate_first);
   close(fd);
   close(other_fd);
 }

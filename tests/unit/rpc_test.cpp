@@ -71,6 +71,36 @@ struct Fixture {
   Rpc rpc{node, settings()};
 };
 
+struct FixedTransport final : TransportSource {
+  TransportStatus transport_status() const override {
+    TransportStatus out;
+    out.tcp_connections = 3;
+    out.tcp_background = "rate";
+    out.udp_send_way = "offload";
+    out.udp_sent = 1000;
+    out.udp_send_calls = 10;
+    out.udp_receive_overflows = 7;
+    out.utp_payload_again = 1448;
+    return out;
+  }
+};
+
+void stats_tell_what_the_transports_do(void**) {
+  Fixture f;
+  assert_true(f.ask("stats").get("transport") == nullptr);
+  FixedTransport transport;
+  Rpc rpc{f.node, settings(), &transport};
+  Json reply = *Json::parse_object(rpc.handle(f.now, "{\"method\":\"stats\"}"));
+  const json_t* shown = json_object_get(reply.get("result"), "transport");
+  assert_int_equal(json_number(shown, "tcp_connections"), 3);
+  assert_true(json_text(shown, "tcp_background") == "rate");
+  assert_true(json_text(shown, "udp_send_way") == "offload");
+  assert_int_equal(json_number(shown, "udp_sent"), 1000);
+  assert_int_equal(json_number(shown, "udp_send_calls"), 10);
+  assert_int_equal(json_number(shown, "udp_receive_overflows"), 7);
+  assert_int_equal(json_number(shown, "utp_payload_again"), 1448);
+}
+
 size_t listed(const Json& reply, const char* key) { return json_array_size(reply.get(key)); }
 
 void a_torrent_is_added_shown_listed_and_removed(void**) {
@@ -202,6 +232,7 @@ void what_is_not_a_request_is_refused_with_its_reason(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
+      cmocka_unit_test(stats_tell_what_the_transports_do),
       cmocka_unit_test(a_torrent_is_added_shown_listed_and_removed),
       cmocka_unit_test(a_torrent_is_named_by_so_many_digits_that_only_one_begins_with_them),
       cmocka_unit_test(every_listing_is_there_and_empty_at_first),

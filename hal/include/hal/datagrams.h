@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/endpoint.h"
@@ -92,6 +93,8 @@ class Datagrams {
   virtual bool send(std::span<OutgoingRun> runs) = 0;
   virtual void close() = 0;
   virtual DatagramCounters counters() const = 0;
+  // How runs go out here, in a word; empty: not open.
+  virtual std::string_view send_way() const { return {}; }
 };
 
 }  // namespace millet::hal

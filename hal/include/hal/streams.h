@@ -79,6 +79,8 @@ class Streams {
     static_cast<void>(stream);
     return false;
   }
+  // The control that it has, or "rate"; empty: nobody has asked yet.
+  virtual std::string_view background_way() const { return {}; }
   // Nothing: the connection is gone, or the system can't tell.
   virtual std::optional<StreamProgress> progress(StreamId stream) {
     static_cast<void>(stream);
