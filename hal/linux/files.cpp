@@ -11,6 +11,7 @@
 #include <atomic>
 
 #include "hal/linux/fd.h"
+#include "hal/linux/page_cache.h"
 
 namespace millet::hal {
 namespace {
@@ -54,6 +55,13 @@ class LinuxFile final : public File {
       return no_nowait();
     }
   }
+
+  Result<bool> is_cached(uint64_t offset, uint64_t length) override {
+    std::optional<bool> cached = is_in_page_cache(fd_.get(), offset, length);
+    if (!cached) return error(Errc::unsupported, "'" + path_ + "': the kernel does not tell what it has in memory");
+    return *cached;
+  }
+  int descriptor() const override { return fd_.get(); }
 
   void will_need(uint64_t offset, uint64_t length) override {
     posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_WILLNEED);

@@ -30,6 +30,8 @@ class LinuxStreams final : public Streams {
   void set_reading(StreamId stream, bool reading) override;
   void close(StreamId stream) override;
   Endpoint local_endpoint(StreamId stream) override;
+  PayloadWay payload_way() override;
+  size_t send_file(StreamId stream, Bytes head, int descriptor, uint64_t offset, size_t length, bool& ended) override;
   bool is_over_uplink(StreamId stream) override;
   bool set_background(StreamId stream) override;
   std::string_view background_way() const override;
@@ -75,6 +77,7 @@ class LinuxStreams final : public Streams {
   uv_timer_t retry_;
   uv_idle_t idle_;
   uint64_t next_warning_ms_ = 0;
+  std::optional<PayloadWay> payload_way_;
   Neighbours neighbours_;
   enum class Background : uint8_t { unknown, there, missing };
   Background background_ = Background::unknown;

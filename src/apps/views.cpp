@@ -147,7 +147,8 @@ namespace {
 void add_transport(Facts& facts, const json_t* row) {
   if (row == nullptr) return;
   auto count = [row](const char* key) { return std::to_string(json_number(row, key)); };
-  std::string tcp = count("tcp_connections") + " connections, in the background: " + text(row, "tcp_background");
+  std::string tcp = count("tcp_connections") + " connections, payload by " + text(row, "tcp_payload_way") +
+                    ", in the background: " + text(row, "tcp_background");
   if (text(row, "tcp_background") == "rate") tcp += " of " + rate(row, "tcp_uplink_rate");
   facts.add("tcp", tcp);
   if (text(row, "udp_send_way").empty()) return;

@@ -95,6 +95,7 @@ Json row_of(const NodeStats& stats) {
 Json row_of(const TransportStatus& transport) {
   Json row = Json::object();
   row.set("tcp_connections", transport.tcp_connections).set("tcp_background", transport.tcp_background);
+  row.set("tcp_payload_way", transport.tcp_payload_way);
   row.set("tcp_uplink_rate", transport.tcp_uplink_rate).set("tcp_uplink_queue_us", transport.tcp_uplink_queue_us);
   row.set("udp_send_way", transport.udp_send_way);
   row.set("udp_received", transport.udp_received).set("udp_received_bytes", transport.udp_received_bytes);

@@ -27,6 +27,7 @@ NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, 
       peers_(node_, storage_, system.streams, options.config.listen.address), commits_(store, system.executor, system.clock, *this),
       http_(system, options.config.listen.address, *this) {
   if (options.config.tcp_background) peers_.set_background();
+  if (options.config.tcp) choose_payload_way();
   if (!options.config.utp) return;
   utp_ = std::make_unique<UtpLinks>(utp_options(options.config), node_, storage_, system.datagrams, system.random,
                                     options.config.listen.address);
@@ -78,9 +79,21 @@ Status NodeDriver::serve_control(const std::string& path, RequestHandler& handle
   return ok;
 }
 
+void NodeDriver::choose_payload_way() {
+  switch (node_.config().tcp_sendfile) {
+    case Automatic::yes: peers_.set_payload_way(hal::PayloadWay::sendfile); break;
+    case Automatic::no: break;
+    case Automatic::automatic: peers_.set_payload_way(system_.streams.payload_way());
+  }
+  LogLine(log_, LogLevel::info, "payload_way").add("way", payload_way_name());
+}
+
+std::string_view NodeDriver::payload_way_name() const { return peers_.payload_way() == hal::PayloadWay::sendfile ? "sendfile" : "copy"; }
+
 TransportStatus NodeDriver::transport_status() const {
   TransportStatus out;
   out.tcp_connections = static_cast<uint32_t>(peers_.count());
+  out.tcp_payload_way = payload_way_name();
   out.tcp_background = "off";
   if (const UplinkGate* gate = peers_.gate()) {
     std::string_view way = system_.streams.background_way();

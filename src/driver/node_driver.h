@@ -100,6 +100,8 @@ class NodeDriver final : public TransportSource,
   void act(Instant now, ConnectPeer& action);
   void act(Instant now, ClosePeer& action);
   void act(Instant now, PullPeer& action);
+  void choose_payload_way();
+  std::string_view payload_way_name() const;
   void act(Instant now, SetReading& action);
   void act(Instant now, OpenTorrent& action);
   void act(Instant now, CloseTorrent& action);

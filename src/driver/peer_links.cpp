@@ -180,6 +180,17 @@ void PeerLinks::pump(Instant now, Link& link, uint64_t room) {
   if (room == 0 && !link.items.empty() && link.items.front().block.length != 0) return hold(link);
   items_.swap(link.items);
   heads_.swap(link.heads);
+  if (payload_way_ == hal::PayloadWay::sendfile && !link.has_cold) {
+    size_t sent = send_from_files(now, link, room);
+    if (sent != 0) node_.on_sent(now, link.peer, static_cast<uint32_t>(sent));
+    if (sent != 0 && link.gated) gate_->on_sent(now, link.peer, sent);
+    room -= std::min<uint64_t>(room, sent);
+    if (link.blocked || sent >= k_staging_size || (room == 0 && sent != 0)) {
+      keep_rest(link);
+      if (!link.blocked) return room == 0 ? hold(link) : make_ready(link);
+      return;
+    }
+  }
   Gathered gathered = gather(now, link, room);
   size_t offered = static_cast<size_t>(std::min<uint64_t>(gathered.size, std::max<uint64_t>(room, gathered.messages)));
   size_t sent = 0;
@@ -206,6 +217,31 @@ void PeerLinks::pump(Instant now, Link& link, uint64_t room) {
   } else if (!gathered.exhausted) {
     make_ready(link);
   }
+}
+
+// Sends blocks that lie in one file each, up to the first item that does not, is cold, or is a message: that goes by way of the buffer.
+size_t PeerLinks::send_from_files(Instant now, Link& link, uint64_t room) {
+  size_t total = 0;
+  while (total < std::min<uint64_t>(room, k_staging_size)) {
+    if (items_.empty() && !pull_item(now, link.peer, true)) break;
+    const Item& item = items_.front();
+    if (item.block.length == 0) break;
+    uint32_t head_sent = std::min(item.sent, item.head_size);
+    uint32_t block_sent = item.sent - head_sent;
+    BlockRef rest = {item.block.torrent, item.block.piece, item.block.begin + block_sent, item.block.length - block_sent};
+    std::optional<Storage::CachedPlace> place = storage_.find_cached(rest);
+    if (!place) break;
+    Bytes head = Bytes(heads_).subspan(head_sent, item.head_size - head_sent);
+    size_t length = static_cast<size_t>(std::min<uint64_t>(rest.length, room - total));
+    bool ended = false;
+    size_t taken = streams_.send_file(link.stream, head, place->file->descriptor(), place->offset, length, ended);
+    total += taken;
+    take_sent(taken);
+    if (ended) break;
+    link.blocked = taken < head.size() + length;
+    if (link.blocked) break;
+  }
+  return total;
 }
 
 bool PeerLinks::pull_item(Instant now, PeerHandle peer, bool with_block) {

@@ -35,6 +35,10 @@ class PeerLinks final : public DialRival {
   PeerLinks(const PeerLinks&) = delete;
   void set_rival(DialRival& rival) { rival_ = &rival; }
 
+  // How cached blocks go out.
+  void set_payload_way(hal::PayloadWay way) { payload_way_ = way; }
+  hal::PayloadWay payload_way() const { return payload_way_; }
+
   // Streams.
   void on_accepted(Instant now, hal::StreamId stream, const Endpoint& remote);
   bool on_connected(Instant now, hal::StreamId stream);
@@ -91,6 +95,7 @@ class PeerLinks final : public DialRival {
   void pump(Instant now, Link& link);
   void pump(Instant now, Link& link, uint64_t room);
   void hold(Link& link);
+  size_t send_from_files(Instant now, Link& link, uint64_t room);
   Gathered gather(Instant now, Link& link, uint64_t room);
   bool pull_item(Instant now, PeerHandle peer, bool with_block);
   void take_sent(size_t bytes);
@@ -105,6 +110,7 @@ class PeerLinks final : public DialRival {
   const IpAddress listen_;
   DialRival* rival_ = nullptr;
   std::unique_ptr<UplinkGate> gate_;
+  hal::PayloadWay payload_way_ = hal::PayloadWay::copy;
   std::unordered_map<hal::StreamId, PeerHandle> by_stream_;
   std::unordered_map<PeerHandle, std::unique_ptr<Link>> by_peer_;
   std::deque<PeerHandle> ready_;

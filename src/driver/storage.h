@@ -43,6 +43,13 @@ class Storage {
   // one is cold, or can't be read, which read() will tell. Requires: blocks.size() == out.size(), and each of `out` has its block's length.
   size_t read_cached(std::span<const BlockRef> blocks, std::span<const MutBytes> out);
 
+  // Where a block lies, if that is one place of one open file that the page cache holds.
+  struct CachedPlace {
+    hal::File* file = nullptr;
+    uint64_t offset = 0;
+  };
+  std::optional<CachedPlace> find_cached(const BlockRef& block);
+
   // The jobs. `buffer` is used for the block and comes back.
   void read(PeerHandle peer, const BlockRef& block, std::vector<uint8_t> buffer);
   void write(WriteBlock request);

@@ -67,4 +67,15 @@ size_t Storage::read_cached(std::span<const BlockRef> blocks, std::span<const Mu
   return whole;
 }
 
+std::optional<Storage::CachedPlace> Storage::find_cached(const BlockRef& block) {
+  FileExtent extent;
+  if (!find(block.torrent).layout.extents(block.piece, block.begin, block.length).next(extent) || extent.length != block.length)
+    return std::nullopt;
+  OpenFiles::Entry* entry = open_files_.find(block.torrent, extent.file, false);
+  if (entry == nullptr || entry->file->descriptor() < 0) return std::nullopt;
+  Result<bool> cached = entry->file->is_cached(extent.offset, extent.length);
+  if (!cached || !*cached) return std::nullopt;
+  return CachedPlace{entry->file.get(), extent.offset};
+}
+
 }  // namespace millet

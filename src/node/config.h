@@ -11,6 +11,8 @@
 
 namespace millet {
 
+enum class Automatic : uint8_t { no, yes, automatic };
+
 struct NodeConfig {
   // node.*
   Endpoint listen;            // port 0: any free one
@@ -25,6 +27,7 @@ struct NodeConfig {
   bool tcp = true;  // at least one of the two
   bool utp = false;
   bool tcp_background = true;
+  Automatic tcp_sendfile = Automatic::automatic;
   // discovery.*
   bool trackers = true;
   // speed.*

@@ -126,6 +126,7 @@ struct NodeStats {
 struct TransportStatus {
   // TCP.
   uint32_t tcp_connections = 0;
+  std::string tcp_payload_way;   // "copy", "sendfile"
   std::string tcp_background;    // "off"; "unused" while nobody was over the uplink; else the kernel's control, or "rate"
   uint64_t tcp_uplink_rate = 0;  // bytes per second that TCP leaves the uplink with "rate"
   uint64_t tcp_uplink_queue_us = 0;

@@ -26,7 +26,7 @@ from harness.torrents import Torrent, make_payload, make_torrent
 from harness.world import Failure, Skip, World, address
 from ledger import measure_ledger
 from link import LINK_SEEDERS, STEPS, measure_link
-from seeders import OVER_TCP, OVER_UTP, PEERS, SEEDERS, TICKS
+from seeders import ONLY_SERVING, OVER_TCP, OVER_UTP, PEERS, SEEDERS, TICKS
 from table import Figures, Target
 
 PIECE = 1 << 20
@@ -103,7 +103,7 @@ def measure_tcp(world, arguments, figures, torrent, folder):
                 if found["served"] < leechers:
                     figures.note(f"{seeder.name} served {found['served']} of {leechers} leechers")
     for seeder in seeders:
-        if "idle" in arguments.only and seeder.name != "bare":
+        if "idle" in arguments.only and seeder.name not in ONLY_SERVING:
             measure_idle(world, arguments, figures, seeder, torrent)
     for seeder in seeders:
         seeder.stop()
@@ -278,7 +278,7 @@ def measure_small(world, arguments, figures):
     for torrents in ([everything[:1]] if "memory" in arguments.only else []) + [everything]:
         count = len(torrents)
         many = f"{count} torrent" + ("s" if count > 1 else "")
-        for name in [name for name in arguments.seeders if name in OVER_TCP and name != "bare"]:
+        for name in [name for name in arguments.seeders if name in OVER_TCP and name not in ONLY_SERVING]:
             seeder = SEEDERS[name](world, f"{count}")
             say(f"{name} takes {many} in")
             seeder.start(torrents, folder, timeout=300)

@@ -29,7 +29,9 @@ TCP_PORT = 5001
 TCP_LEECHERS = 4
 STEPS = ("utp", "shares", "tcp")
 PING_ALONE_S = 2
-LINK_SEEDERS = ("milletd", "transmission", "libtorrent")
+OVER_UTP = ("milletd", "transmission", "libtorrent")
+OVER_TCP = ("milletd", "foreground")
+LINK_SEEDERS = OVER_UTP + OVER_TCP[1:]
 GOODPUT, MEDIAN, LATE = 18.9, 60, 75  # Mbit/s, ms
 AGAIN = 0.9 * GOODPUT
 AGAIN_WINDOW_S = 0.5
@@ -252,12 +254,12 @@ def measure_link(world, arguments, figures, say, memory):
     with tempfile.TemporaryDirectory(prefix="millet-bench-", dir=memory) as stored:
         steps = []
         if "utp" in arguments.steps:
-            steps += [(name, lambda name=name: measurement.alone_and_beside_tcp(name, stored, "utp")) for name in names]
+            steps += [(name, lambda name=name: measurement.alone_and_beside_tcp(name, stored, "utp")) for name in names if name in OVER_UTP]
         if "milletd" in names and "shares" in arguments.steps:
             steps.append(("milletd", lambda: measurement.sharing("one seeder", 1, stored)))
             steps.append(("milletd", lambda: measurement.sharing("four seeders", HOMES, stored)))
-        if "milletd" in names and "tcp" in arguments.steps:
-            steps.append(("milletd", lambda: measurement.alone_and_beside_tcp("milletd", stored, "tcp")))
+        if "tcp" in arguments.steps:
+            steps += [(name, lambda name=name: measurement.alone_and_beside_tcp(name, stored, "tcp")) for name in names if name in OVER_TCP]
         for name, step in steps:
             before = len(world.processes)
             try:

@@ -137,6 +137,7 @@ class Bare(Seeder):
 
 class Milletd(Seeder):
     name = "milletd"
+    more_options = {"transport.tcp_sendfile": "auto"}
 
     def __init__(self, world, label, utp=False, place=None):
         super().__init__(world, 2, label, utp, place)
@@ -144,7 +145,7 @@ class Milletd(Seeder):
         expect(self.program.exists(), f"{self.program} is not there: ./toolchains/dev build makes it")
 
     def command(self, *more):
-        options = {"node.listen": self.endpoint, "node.upload_slots": SLOTS, "node.peers_max": 1000, "transport.tcp": int(not self.utp), "transport.utp": int(self.utp)}
+        options = {"node.listen": self.endpoint, "node.upload_slots": SLOTS, "node.peers_max": 1000, "transport.tcp": int(not self.utp), "transport.utp": int(self.utp), **self.more_options}
         return [self.program, "--state", self.state] + [word for key, value in options.items() for word in ("--set", f"{key}={value}")] + list(more)
 
     def unknown(self, torrents, folder):
@@ -173,6 +174,20 @@ class Milletd(Seeder):
         except OSError:
             return None
         return json.loads(line)["result"]["torrents"] if line else None
+
+
+class FromFiles(Milletd):
+    """milletd that sends payload by the way that it has not chosen on most machines."""
+
+    name = "sendfile"
+    more_options = {"transport.tcp_sendfile": 1}
+
+
+class Foreground(Milletd):
+    """milletd whose TCP does not give way."""
+
+    name = "foreground"
+    more_options = {"transport.tcp_background": 0}
 
 
 class Rtorrent(Seeder):
@@ -300,7 +315,8 @@ class Libtorrent(Seeder):
         return self.world.log(self.label).count("seeding\n")
 
 
-SEEDERS = {seeder.name: seeder for seeder in (Milletd, Rtorrent, Transmission, Libtorrent, Bare)}
-OVER_TCP = ("milletd", "rtorrent", "transmission", "bare")
+SEEDERS = {seeder.name: seeder for seeder in (Milletd, Rtorrent, Transmission, Libtorrent, Bare, FromFiles, Foreground)}
+OVER_TCP = ("milletd", "rtorrent", "transmission", "bare", "sendfile")
+ONLY_SERVING = ("bare", "sendfile")
 OVER_UTP = ("milletd", "transmission", "libtorrent")
 PEERS = ("rtorrent", "transmission", "libtorrent")  # what others seed with

@@ -12,6 +12,7 @@
 #include <map>
 #include <vector>
 
+#include "hal/linux/payload_way.h"
 #include "hal/linux/system.h"
 #include "hal/linux/tcp_control.h"
 #include "unit/temp_folder.h"
@@ -364,6 +365,43 @@ void thousands_of_refused_connections_leave_nothing_behind(void**) {
   assert_true(world.until([&] { return world.accepted.size() == 2001 && !world.connected.empty() && world.connected.back() == last; }));
 }
 
+void a_file_is_sent_as_far_as_it_goes(void**) {
+  World world;
+  Pair pair(world);
+  assert_true(pair.good);
+  TempFolder folder;
+  LinuxFiles files;
+  Result<std::unique_ptr<File>> file = files.open(folder.path(), "payload", OpenMode::create);
+  assert_true(file.has_value());
+  std::vector<uint8_t> block(40'000);
+  for (size_t i = 0; i < block.size(); ++i) block[i] = static_cast<uint8_t>(i * 7);
+  assert_true((*file)->write_at(0, block).has_value());
+  if (Result<bool> cached = (*file)->is_cached(100, 39'000)) assert_true(*cached);  // where the kernel tells
+  bool ended = true;
+  assert_int_equal(world.streams.send_file(pair.server, as_bytes("head"), (*file)->descriptor(), 1000, 30'000, ended), 30'004);
+  assert_true(!ended);
+  assert_int_equal(world.streams.send_file(pair.server, {}, (*file)->descriptor(), 39'000, 5000, ended), 1000);
+  assert_true(ended);
+  const std::vector<uint8_t>& got = world.received[pair.client];
+  assert_true(world.until([&] { return got.size() >= 31'004; }));
+  assert_int_equal(got.size(), 31'004);
+  assert_memory_equal(got.data(), "head", 4);
+  assert_memory_equal(got.data() + 4, block.data() + 1000, 30'000);
+  assert_memory_equal(got.data() + 30'004, block.data() + 39'000, 1000);
+  assert_int_equal(world.streams.send_file(999, {}, (*file)->descriptor(), 0, 10, ended), 0);
+}
+
+void both_ways_of_payload_are_measured(void**) {
+  int64_t copied = payload_cost_ns(PayloadWay::copy);
+  int64_t from_file = payload_cost_ns(PayloadWay::sendfile);
+  assert_true(copied > 0);
+  print_message("1 MiB: copied %lld us, from the file %lld us of processor time\n", static_cast<long long>(copied / 1000),
+                static_cast<long long>(from_file / 1000));
+  if (from_file < 0) assert_true(cheapest_payload_way() == PayloadWay::copy);
+  World world;
+  assert_true(world.streams.payload_way() == world.streams.payload_way());  // measured once
+}
+
 void what_was_sent_is_known_to_have_arrived(void**) {
   World world;
   Pair pair(world);
@@ -435,6 +473,8 @@ int main() {
       cmocka_unit_test(running_out_of_descriptors_pauses_accepting),
       cmocka_unit_test(local_sockets_are_private_and_replace_stale_files_only),
       cmocka_unit_test(thousands_of_refused_connections_leave_nothing_behind),
+      cmocka_unit_test(a_file_is_sent_as_far_as_it_goes),
+      cmocka_unit_test(both_ways_of_payload_are_measured),
       cmocka_unit_test(what_was_sent_is_known_to_have_arrived),
       cmocka_unit_test(a_congestion_control_is_taken_where_the_kernel_has_it),
       cmocka_unit_test(only_private_addresses_of_our_own_networks_are_neighbours),

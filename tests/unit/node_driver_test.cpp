@@ -41,6 +41,9 @@ struct FarStreams final : hal::Streams {
   void set_reading(hal::StreamId stream, bool reading) override { real.set_reading(stream, reading); }
   void close(hal::StreamId stream) override { real.close(stream); }
   Endpoint local_endpoint(hal::StreamId stream) override { return real.local_endpoint(stream); }
+  size_t send_file(hal::StreamId stream, Bytes head, int descriptor, uint64_t offset, size_t length, bool& ended) override {
+    return real.send_file(stream, head, descriptor, offset, length, ended);
+  }
   bool is_over_uplink(hal::StreamId) override { return true; }
   std::optional<hal::StreamProgress> progress(hal::StreamId stream) override { return real.progress(stream); }
   hal::Streams& real;
@@ -48,7 +51,7 @@ struct FarStreams final : hal::Streams {
 
 // A driver with a fake node on the real machine, and a payload of 2 MiB in three files.
 struct World {
-  explicit World(bool far = false) {
+  explicit World(bool far = false, Automatic sendfile = Automatic::no) {
     fake = &node;
     Random random(1);
     payload.resize(2 * 1024 * 1024);
@@ -58,6 +61,7 @@ struct World {
     write_file("c", 700'006, payload.size() - 700'006);
     NodeDriverOptions options;
     options.config.listen = *Endpoint::parse("127.0.0.1:0");
+    options.config.tcp_sendfile = sendfile;
     driver = std::make_unique<NodeDriver>(options, key, far ? far_system : machine.system(), store, log);
     OpenTorrent open;
     open.torrent = k_torrent;
@@ -174,6 +178,25 @@ void blocks_over_the_uplink_wait_for_its_room_and_messages_do_not(void**) {
   assert_true(world.driver->transport_status().tcp_uplink_rate > TcpUplink::k_rate_first);
   close(fd);
   close(other_fd);
+}
+
+// Blocks that lie across files, messages between blocks and a reader that is slow at first: the buffer and the file take turns.
+void blocks_sent_from_files_arrive_with_their_headers_in_order(void**) {
+  for (bool far : {false, true}) {
+    World world(far, Automatic::yes);
+    assert_true(world.driver->transport_status().tcp_payload_way == "sendfile");
+    auto [fd, peer] = world.connect_peer(16 * 1024);
+    std::vector<uint8_t> expected = world.send_blocks(peer, 0, 130);
+    for (size_t i = 0; i < 60; ++i) {
+      std::vector<uint8_t> message(i % 7 + 1, static_cast<uint8_t>(i));
+      expected.insert(expected.end(), message.begin(), message.end());
+      world.node.send(peer, {message, std::nullopt});
+      std::vector<uint8_t> more = world.send_blocks(peer, i * 37, i % 3);
+      expected.insert(expected.end(), more.begin(), more.end());
+    }
+    assert_true(world.read_all(fd, expected.size()) == expected);
+    close(fd);
+  }
 }
 
 void blocks_arrive_with_their_headers_in_order(void**) {
@@ -450,6 +473,7 @@ int main() {
   if (!crypto_init()) return 1;
   const CMUnitTest tests[] = {
       cmocka_unit_test(blocks_arrive_with_their_headers_in_order),
+      cmocka_unit_test(blocks_sent_from_files_arrive_with_their_headers_in_order),
       cmocka_unit_test(blocks_over_the_uplink_wait_for_its_room_and_messages_do_not),
       cmocka_unit_test(messages_of_any_size_and_order_arrive),
       cmocka_unit_test(a_slow_reader_is_not_pulled_for),

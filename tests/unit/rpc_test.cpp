@@ -89,9 +89,10 @@ void stats_tell_what_the_transports_do(void**) {
   Fixture f;
   assert_true(f.ask("stats").get("transport") == nullptr);
   FixedTransport transport;
-  Rpc rpc{f.node, settings(), &transport};
-  Json reply = *Json::parse_object(rpc.handle(f.now, "{\"method\":\"stats\"}"));
-  const json_t* shown = json_object_get(reply.get("result"), "transport");
+  Rpc rpc{f.node, Fixture::settings(), &transport};
+  Result<Json> reply = Json::parse_object(rpc.handle(f.now, "{\"method\":\"stats\"}"));
+  assert_true(reply.has_value());
+  const json_t* shown = json_object_get(reply->get("result"), "transport");
   assert_int_equal(json_number(shown, "tcp_connections"), 3);
   assert_true(json_text(shown, "tcp_background") == "rate");
   assert_true(json_text(shown, "udp_send_way") == "offload");

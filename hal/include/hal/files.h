@@ -29,6 +29,14 @@ class File {
   // Requires: at most k_read_parts_max parts.
   static constexpr size_t k_read_parts_max = 64;
   virtual Result<size_t> read_cached(uint64_t offset, std::span<const MutBytes> parts) = 0;
+  // Whether the page cache holds the whole range. Errors: unsupported where the kernel can't tell.
+  virtual Result<bool> is_cached(uint64_t offset, uint64_t length) {
+    static_cast<void>(offset);
+    static_cast<void>(length);
+    return error(Errc::unsupported, "the page cache can't be asked");
+  }
+  // What Streams::send_file() of the same system knows the file by; -1: it can't be sent so.
+  virtual int descriptor() const { return -1; }
   // Tells the system that this range will be read soon. A hint, nothing is reported; may wait a little, so for jobs.
   virtual void will_need(uint64_t offset, uint64_t length) {
     static_cast<void>(offset);

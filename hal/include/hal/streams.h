@@ -28,6 +28,9 @@ struct StreamProgress {
   uint32_t round_trip_least_us = 0;  // of all packets
 };
 
+// How payload that is in the page cache gets into a socket: through a buffer of ours, or from the file without a copy.
+enum class PayloadWay : uint8_t { copy, sendfile };
+
 class StreamEvents {
  public:
   virtual ~StreamEvents() = default;
@@ -67,6 +70,22 @@ class Streams {
   virtual void close(StreamId stream) = 0;
   // The local address of a connected stream. Requires: connected.
   virtual Endpoint local_endpoint(StreamId stream) = 0;
+
+  // ---- payload from files ----
+  // The cheaper way on this device, as measured when it is first asked for.
+  virtual PayloadWay payload_way() { return PayloadWay::copy; }
+  // Hands over `head` and then `length` bytes of a file, by its File::descriptor(), as much as the socket takes now; says how many bytes
+  // that was. Waits for the disk where the page cache does not hold them. Less than all: on_writable follows, or on_closed, or the file has
+  // ended, which `ended` tells. Requires: payload_way() can be sendfile here.
+  virtual size_t send_file(StreamId stream, Bytes head, int descriptor, uint64_t offset, size_t length, bool& ended) {
+    static_cast<void>(stream);
+    static_cast<void>(head);
+    static_cast<void>(descriptor);
+    static_cast<void>(offset);
+    static_cast<void>(length);
+    ended = true;
+    return 0;
+  }
 
   // ---- for what must give way on our own uplink ----
   // Whether a connected stream goes beyond this machine and the local network.
