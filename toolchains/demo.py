@@ -101,7 +101,8 @@ class Demo:
         say(f"{self.file.name}, {self.size / 1e6:.1f} MB; mktorrent made {self.torrent.hex}")
         self.tracker = Opentracker(self.world, 2, [self.torrent])
         expect(self.tracker.url == tracker_url, "opentracker listens elsewhere")
-        self.ledger = Ledgerd(self.world, 3).start()
+        # Money that the faucet gave changes hands here at once.
+        self.ledger = Ledgerd(self.world, 3, ledgerd__faucet_spend_only=0).start()
         say(f"opentracker at {self.tracker.url}, millet-ledgerd at {self.ledger.url}")
         common = {"ledger__url": self.ledger.url, "ledger__key": self.ledger.key, "speed__enabled": 1}
         self.seeder = Milletd(self.world, 10, name="seeder", node__upload_rate=UPLOAD_RATE, node__upload_slots=SLOTS, speed__reserve=RESERVE, **common)
@@ -285,7 +286,7 @@ def main():
     folder.mkdir(parents=True)
     # The control sockets' paths are short enough only from here (sun_path has 108 bytes).
     os.chdir(folder)
-    worlds.use_loopback("127.77.0.")
+    worlds.use_loopback(worlds.free_loopback("127.77."))
     world = World(programs, Path("."), bound=True)
     try:
         good = Demo(world, ROOT / "build" / "cache").run()

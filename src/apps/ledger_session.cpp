@@ -201,6 +201,15 @@ Result<Reply> LedgerSession::ask_for_reply(const Query& query) {
   return turn();
 }
 
+// How much there is: the account may have changed since, but that is what to go on with.
+Error LedgerSession::explain_insufficient(Error refused) {
+  Result<Balance> found = ask<Balance>(BalanceQuery{});
+  if (!found) return refused;
+  refused.reason += ": " + found->available.to_btt() + " BTT are available";
+  if (!found->in_channels.is_zero()) refused.reason += ", " + found->in_channels.to_btt() + " BTT more are in open channels";
+  return refused;
+}
+
 Result<OperationResult> LedgerSession::submit(const Operation& operation) {
   Error last = error(Errc::unavailable, "not tried");
   for (int attempt = 0; attempt < k_attempts; ++attempt) {
@@ -211,6 +220,7 @@ Result<OperationResult> LedgerSession::submit(const Operation& operation) {
       const OperationResult& result = reply->operations[0];
       if (result.ledger_code() == LedgerCode::done) return result;
       last = refusal(result.ledger_code());
+      if (result.ledger_code() == LedgerCode::insufficient) return explain_insufficient(std::move(last));
     } else {
       last = reply ? error(Errc::bad_input, "the ledger's reply has not one result") : reply.error();
     }

@@ -57,6 +57,7 @@ class LedgerSession {
   };
   Result<Answer> exchange(const LedgerClient::PostBody& post);
   static Error refusal(LedgerCode code);
+  Error explain_insufficient(Error refused);
 
   Url url_;
   PublicKey ledger_key_;

@@ -61,8 +61,14 @@ Status find_ledger(Wallet& wallet) {
                "URL --ledger-key KEY");
 }
 
+Result<SigningKey> existing_key(const Wallet& wallet) {
+  Result<SigningKey> key = load_key(wallet.key_path());
+  if (key || key.error().code != Errc::not_found) return key;
+  return error(Errc::not_found, key.error().reason + "; make one with 'millet wallet create', or name another state folder with --state");
+}
+
 Result<LedgerSession> open_session(Wallet& wallet) {
-  TRY_ASSIGN(SigningKey key, load_key(wallet.key_path()));
+  TRY_ASSIGN(SigningKey key, existing_key(wallet));
   TRY(find_ledger(wallet));
   Result<PublicKey> ledger_key = PublicKey::from_hex(wallet.ledger_key);
   if (!ledger_key) return std::move(ledger_key).error().in("ledger.key");
@@ -88,7 +94,7 @@ Status create(Wallet& wallet) {
 }
 
 Status address(Wallet& wallet) {
-  TRY_ASSIGN(SigningKey key, load_key(wallet.key_path()));
+  TRY_ASSIGN(SigningKey key, existing_key(wallet));
   return show_address(wallet, key.public_key());
 }
 

@@ -12,6 +12,12 @@ int digit_of(char c) {
   return -1;
 }
 
+// "\x" and two digits, as printable() makes them: an error's reason has gone through it once when it is logged.
+bool is_escape(Bytes bytes) {
+  return bytes.size() >= 4 && bytes[0] == '\\' && bytes[1] == 'x' && digit_of(static_cast<char>(bytes[2])) >= 0 &&
+         digit_of(static_cast<char>(bytes[3])) >= 0;
+}
+
 }  // namespace
 
 std::string to_hex(Bytes bytes) {
@@ -37,9 +43,10 @@ Status from_hex(std::string_view text, MutBytes out) {
 
 std::string printable(Bytes bytes, size_t size_max) {
   std::string out;
-  for (uint8_t byte : bytes) {
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    uint8_t byte = bytes[i];
     if (out.size() >= size_max) return out + "...";
-    if (byte >= 0x20 && byte < 0x7f && byte != '\\') {
+    if (byte >= 0x20 && byte < 0x7f && (byte != '\\' || is_escape(bytes.subspan(i)))) {
       out += static_cast<char>(byte);
     } else {
       out += "\\x";

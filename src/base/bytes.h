@@ -119,7 +119,7 @@ Result<std::array<uint8_t, N>> array_from_hex(std::string_view text) {
   return out;
 }
 
-// Printable ASCII as it is, everything else as \xNN, cut at `size_max` with "...": for logs and messages about foreign input.
+// Printable ASCII and \xNN as they are, all else as \xNN, cut at `size_max` with "...": for logs and messages about foreign input.
 std::string printable(Bytes bytes, size_t size_max = 64);
 inline std::string printable(std::string_view text, size_t size_max = 64) { return printable(as_bytes(text), size_max); }
 

@@ -123,6 +123,7 @@ void Lifecycle::start(Instant now, Torrent& torrent) {
     return;
   }
   torrent.phase = TorrentPhase::looking;
+  torrent.walk = VerifyWalk();  // the last check's is no progress of this one
   look(torrent);
 }
 

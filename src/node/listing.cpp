@@ -33,8 +33,9 @@ TorrentStatus status_of(const Core& core, const Payments& payments, const Torren
   out.peers = static_cast<uint32_t>(torrent.peers.size());
   out.uploaded = torrent.counters.uploaded;
   out.downloaded = torrent.counters.downloaded;
-  out.upload_rate = torrent.up.rate(now);
-  out.download_rate = torrent.down.rate(now);
+  // What stands still has no rate, though the average of the last seconds goes down slowly.
+  out.upload_rate = torrent.phase == TorrentPhase::stopped ? 0 : torrent.up.rate(now);
+  out.download_rate = torrent.phase == TorrentPhase::stopped ? 0 : torrent.down.rate(now);
   out.budget = torrent.budget.value_or(core.config.budget);
   out.max_rate = torrent.max_rate.value_or(core.config.max_rate);
   out.earned = earned_over(torrent, payments);

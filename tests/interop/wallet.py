@@ -52,7 +52,7 @@ def money_is_claimed_and_sent(world):
     _refused(lambda: one.call("claim"), "denied", "has had its initial balance")
     one.call("send", two.address, "2.5")
     expect((one.available(), two.available()) == (7_500_000, 2_500_000), "the amounts are wrong after sending")
-    _refused(lambda: one.call("send", two.address, "7.500001"), "denied", "less than that")
+    _refused(lambda: one.call("send", two.address, "7.500001"), "denied", "less than that: 7.5 BTT are available")
     slip = two.address[:10] + ("0" if two.address[10] != "0" else "1") + two.address[11:]
     _refused(lambda: one.call("send", slip, "1"), "bad_input", "not an address")
     expect(one.call("address")["address"] == one.address, "another address")

@@ -109,6 +109,13 @@ static void hex_round_trips(void**) {
   assert_false(array_from_hex<3>("00abfg").has_value());
 }
 
+static void printable_text_is_escaped_once(void**) {
+  const uint8_t raw[] = {'a', '\n', '\\', 'x', '4', 0xff, '\\'};
+  std::string once = printable(Bytes(raw));
+  assert_string_equal(once.c_str(), "a\\x0a\\x5cx4\\xff\\x5c");
+  assert_string_equal(printable(once).c_str(), once.c_str());
+}
+
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(amounts_parse_and_print_six_decimals),
@@ -121,6 +128,7 @@ int main() {
       cmocka_unit_test(token_bucket_keeps_its_rate),
       cmocka_unit_test(random_is_the_same_for_the_same_seed),
       cmocka_unit_test(hex_round_trips),
+      cmocka_unit_test(printable_text_is_escaped_once),
   };
   return RUN_TESTS(tests);
 }

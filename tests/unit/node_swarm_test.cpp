@@ -339,6 +339,7 @@ static void pause_resume_verify_and_remove(void**) {
   world.run(Duration::seconds(1));
   uint64_t done = leecher.status(payload.hash).done;
   assert_true(done > 0 && is(leecher, payload, TorrentState::paused));
+  assert_int_equal(leecher.status(payload.hash).download_rate, 0);
   world.run(Duration::minutes(5));
   assert_int_equal(leecher.status(payload.hash).done, done);
   leecher.crash();
@@ -352,6 +353,13 @@ static void pause_resume_verify_and_remove(void**) {
   assert_true(is(leecher, payload, TorrentState::checking));
   assert_true(completes(world, leecher, payload));
   assert_int_equal(leecher.pieces_hashed - hashed, payload.pieces);
+  // A new check does not show the last one's progress while its files are still looked at.
+  leecher.command(&Node::pause_torrent, payload.hash);
+  leecher.command(&Node::verify_torrent, payload.hash);
+  leecher.command(&Node::resume_torrent, payload.hash);
+  assert_true(is(leecher, payload, TorrentState::checking));
+  assert_int_equal(leecher.status(payload.hash).pieces_checked, 0);
+  assert_true(completes(world, leecher, payload));
   leecher.command(&Node::remove_torrent, payload.hash, false);
   assert_int_equal(leecher.node->torrents(world.now).size(), 0);
   assert_true(leecher.urls.back().find("event=stopped") != std::string::npos);

@@ -7,6 +7,7 @@ import argparse
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,24 @@ def use_loopback(network):
     """For programs that need no namespace (demo, bench): addresses of 127/8, which every system has, as in "127.77.0."."""
     global NETWORK
     NETWORK = network
+
+
+_reserved = []  # sockets that hold a block of loopback addresses until this process ends
+
+
+def free_loopback(prefix):
+    """A block of 127/8 that no other run on this machine uses, as in "127.77.12." for the prefix "127.77."."""
+    for step in range(254):
+        network = f"{prefix}{(os.getpid() + step) % 254 + 1}."
+        holder = socket.socket()
+        try:
+            holder.bind((f"{network}254", 7777))
+        except OSError:
+            holder.close()
+            continue
+        _reserved.append(holder)
+        return network
+    raise Failure(f"all blocks of {prefix}0.0 are in use")
 
 
 def need(program):
