@@ -37,7 +37,7 @@ constexpr Command k_commands[] = {
     {"resume", resume_command, "HASH", "starts it again"},
     {"set", set_command, "[HASH] SECTION.OPTION=VALUE...",
      "changes options while milletd runs; with HASH speed.budget, speed.max_rate or speed.enabled of one torrent"},
-    {"wallet", wallet_command, "create | address | balance | claim | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
+    {"wallet", wallet_command, "create | address | balance | claim | token | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
      "the account on the ledger: claim gets the initial balance by proof of work; the ledger is the one that milletd uses, unless given"},
     {"create", create_command, "PATH -o FILE.torrent [--tracker URL]... [--piece-size N] [--private]",
      "makes a .torrent of a file or folder; N is a power of two in bytes, as 262144 or 256K; each --tracker is a tier of its own"},

@@ -78,6 +78,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   if (!newest) return refuse(k_exit_bad_state, newest.error());
   LedgerdDriver driver(system, **state, *key, log);
   driver.set_witness(witness, **store);
+  driver.set_limits(start.settings.ledgerd.address_rate, start.settings.ledgerd.key_rate);
   std::optional<Endpoint> tls;
   if (const std::optional<Endpoint>& wanted = start.settings.ledgerd.tls_listen) {
     Result<Endpoint> got = driver.listen_tls(*wanted, start.settings.ledgerd.tls_key_life_s);

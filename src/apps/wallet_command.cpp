@@ -13,6 +13,7 @@
 #include "hal/linux/files.h"
 #include "hal/linux/random.h"
 #include "ledger/common/address.h"
+#include "ledger/common/read_token.h"
 
 namespace millet {
 namespace {
@@ -173,13 +174,28 @@ Status claim(Wallet& wallet) {
   return show_operation(wallet, "received", result);
 }
 
+// For programs that read by GET: `curl -H "Authorization: $(millet wallet token)"`.
+Status token(Wallet& wallet) {
+  TRY_ASSIGN(LedgerSession session, open_session(wallet));
+  LedgerTime valid_until = session.time().plus_seconds(k_operation_valid_s);
+  std::string text = encode_read_token(make_read_token(session.key(), session.ledger(), valid_until));
+  if (wallet.context.json) {
+    Json out = Json::object();
+    out.set("authorization", text).set("valid_until", valid_until.in_seconds());
+    print_json(out);
+  } else {
+    std::printf("%s\n", text.c_str());
+  }
+  return ok;
+}
+
 struct Action {
   const char* name;
   size_t arguments;
   Status (*run)(Wallet&);
 };
 constexpr Action k_actions[] = {
-    {"create", 0, create}, {"address", 0, address}, {"balance", 0, balance}, {"claim", 0, claim}, {"send", 2, send},
+    {"create", 0, create}, {"address", 0, address}, {"balance", 0, balance}, {"claim", 0, claim}, {"send", 2, send}, {"token", 0, token},
 };
 
 Status read_arguments(CommandArguments arguments, Wallet& wallet) {
@@ -213,8 +229,8 @@ int wallet_command(const CommandContext& context, CommandArguments arguments) {
     return done ? k_exit_done : report_error(context, done.error());
   }
   std::string given = wallet.words.empty() ? "nothing" : "'" + wallet.words[0] + "'";
-  return report_error(context, error(Errc::bad_input, "wallet takes create, address, balance, claim, or send ADDRESS BTT; given: " + given),
-                      true);
+  return report_error(
+      context, error(Errc::bad_input, "wallet takes create, address, balance, claim, token, or send ADDRESS BTT; given: " + given), true);
 }
 
 }  // namespace millet

@@ -317,13 +317,15 @@ void encode(const Response& response, std::vector<uint8_t>& out) {
   writer.text("HTTP/1.1 ").text(std::to_string(response.status)).text(" ").text(reason_of(response.status));
   writer.text("\r\nContent-Type: ").text(response.content_type);
   writer.text("\r\nContent-Length: ").text(std::to_string(response.body.size()));
-  writer.text(response.keep_alive ? "\r\nConnection: keep-alive\r\n\r\n" : "\r\nConnection: close\r\n\r\n").bytes(response.body);
+  writer.text(response.keep_alive ? "\r\nConnection: keep-alive\r\n" : "\r\nConnection: close\r\n");
+  writer.text(response.headers).text("\r\n").bytes(response.body);
 }
 
 const char* reason_of(int status) {
   switch (status) {
     case 200: return "OK";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";

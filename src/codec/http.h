@@ -111,6 +111,7 @@ void encode(const Request& request, const Url& url, std::vector<uint8_t>& out);
 struct Response {
   int status = 200;
   std::string_view content_type = "application/json";
+  std::string_view headers;  // more of them, each ending with CR LF
   Bytes body;
   bool keep_alive = true;
 };

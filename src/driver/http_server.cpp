@@ -5,7 +5,8 @@ namespace millet {
 void HttpServer::on_accepted(Instant now, hal::StreamId stream, const Endpoint& remote) {
   auto place = per_address_.find(remote.address);
   size_t of_address = place == per_address_.end() ? 0 : place->second;
-  if (stopping_ || connections_.size() >= k_connections_max || of_address >= k_connections_per_address_max) {
+  bool room = connections_.size() < k_connections_max;
+  if (stopping_ || of_address >= k_connections_per_address_max || (!room && !make_room())) {
     ++refused_;
     streams_.close(stream);
     return;
@@ -13,7 +14,20 @@ void HttpServer::on_accepted(Instant now, hal::StreamId stream, const Endpoint& 
   ++per_address_[remote.address];
   Connection& connection = connections_.try_emplace(stream, body_size_max_).first->second;
   connection.address = remote.address;
+  connection.waiting_since = now;
   connection.deadline = now + k_request_max;
+}
+
+bool HttpServer::make_room() {
+  auto longest = connections_.end();
+  for (auto at = connections_.begin(); at != connections_.end(); ++at) {
+    if (at->second.state != State::reading) continue;
+    if (longest == connections_.end() || at->second.waiting_since < longest->second.waiting_since) longest = at;
+  }
+  if (longest == connections_.end()) return false;
+  ++evicted_;
+  drop(longest->first);
+  return true;
 }
 
 void HttpServer::on_received(Instant now, hal::StreamId stream, Bytes bytes) {
@@ -63,16 +77,23 @@ void HttpServer::refuse(Instant now, hal::StreamId stream, Connection& connectio
   reply(now, stream, 400, as_bytes(text));
 }
 
-void HttpServer::reply(Instant now, hal::StreamId stream, int status, Bytes body) {
+std::optional<std::string_view> HttpServer::request_header(hal::StreamId stream, std::string_view name) const {
+  return connections_.at(stream).reader.header(name);
+}
+
+const IpAddress& HttpServer::remote(hal::StreamId stream) const { return connections_.at(stream).address; }
+
+void HttpServer::reply(Instant now, hal::StreamId stream, const Answer& answer) {
   auto found = connections_.find(stream);
   if (found == connections_.end()) return;
   Connection& connection = found->second;
   CHECK(connection.state == State::answering);
   connection.close_after = connection.close_after || stopping_;
   http::Response response;
-  response.status = status;
-  response.content_type = "application/octet-stream";
-  response.body = body;
+  response.status = answer.status;
+  response.content_type = answer.content_type;
+  response.headers = answer.headers;
+  response.body = answer.body;
   response.keep_alive = !connection.close_after;
   http::encode(response, connection.out);
   connection.state = State::writing;
@@ -91,6 +112,7 @@ void HttpServer::flush(Instant now, hal::StreamId stream, Connection& connection
   connection.out.clear();
   connection.sent = 0;
   connection.state = State::reading;
+  connection.waiting_since = now;
   connection.deadline = now + k_idle_max;
   connection.reader.start();
   streams_.set_reading(stream, true);

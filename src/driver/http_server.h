@@ -38,14 +38,29 @@ class HttpServer {
       : streams_(streams), events_(events), body_size_max_(body_size_max) {}
   HttpServer(const HttpServer&) = delete;
 
-  // The connection is closed at once if there are too many.
+  // The connection is closed at once if there are too many of its address. If there are too many in all, the one gives its place that has
+  // sent no whole request for longest: silent clients, however many, keep nobody out.
   void on_accepted(Instant now, hal::StreamId stream, const Endpoint& remote);
   void on_received(Instant now, hal::StreamId stream, Bytes bytes);
   void on_writable(Instant now, hal::StreamId stream);
   void on_closed(hal::StreamId stream);
 
+  // Of the request that is being answered: a header, and who sent it. Requires: on_http_request() has come and reply() has not, and the
+  // connection is there. The view holds until the next call.
+  std::optional<std::string_view> request_header(hal::StreamId stream, std::string_view name) const;
+  const IpAddress& remote(hal::StreamId stream) const;
+
   // The answer to the connection's request; nothing happens if the connection is gone.
-  void reply(Instant now, hal::StreamId stream, int status, Bytes body);
+  struct Answer {
+    int status = 200;
+    std::string_view content_type = "application/octet-stream";
+    std::string_view headers;  // more of them, each ending with CR LF
+    Bytes body;
+  };
+  void reply(Instant now, hal::StreamId stream, const Answer& answer);
+  void reply(Instant now, hal::StreamId stream, int status, Bytes body) {
+    reply(now, stream, {status, "application/octet-stream", {}, body});
+  }
   // Ends the connection without an answer.
   void drop(hal::StreamId stream);
   // Takes no more connections and requests; what has been asked is answered.
@@ -53,6 +68,8 @@ class HttpServer {
   size_t connections() const { return connections_.size(); }
   // Connections that were closed because there were too many.
   uint64_t refused() const { return refused_; }
+  // Connections that gave their place.
+  uint64_t evicted() const { return evicted_; }
 
   Instant next_deadline() const;
   void on_timer(Instant now);
@@ -69,8 +86,11 @@ class HttpServer {
     std::vector<uint8_t> early;  // bytes that no request has taken
     std::vector<uint8_t> out;
     size_t sent = 0;
+    Instant waiting_since;  // accepted, or answered last
     Instant deadline;
   };
+  // False: every connection is being answered.
+  bool make_room();
   void pump(Instant now, hal::StreamId stream);
   void feed(Instant now, hal::StreamId stream, Connection& connection, Bytes bytes);
   void refuse(Instant now, hal::StreamId stream, Connection& connection, const Error& reason);
@@ -82,6 +102,7 @@ class HttpServer {
   std::map<hal::StreamId, Connection> connections_;
   std::map<IpAddress, size_t> per_address_;
   uint64_t refused_ = 0;
+  uint64_t evicted_ = 0;
   bool stopping_ = false;
 };
 

@@ -3,6 +3,19 @@
 #include <utility>
 
 namespace millet {
+namespace {
+
+constexpr std::string_view k_json = "application/json";
+constexpr std::string_view k_text = "text/plain";
+constexpr std::string_view k_retry_after = "Retry-After: 1\r\n";
+// What a handshake costs beside a request: a connection that is opened for each is dear.
+constexpr uint64_t k_handshake_requests = 8;
+// Nothing to be signed: they say nothing about the ledger.
+constexpr std::string_view k_too_many =
+    "{\"error\":{\"code\":\"busy\",\"number\":4,\"message\":\"too many requests from your address; come back in a second\"}}\n";
+constexpr std::string_view k_wrong_method = "{\"error\":{\"code\":\"malformed\",\"number\":1,\"message\":\"only GET and POST\"}}\n";
+
+}  // namespace
 
 class LedgerdDriver::CheckJob final : public hal::Job {
  public:
@@ -29,6 +42,8 @@ class LedgerdDriver::BatchJob final : public hal::Job {
   }
   void done() override {
     driver_.on_witness(noted_);
+    ++driver_.metrics_.batches;
+    if (!outcome_.status) ++driver_.metrics_.failed_batches;
     driver_.service_.on_batch(driver_.system_.clock.now(), std::move(outcome_));
     driver_.settle();
   }
@@ -56,6 +71,21 @@ class LedgerdDriver::SealJob final : public hal::Job {
   uint64_t request_;
   SealWork work_;
   std::vector<uint8_t> body_;
+};
+
+class LedgerdDriver::WriteJob final : public hal::Job {
+ public:
+  WriteJob(LedgerdDriver& driver, WriteWork work) : driver_(driver), work_(std::move(work)) {}
+  void run() override { answer_ = write_get(driver_.key_, driver_.state_.ledger(), work_.get, work_.answer); }
+  void done() override {
+    driver_.service_.on_written(driver_.system_.clock.now(), work_.request, std::move(answer_));
+    driver_.settle();
+  }
+
+ private:
+  LedgerdDriver& driver_;
+  const WriteWork work_;
+  HttpAnswer answer_;
 };
 
 LedgerdDriver::LedgerdDriver(hal::System& system, LedgerState& state, const SigningKey& key, LogSink& log)
@@ -94,8 +124,10 @@ Status LedgerdDriver::renew_tls_key() {
   return ok;
 }
 
-void LedgerdDriver::on_accepted(hal::ListenerId, hal::StreamId stream, const Endpoint& remote) {
-  http_.on_accepted(system_.clock.now(), stream, remote);
+void LedgerdDriver::on_accepted(hal::ListenerId listener, hal::StreamId stream, const Endpoint& remote) {
+  Instant now = system_.clock.now();
+  if (listener == k_tls_listener && !service_.limits().take(now, remote.address, k_handshake_requests)) return streams_.close(stream);
+  http_.on_accepted(now, stream, remote);
   settle();
 }
 
@@ -117,15 +149,60 @@ void LedgerdDriver::on_closed(hal::StreamId stream, const Error&) {
 }
 
 void LedgerdDriver::on_http_request(hal::StreamId stream, std::string_view method, std::string_view target, Bytes body) {
+  Instant now = system_.clock.now();
   std::string_view path = target.substr(0, target.find('?'));
-  expect_reply(stream, service_.on_request(system_.clock.now(), method, path, body));
+  if (answer_here(now, stream, method, path)) return;
+  bool limited = !service_.limits().take(now, http_.remote(stream));
+  if (method == "GET") {
+    ++metrics_.gets;
+    if (limited) return answer_text(now, stream, 429, k_json, k_too_many);
+    return expect_reply(stream, service_.on_get(now, target, http_.request_header(stream, "authorization")));
+  }
+  ++(path == "/v1/op" ? metrics_.operations : path == "/v1/query" ? metrics_.queries : metrics_.others);
+  expect_reply(stream, limited ? service_.on_limited(now) : service_.on_request(now, method, path, body));
+}
+
+bool LedgerdDriver::answer_here(Instant now, hal::StreamId stream, std::string_view method, std::string_view path) {
+  if (method != "GET" && method != "POST") {
+    ++metrics_.others;
+    answer_text(now, stream, 405, k_json, k_wrong_method);
+  } else if (method == "GET" && path == "/healthz") {
+    answer_text(now, stream, 200, k_text, "alive\n");
+  } else if (method == "GET" && path == "/readyz") {
+    bool ready = service_.is_ready();
+    answer_text(now, stream, ready ? 200 : 503, k_text, ready ? "ready\n" : "the store fails, or the ledger ends\n");
+  } else if (method == "GET" && path == "/metrics") {
+    answer_text(now, stream, 200, "text/plain; version=0.0.4", write_metrics(metrics_, gauges()));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void LedgerdDriver::answer_text(Instant now, hal::StreamId stream, int status, std::string_view type, std::string_view text) {
+  metrics_.add_answer(status, Duration());
+  std::string_view headers = status == 429 ? k_retry_after : status == 405 ? "Allow: GET, POST\r\n" : "";
+  http_.reply(now, stream, {status, type, headers, as_bytes(text)});
+}
+
+LedgerdGauges LedgerdDriver::gauges() {
+  LedgerdGauges out;
+  out.connections = http_.connections();
+  out.connections_refused = http_.refused();
+  out.connections_evicted = http_.evicted();
+  out.requests = service_.under_way();
+  out.limited = service_.limits().refused();
+  out.ledger_time = service_.time().in_seconds();
+  out.ready = service_.is_ready();
+  out.tls = streams_.counters();
+  return out;
 }
 
 void LedgerdDriver::on_http_oversized(hal::StreamId stream) { expect_reply(stream, service_.on_oversized(system_.clock.now())); }
 
 void LedgerdDriver::expect_reply(hal::StreamId stream, std::optional<uint64_t> request) {
   if (request) {
-    asked_by_[*request] = stream;
+    asked_by_[*request] = {stream, system_.clock.now()};
   } else {
     http_.drop(stream);
   }
@@ -189,12 +266,29 @@ void LedgerdDriver::on_witness(const Status& noted) {
   witness_fails_ = !noted;
 }
 
+void LedgerdDriver::act(WriteWork& work) {
+  system_.executor.submit(hal::Queue::compute, std::make_unique<WriteJob>(*this, std::move(work)));
+}
+
 void LedgerdDriver::act(LedgerReply& reply) {
   auto found = asked_by_.find(reply.request);
   CHECK(found != asked_by_.end());
-  hal::StreamId stream = found->second;
+  Asked asked = found->second;
   asked_by_.erase(found);
-  http_.reply(system_.clock.now(), stream, reply.status, reply.body);
+  Instant now = system_.clock.now();
+  metrics_.add_answer(reply.status, now - asked.at);
+  HttpServer::Answer answer;
+  answer.status = reply.status;
+  answer.body = reply.body;
+  std::string headers;
+  if (!reply.signature.empty()) {
+    answer.content_type = k_json;
+    headers = "Millet-Signature: " + reply.signature + "\r\nCache-Control: no-store\r\n";
+  }
+  if (reply.status == 401) headers += "WWW-Authenticate: Bearer\r\n";
+  if (reply.status == 429) headers += k_retry_after;
+  answer.headers = headers;
+  http_.reply(now, asked.stream, answer);
 }
 
 void LedgerdDriver::end(bool well) {

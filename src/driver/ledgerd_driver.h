@@ -5,6 +5,7 @@
 #include <map>
 
 #include "driver/http_server.h"
+#include "driver/ledgerd_metrics.h"
 #include "driver/tls_streams.h"
 #include "driver/witness_file.h"
 #include "hal/system.h"
@@ -32,6 +33,8 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   // Listens with TLS, too. The certificate counts for `key_life_s` seconds of ledger time and is replaced after half of that; keys are in
   // memory only. Returns the address that it got. Requires: key_life_s >= 2, not started. Errors: as Streams::listen; io.
   Result<Endpoint> listen_tls(const Endpoint& listen, uint64_t key_life_s);
+  // Requests per second of one address and of one key; 0 is no limit. Requires: not started.
+  void set_limits(uint64_t address_rate, uint64_t key_rate) { service_.set_limits(address_rate, key_rate); }
   // As the signal does: ends with Loop::stop(), at the latest after k_shutdown_max.
   void shut_down();
   // The shutdown ended with everything durable.
@@ -44,6 +47,11 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   class CheckJob;
   class BatchJob;
   class SealJob;
+  class WriteJob;
+  struct Asked {
+    hal::StreamId stream = 0;
+    Instant at;
+  };
   static constexpr hal::ListenerId k_listener = 1;
   static constexpr hal::ListenerId k_tls_listener = 2;
 
@@ -63,8 +71,13 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   void act(CheckWork& work);
   void act(LedgerBatch& batch);
   void act(SealWork& work);
+  void act(WriteWork& work);
   void act(LedgerReply& reply);
   void on_witness(const Status& noted);
+  // What is answered without the ledger: health, metrics, and what is no request of ours. False: it is one.
+  bool answer_here(Instant now, hal::StreamId stream, std::string_view method, std::string_view path);
+  void answer_text(Instant now, hal::StreamId stream, int status, std::string_view type, std::string_view text);
+  LedgerdGauges gauges();
   void end(bool well);
   // A new key and certificate, for connections from now on.
   Status renew_tls_key();
@@ -76,8 +89,9 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   LedgerService service_;
   TlsStreams streams_;
   HttpServer http_;
-  std::map<uint64_t, hal::StreamId> asked_by_;  // request to connection
-  uint64_t tls_key_life_s_ = 0;                 // 0: no TLS
+  std::map<uint64_t, Asked> asked_by_;  // request to connection
+  LedgerdMetrics metrics_;
+  uint64_t tls_key_life_s_ = 0;  // 0: no TLS
   LedgerTime tls_renew_at_;
   Instant shutdown_deadline_ = Instant::never();
   WitnessFile* witness_ = nullptr;

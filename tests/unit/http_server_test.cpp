@@ -191,6 +191,29 @@ void connections_are_bounded_for_each_address_and_in_all(void**) {
   assert_int_equal(world.server.connections(), HttpServer::k_connections_max);
 }
 
+// Whoever has said nothing for longest gives its place; whoever is being answered keeps it.
+void silent_connections_give_their_place_to_new_ones(void**) {
+  World world;
+  hal::StreamId stream = 0;
+  auto from = [](hal::StreamId id) { return "192.0." + std::to_string(id / 50) + ".1:1"; };
+  for (size_t i = 0; i < HttpServer::k_connections_max; ++i) {
+    ++stream;
+    world.accept(stream, from(stream).c_str());
+  }
+  world.receive(1, k_get);
+  world.receive(2, "GET /slow");
+  world.pass(Duration::seconds(1));
+  for (int i = 0; i < 2; ++i) {
+    ++stream;
+    world.accept(stream, from(stream).c_str());
+  }
+  assert_false(world.streams.is_closed(1));
+  assert_true(world.streams.is_closed(2) && world.streams.is_closed(3));
+  assert_false(world.streams.is_closed(stream));
+  assert_int_equal(world.server.connections(), HttpServer::k_connections_max);
+  assert_int_equal(world.server.evicted(), 2);
+}
+
 void garbage_and_oversized_requests_are_refused_and_the_connection_ends(void**) {
   World world;
   world.accept(1);
@@ -245,6 +268,7 @@ int main() {
       cmocka_unit_test(an_idle_connection_is_kept_for_a_while),
       cmocka_unit_test(a_request_that_is_being_answered_has_no_deadline),
       cmocka_unit_test(connections_are_bounded_for_each_address_and_in_all),
+      cmocka_unit_test(silent_connections_give_their_place_to_new_ones),
       cmocka_unit_test(garbage_and_oversized_requests_are_refused_and_the_connection_ends),
       cmocka_unit_test(a_reply_to_a_connection_that_is_gone_is_forgotten),
       cmocka_unit_test(stopping_ends_idle_connections_and_answers_the_others),

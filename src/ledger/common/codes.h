@@ -35,6 +35,7 @@ enum class LedgerCode : uint16_t {
   faucet_granted = 35,  // this key had its grant
   faucet_empty = 36,    // the budget of the day is spent
   spend_only = 37,      // the rest of the account is a grant that only pays for service yet
+  beyond_log = 38,      // the log has no such record, or not so many
 };
 
 // snake_case name, stable like the number; "code_N" has no name of its own: "unknown_code".

@@ -70,6 +70,33 @@ std::optional<uint64_t> LedgerService::on_request(Instant now, std::string_view 
   return id;
 }
 
+std::optional<uint64_t> LedgerService::on_limited(Instant) {
+  std::optional<uint64_t> id = begin({});
+  if (!id || requests_[*id].refused) return id;
+  refuse(*id, LedgerCode::busy, true);
+  return id;
+}
+
+std::optional<uint64_t> LedgerService::on_get(Instant now, std::string_view target, std::optional<std::string_view> authorization) {
+  ParsedGet parsed = parse_get(target, authorization);
+  bool full = ending_ || requests_.size() - refusals_ >= k_requests_max;
+  if (full && refusals_ >= k_refusals_max) return std::nullopt;
+  uint64_t id = ++last_request_;
+  requests_[id].get = parsed.request;
+  if (full || parsed.code != LedgerCode::done) {
+    refuse(id, full ? LedgerCode::busy : parsed.code);
+  } else if (parsed.request.token) {
+    out_.push_back(CheckWork{id, context_, std::move(parsed.request), {}});
+  } else {
+    BatchItem item;
+    item.request = id;
+    item.get = std::move(parsed.request);
+    waiting_.push_back(std::move(item));
+    make_batch(now);
+  }
+  return id;
+}
+
 void LedgerService::check(uint64_t id, Request& request, OperationRequest body) {
   request.nonce = body.nonce;
   CheckWork work{id, context_, {}, {}};
@@ -113,10 +140,21 @@ void LedgerService::on_checked(Instant now, CheckedRequest checked) {
   }
   if (checked.code != LedgerCode::done) {
     refuse(checked.request, checked.code);
+  } else if (!is_within_limits(now, checked.item)) {
+    refuse(checked.request, LedgerCode::busy, true);
   } else {
     waiting_.push_back(std::move(checked.item));
   }
   make_batch(now);
+}
+
+bool LedgerService::is_within_limits(Instant now, const BatchItem& item) {
+  if (item.get) return !item.get->token || limits_->take(now, item.get->token->key);
+  if (!item.key.is_zero()) return limits_->take(now, item.key);
+  for (const BatchItem::CheckedOperation& op : item.operations) {
+    if (op.checked == LedgerCode::done && !limits_->take(now, operation_signer(op.operation))) return false;
+  }
+  return true;
 }
 
 void LedgerService::make_batch(Instant now) {
@@ -151,6 +189,11 @@ void LedgerService::on_batch(Instant now, BatchOutcome outcome) {
   for (ItemOutcome& item : outcome.items) {
     auto found = requests_.find(item.request);
     CHECK(found != requests_.end());
+    if (found->second.get) {
+      GetAnswer failed{LedgerCode::unavailable, false, context_.time, 0, {}, {}};
+      out_.push_back(WriteWork{item.request, *found->second.get, item.got ? std::move(*item.got) : std::move(failed)});
+      continue;
+    }
     Reply reply;
     reply.operations = std::move(item.operations);
     reply.queries = std::move(item.queries);
@@ -160,11 +203,15 @@ void LedgerService::on_batch(Instant now, BatchOutcome outcome) {
   make_batch(now);
 }
 
-void LedgerService::refuse(uint64_t id, LedgerCode code) {
+void LedgerService::refuse(uint64_t id, LedgerCode code, bool limited) {
   Request& request = requests_[id];
   request.refused = true;
-  request.status = http_status(code);
+  request.status = limited ? 429 : http_status(code);
   ++refusals_;
+  if (request.get) {
+    out_.push_back(WriteWork{id, *request.get, GetAnswer{code, limited, context_.time, 0, {}, {}}});
+    return;
+  }
   Reply reply;
   reply.head.code = static_cast<uint16_t>(code);
   seal(id, std::move(reply));
@@ -183,9 +230,20 @@ void LedgerService::seal(uint64_t id, Reply reply) {
 void LedgerService::on_sealed(Instant, uint64_t id, std::vector<uint8_t> body) {
   auto found = requests_.find(id);
   CHECK(found != requests_.end());
-  out_.push_back(LedgerReply{id, found->second.status, std::move(body)});
+  answer({id, found->second.status, std::move(body), {}});
+}
+
+void LedgerService::on_written(Instant, uint64_t id, HttpAnswer written) {
+  Bytes body = as_bytes(written.body);
+  answer({id, written.status, std::vector<uint8_t>(body.begin(), body.end()), std::move(written.signature)});
+}
+
+void LedgerService::answer(LedgerReply reply) {
+  auto found = requests_.find(reply.request);
+  CHECK(found != requests_.end());
   if (found->second.refused) --refusals_;
   requests_.erase(found);
+  out_.push_back(std::move(reply));
 }
 
 void LedgerService::shut_down(Instant now) {

@@ -1,7 +1,8 @@
 // The ledger as a server without I/O: bodies of HTTP requests in, signed replies out (PROTOCOL.md).
 //
-//   on_request -> CheckWork -> on_checked -> LedgerBatch -> on_batch -> SealWork -> on_sealed -> LedgerReply
-//                 (workers)                  (store thread)             (workers)
+//   on_request -> CheckWork -> on_checked -> LedgerBatch -> on_batch -> SealWork  -> on_sealed  -> LedgerReply
+//   on_get        (workers)                  (store thread)             WriteWork -> on_written
+//                                                                       (workers)
 //
 // Everything that waits while one batch is being made durable goes into the next one: one sync of the disk for all of it. Batches are
 // executed by LedgerState::apply, one at a time. After every input the driver polls all outputs and re-arms its timer.
@@ -12,6 +13,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "ledger/server/request_limits.h"
 #include "ledger/server/work.h"
 
 namespace millet {
@@ -21,6 +23,7 @@ struct LedgerReply {
   uint64_t request = 0;
   int status = 200;  // of HTTP
   std::vector<uint8_t> body;
+  std::string signature;  // of JSON, hexadecimal; empty: a binary reply, which has its own
 };
 
 class LedgerService {
@@ -31,24 +34,37 @@ class LedgerService {
   static constexpr size_t k_faucet_checks_max = 4;           // at once: each needs 16 MiB and 15 ms
   static constexpr size_t k_faucet_seen_max = 1024;          // so that sending a solution again costs no Argon2id
 
-  using Output = std::variant<CheckWork, LedgerBatch, SealWork, LedgerReply>;
+  using Output = std::variant<CheckWork, LedgerBatch, SealWork, WriteWork, LedgerReply>;
 
   // Requires: `log` outlives this.
   LedgerService(const LedgerState& state, const PublicKey& key, LogSink& log);
   LedgerService(const LedgerService&) = delete;
 
+  // Replaces the limits; there are none before. Limits by address are the driver's to ask, those by key are asked here, when a signature
+  // has shown that the key's owner sent the request.
+  void set_limits(uint64_t address_rate, uint64_t key_rate) { limits_.emplace(address_rate, key_rate); }
+  RequestLimits& limits() { return *limits_; }
+
   // A request is complete. Its number, under which the reply comes; nothing if it is one too many even to be refused: close the connection.
   std::optional<uint64_t> on_request(Instant now, std::string_view method, std::string_view path, Bytes body);
+  // The same for a GET: its target and its Authorization header.
+  std::optional<uint64_t> on_get(Instant now, std::string_view target, std::optional<std::string_view> authorization);
+  // A request that is one too many of its sender: a signed `busy`, with status 429.
+  std::optional<uint64_t> on_limited(Instant now);
   // A body is larger than k_request_size_max and was not read.
   std::optional<uint64_t> on_oversized(Instant now);
   void on_checked(Instant now, CheckedRequest checked);
   void on_batch(Instant now, BatchOutcome outcome);
   void on_sealed(Instant now, uint64_t request, std::vector<uint8_t> body);
+  void on_written(Instant now, uint64_t request, HttpAnswer answer);
 
   // Ends: what is under way is finished, new requests are refused; is_ended() when the last batch is durable.
   void shut_down(Instant now);
   bool is_ended() const { return ending_ && requests_.empty() && !batch_in_flight_ && final_batch_done_; }
 
+  // The last batch could be stored, and more can be asked for.
+  bool is_ready() const { return !failing_ && !ending_; }
+  size_t under_way() const { return requests_.size(); }
   // Ledger time of the last durable batch; before the first one, of the opening.
   LedgerTime time() const { return context_.time; }
 
@@ -62,6 +78,7 @@ class LedgerService {
     RequestNonce nonce{};
     PublicKey asked_by;
     std::optional<OperationId> faucet;  // whose work is being checked
+    std::optional<GetRequest> get;
     bool refused = false;
     int status = 200;
   };
@@ -72,9 +89,12 @@ class LedgerService {
   std::optional<uint64_t> begin(Bytes body);
   void check(uint64_t id, Request& request, OperationRequest body);
   void check(uint64_t id, Request& request, QueryRequest body);
-  void refuse(uint64_t id, LedgerCode code);
+  // `limited`: the sender asked too much.
+  void refuse(uint64_t id, LedgerCode code, bool limited = false);
   void seal(uint64_t id, Reply reply);
+  void answer(LedgerReply reply);
   void make_batch(Instant now);
+  bool is_within_limits(Instant now, const BatchItem& item);
   bool tick_due(Instant now) const { return now >= next_tick_; }
 
   LedgerId ledger_;
@@ -83,6 +103,7 @@ class LedgerService {
   LogSink& log_;
   std::map<uint64_t, Request> requests_;
   size_t refusals_ = 0;  // of requests_
+  std::optional<RequestLimits> limits_{std::in_place, 0, 0};
   uint64_t last_request_ = 0;
   uint64_t last_batch_ = 0;
   std::deque<BatchItem> waiting_;  // checked, for the next batch

@@ -79,6 +79,7 @@ std::vector<StoreKey> keys_of(const LedgerBatch& batch) {
 
 void refuse_queries(const BatchItem& item, ItemOutcome& outcome) {
   outcome.queries.clear();
+  outcome.got.reset();
   for (const Query& query : item.queries) {
     outcome.queries.push_back({std::visit([](const auto& q) { return q.k_kind; }, query), LedgerCode::unavailable, {}});
   }
@@ -217,6 +218,9 @@ Status LedgerState::answer_queries(const LedgerBatch& batch, BatchOutcome& outco
     for (const Query& query : batch.items[i].queries) {
       TRY_ASSIGN(QueryResult result, answer_query(*store, context, batch.items[i].key, query));
       outcome.items[i].queries.push_back(std::move(result));
+    }
+    if (batch.items[i].get) {
+      TRY_ASSIGN(outcome.items[i].got, answer_get(*store, context, *batch.items[i].get));
     }
   }
   return ok;

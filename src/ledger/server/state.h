@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "ledger/server/check.h"
+#include "ledger/server/get.h"
 #include "ledger/server/rules.h"
 
 namespace millet {
@@ -21,6 +22,7 @@ struct BatchItem {
   std::vector<CheckedOperation> operations;
   PublicKey key;  // who asks; zeros: nobody in particular
   std::vector<Query> queries;
+  std::optional<GetRequest> get;
 };
 struct LedgerBatch {
   uint64_t ticket = 0;  // given back
@@ -31,6 +33,7 @@ struct ItemOutcome {
   uint64_t request = 0;
   std::vector<OperationResult> operations;  // receipts not signed yet
   std::vector<QueryResult> queries;         // FUND statements not signed yet
+  std::optional<GetAnswer> got;             // nothing: the store fails
 };
 struct BatchOutcome {
   uint64_t ticket = 0;

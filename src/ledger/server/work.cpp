@@ -21,6 +21,13 @@ CheckedRequest check(const CheckWork& work, QueryRequest& request) {
   return checked;
 }
 
+CheckedRequest check(const CheckWork& work, GetRequest& request) {
+  CheckedRequest checked;
+  checked.code = check_get(work.context, request);
+  checked.item.get = std::move(request);
+  return checked;
+}
+
 }  // namespace
 
 CheckedRequest run_check(CheckWork work) {

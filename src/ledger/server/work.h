@@ -9,7 +9,7 @@ namespace millet {
 struct CheckWork {
   uint64_t request = 0;
   CheckContext context;
-  std::variant<OperationRequest, QueryRequest> body;
+  std::variant<OperationRequest, QueryRequest, GetRequest> body;
   // What an earlier check of the same FAUCET operation found: its work is not done twice.
   std::optional<LedgerCode> faucet_known;
 };
@@ -19,6 +19,13 @@ struct CheckedRequest {
   BatchItem item;
 };
 CheckedRequest run_check(CheckWork work);
+
+// Writes and signs the answer to a GET: write_get().
+struct WriteWork {
+  uint64_t request = 0;
+  GetRequest get;
+  GetAnswer answer;
+};
 
 // Signs a reply: receipts and FUND statements first, then all of it.
 struct SealWork {
