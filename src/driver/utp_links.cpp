@@ -1,6 +1,9 @@
 #include "driver/utp_links.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "codec/peer_wire.h"
 
 namespace millet {
 
@@ -10,6 +13,7 @@ struct UtpLinks::Link {
   Endpoint remote;  // of a dialled one
   bool connected = false;
   bool ready = false;  // in ready_
+  uint64_t held = 0;   // the end of the journal that is not offered yet
   UtpJournal journal;
   // A run that could not be filled.
   std::vector<BlockRef> missing;  // to be read
@@ -155,6 +159,7 @@ void UtpLinks::close(Instant now, PeerHandle peer) {
     forget(*link);
     return;
   }
+  offer_held(now, *link);
   release_cold(*link);
   by_peer_.erase(peer);
   link->peer = 0;
@@ -205,6 +210,7 @@ bool UtpLinks::send_some(Instant now) {
 // The engine is offered what may go out soon and no more, so that a choke or a rate limit takes effect at once.
 void UtpLinks::offer_some(Instant now, Link& link) {
   if (link.peer == 0) return;
+  offer_held(now, link);
   uint64_t room = utp_.room(link.stream);
   link.journal.trim(utp_.acknowledged(link.stream));
   uint64_t begin = link.journal.end();
@@ -216,11 +222,18 @@ void UtpLinks::offer_some(Instant now, Link& link) {
   }
   uint64_t offered = link.journal.end() - begin;
   if (offered != 0) {
-    utp_.offer(now, link.stream, offered);
+    // The handshake is a packet of its own: Transmission looks at what follows it in the same packet only when another one comes, which
+    // after a bitfield is our keep-alive, two minutes later.
+    if (begin == 0 && offered > wire::k_handshake_size) link.held = offered - wire::k_handshake_size;
+    utp_.offer(now, link.stream, offered - link.held);
     node_.on_sent(now, link.peer, static_cast<uint32_t>(offered));
   }
   // Without room the engine tells when there is some.
-  if (!exhausted && utp_.room(link.stream) != 0) make_ready(link);
+  if (link.held != 0 || (!exhausted && utp_.room(link.stream) != 0)) make_ready(link);
+}
+
+void UtpLinks::offer_held(Instant now, Link& link) {
+  if (link.held != 0) utp_.offer(now, link.stream, std::exchange(link.held, 0));
 }
 
 // True: stopped by a bound, there may be more.

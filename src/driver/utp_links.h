@@ -78,6 +78,7 @@ class UtpLinks final : public DialRival {
   void on_connected(Instant now, UtpId stream);
   void on_closed(Instant now, UtpId stream, Error reason);
   void offer_some(Instant now, Link& link);
+  void offer_held(Instant now, Link& link);
   bool plan_some(Instant now);
   bool fill(Link& link, const UtpRun& run, MutBytes place);
   void take_cold(Link& link);

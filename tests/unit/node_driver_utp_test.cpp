@@ -81,6 +81,7 @@ struct RemotePeer final : hal::DatagramEvents {
         stream = event.stream;
         ++opened;
       }
+      if (event.kind == UtpEvent::Kind::received && first_size == 0) first_size = event.bytes.size();
       if (event.kind == UtpEvent::Kind::received) received.insert(received.end(), event.bytes.begin(), event.bytes.end());
       if (event.kind == UtpEvent::Kind::closed) closed = true;
     }
@@ -118,6 +119,7 @@ struct RemotePeer final : hal::DatagramEvents {
   UtpId stream = 0;
   std::string said;
   std::vector<uint8_t> received;
+  size_t first_size = 0;  // bytes of the first packet with some
   uint64_t datagrams = 0;
   uint64_t lose_every = 0;
   int opened = 0;
@@ -220,6 +222,18 @@ void blocks_arrive_with_their_headers_in_order(void**) {
   assert_true(world.remote.received == world.expected);
   assert_string_equal(world.node.received[peer].c_str(), "hello");
   assert_int_equal(world.node.sent, world.expected.size());
+}
+
+// BEP 3's is 68 bytes; some take what follows in the same packet only when another one comes.
+void the_handshake_is_a_packet_of_its_own(void**) {
+  World world;
+  PeerHandle peer = world.accept_peer();
+  FakeItem greeting;
+  greeting.bytes.assign(68 + 86, 7);
+  world.node.send(peer, greeting);
+  world.driver->settle();
+  assert_true(world.until([&] { return world.remote.received.size() == 68 + 86; }));
+  assert_int_equal(world.remote.first_size, 68);
 }
 
 void lost_packets_are_read_again_and_sent_again(void**) {
@@ -348,6 +362,7 @@ void both_transports_have_the_same_port(void**) {
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(blocks_arrive_with_their_headers_in_order),
+      cmocka_unit_test(the_handshake_is_a_packet_of_its_own),
       cmocka_unit_test(lost_packets_are_read_again_and_sent_again),
       cmocka_unit_test(cold_blocks_are_read_by_jobs),
       cmocka_unit_test(the_node_is_asked_for_no_more_than_may_go_out_soon),

@@ -90,8 +90,9 @@ class Transmission:
     transports = ("tcp", "utp", "both")
     rpc_port = 9091
 
-    def __init__(self, world, number, port=6893, transport="tcp"):
-        """With uTP it dials over that first, and takes TCP too: the other side decides."""
+    def __init__(self, world, number, port=6893, transport="tcp", encryption=1):
+        """With uTP it dials over that first, and takes TCP too: the other side decides. It begins encrypted unless `encryption` is 0."""
+        self.encryption = encryption
         self.world, self.number, self.port, self.utp = world, number, port, transport != "tcp"
         self.program = need("transmission-daemon")
         self.data = world.make_folder(f"{self.name}.data")
@@ -106,6 +107,7 @@ class Transmission:
             "bind-address-ipv4": own, "peer-port": self.port, "rpc-bind-address": own, "rpc-port": self.rpc_port, "rpc-authentication-required": False,
             "rpc-whitelist-enabled": False, "download-dir": str(self.data), "incomplete-dir-enabled": False, "dht-enabled": False, "pex-enabled": False,
             "lpd-enabled": False, "utp-enabled": self.utp, "port-forwarding-enabled": False, "preallocation": 0, "rename-partial-files": False,
+            "encryption": self.encryption,
         }
         (self.config / "settings.json").write_text(json.dumps(settings))
         self.process = self.world.start(self.log_name, [self.program, "--foreground", "--config-dir", self.config])
