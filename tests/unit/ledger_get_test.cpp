@@ -4,6 +4,7 @@
 #include "codec/json_writer.h"
 #include "ledger/common/address.h"
 #include "ledger/server/request_limits.h"
+#include "unit/ledger_world.h"
 #include "unit/test.h"
 
 using namespace millet;
@@ -89,6 +90,41 @@ void json_is_written_with_its_commas_and_escapes(void**) {
   assert_string_equal(json.str().c_str(), R"({"a":"x\"\\\u000a\u0080","b":[1,null,true,{}],"c_btt":"1.5","c_micro":1500000})");
 }
 
+// As it goes through the ledger: read, checked, answered from the store, written.
+HttpAnswer get(ledger_world::World& world, const std::string& target, const SigningKey& reader) {
+  ParsedGet parsed = parse_get(target, encode_read_token(make_read_token(reader, world.id(), world.in(60))));
+  GetAnswer answer;
+  answer.code = parsed.code;
+  if (parsed.code == LedgerCode::done) answer.code = check_get(world.state().check_context(world.now()), parsed.request);
+  if (answer.code == LedgerCode::done) {
+    LedgerBatch batch;
+    batch.items.emplace_back().get = parsed.request;
+    answer = std::move(*world.state().apply(batch, world.now()).items[0].got);
+  }
+  return write_get(world.ledger_key(), world.id(), parsed.request, answer);
+}
+
+void a_channel_is_shown_to_its_parties_only(void**) {
+  ledger_world::World world;
+  SigningKey payer = world.funded(1, 1'000'000);
+  SigningKey payee = world.funded(2, 1'000'000);
+  SigningKey stranger = world.funded(3, 1'000'000);
+  OpenOperation open = world.open(payer, payee.public_key(), 400'000);
+  assert_true(world.code(open) == LedgerCode::done);
+  std::string target = "/v1/channels/" + channel_id(open.statement).hex();
+  for (const SigningKey* party : {&payer, &payee}) {
+    HttpAnswer shown = get(world, target, *party);
+    assert_int_equal(shown.status, 200);
+    assert_non_null(strstr(shown.body.c_str(), R"("capacity_btt":"0.4")"));
+    assert_non_null(strstr(shown.body.c_str(), R"("status":"open")"));
+  }
+  assert_int_equal(get(world, target, stranger).status, 403);
+  assert_true(world.code(world.close(open.statement, payer, payee, 1000)) == LedgerCode::done);
+  HttpAnswer feed = get(world, "/v1/accounts/" + payer.public_key().hex() + "/closed", payer);
+  assert_non_null(strstr(feed.body.c_str(), R"("status":"closed")"));
+  assert_non_null(strstr(feed.body.c_str(), R"("next_after":null)"));
+}
+
 IpAddress address(const std::string& text) { return *IpAddress::parse(text); }
 
 size_t taken(RequestLimits& limits, Instant now, const IpAddress& from, size_t count) {
@@ -138,9 +174,13 @@ void the_tables_of_senders_are_bounded(void**) {
 int main() {
   if (!crypto_init()) return 1;
   const CMUnitTest tests[] = {
-      cmocka_unit_test(paths_and_parameters_are_read_exactly),           cmocka_unit_test(an_account_is_read_by_its_own_token_only),
-      cmocka_unit_test(a_token_is_for_one_key_one_ledger_and_a_while),   cmocka_unit_test(json_is_written_with_its_commas_and_escapes),
-      cmocka_unit_test(an_address_a_network_and_a_key_have_their_rates), cmocka_unit_test(the_tables_of_senders_are_bounded),
+      cmocka_unit_test(paths_and_parameters_are_read_exactly),
+      cmocka_unit_test(an_account_is_read_by_its_own_token_only),
+      cmocka_unit_test(a_token_is_for_one_key_one_ledger_and_a_while),
+      cmocka_unit_test(a_channel_is_shown_to_its_parties_only),
+      cmocka_unit_test(json_is_written_with_its_commas_and_escapes),
+      cmocka_unit_test(an_address_a_network_and_a_key_have_their_rates),
+      cmocka_unit_test(the_tables_of_senders_are_bounded),
   };
   return RUN_TESTS(tests);
 }

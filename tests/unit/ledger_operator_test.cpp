@@ -1,0 +1,82 @@
+// Freeze of nothing: whoever runs the ledger has its key and the keys of its pools, and can with them neither take, lock nor hold back what
+// belongs to a user. Every operation that there is is tried.
+#include "ledger/common/record.h"
+#include "unit/ledger_world.h"
+#include "unit/test.h"
+
+using namespace millet;
+using ledger_world::World;
+
+namespace {
+
+constexpr uint64_t k_money = 1'000'000;
+
+// Signs with another key what names the user's.
+template <typename Op>
+Op signed_by(Op op, const SigningKey& key) {
+  op.signature = key.sign(preimage(op.statement));
+  return op;
+}
+
+void no_operator_moves_the_money_of_a_user(void**) {
+  World world;
+  SigningKey user = world.funded(1, k_money);
+  SigningKey friendly = world.funded(2, k_money);
+  OpenOperation open = world.open(user, friendly.public_key(), 400'000);
+  assert_true(world.code(open) == LedgerCode::done);
+  std::vector<SigningKey> operators;
+  operators.push_back(ledger_world::numbered_key(0));
+  for (size_t pool = 0; pool < k_genesis_accounts; ++pool) operators.push_back(pool_key(world.ledger_key(), pool));
+  assert_true(operators[0].public_key() == world.ledger_key().public_key());
+  for (const SigningKey& key : operators) {
+    auto refused = [&](const Operation& op) { return world.code(op) == LedgerCode::bad_signature; };
+    assert_true(refused(signed_by(world.transfer(user, key.public_key(), 1), key)));
+    assert_true(refused(signed_by(world.open(user, key.public_key(), 1000), key)));
+    // What is in a channel goes to nobody but payer and payee, and only by both their signatures.
+    assert_true(refused(world.close(open.statement, key, friendly, 1000)));
+    assert_true(refused(world.claim(open.statement, key, friendly, 1000)));
+    assert_true(refused(signed_by(world.close(open.statement, user, friendly, 0), key)));
+    CloseOperation taken = world.close(open.statement, user, key, 1000);
+    taken.payee = key.public_key();
+    assert_true(world.code(taken) == LedgerCode::not_a_party);
+  }
+  assert_int_equal(world.available(user), k_money - 400'000);
+  assert_int_equal(world.channel(user, channel_id(open.statement)).claimed.in_micro(), 0);
+  // And it is still the user's to spend: there is no state of an account that would hinder it.
+  assert_true(world.code(world.transfer(user, friendly.public_key(), 1000)) == LedgerCode::done);
+  assert_true(world.code(world.close(open.statement, user, friendly, 5000)) == LedgerCode::done);
+  assert_int_equal(world.available(user), k_money - 1000 - 5000);
+}
+
+// Expiry, extension and genesis are the ledger's own: from the network they are no operations, whoever signs the request.
+void what_the_ledger_does_by_itself_nobody_can_send(void**) {
+  World world;
+  SigningKey user = world.funded(1, k_money);
+  OpenOperation open = world.open(user, world.funded(2, 1).public_key(), 1000);
+  assert_true(world.code(open) == LedgerCode::done);
+  auto is_taken = [](const auto& op) {
+    std::vector<uint8_t> body(1 + 16 + 1);  // version, nonce, count
+    body[0] = k_ledger_api_version;
+    body.back() = 1;
+    append_operation(body, op);
+    return decode_operation_request(body).has_value();
+  };
+  assert_true(is_taken(open));
+  ExpireOperation expire;
+  expire.ledger = world.id();
+  expire.channel = channel_id(open.statement);
+  assert_false(is_taken(expire));
+  assert_false(is_taken(ExtendOperation{world.id(), world.now(), world.in(1)}));
+  assert_false(is_taken(make_genesis(world.ledger_key(), world.now())));
+}
+
+}  // namespace
+
+int main() {
+  if (!crypto_init()) return 1;
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(no_operator_moves_the_money_of_a_user),
+      cmocka_unit_test(what_the_ledger_does_by_itself_nobody_can_send),
+  };
+  return RUN_TESTS(tests);
+}
