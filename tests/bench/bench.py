@@ -66,7 +66,7 @@ def load(arguments, seeder, torrent, leechers, program):
 
 CPU_TARGETS = [Target(0.6, PEERS), Target(1.3, ("bare",))]
 SERVING_TARGETS = {"resident": [Target(12)], "anonymous": [Target(6)]}  # MiB
-TCP_LEECHERS, UTP_LEECHERS = (1, 10, 50, 200), (1, 10, 50)  # unless --leechers says
+TCP_LEECHERS = UTP_LEECHERS = (1, 10, 50, 200)  # unless --leechers says
 IDLE_LEECHERS, IDLE_SECONDS = 200, 10
 
 
@@ -344,7 +344,7 @@ def parse_arguments():
     parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), utp, verify, memory, start, link, ledger (default: all)")
     parser.add_argument("--seeders", type=some_of(SEEDERS), default=list(SEEDERS), metavar="NAME,...", help=f"whom to measure: {', '.join(SEEDERS)} (default: all)")
     parser.add_argument("--size", type=size, default=1 << 30, metavar="SIZE", help="payload, and bytes served in one measurement, as in 256MiB (default 1GiB)")
-    parser.add_argument("--leechers", type=numbers, metavar="N,...", help="leechers at once (default 1,10,50,200; over uTP 1,10,50)")
+    parser.add_argument("--leechers", type=numbers, metavar="N,...", help="leechers at once (default 1,10,50,200)")
     parser.add_argument("--runs", type=int, default=3, help="of each measurement; the table shows the median (default 3)")
     parser.add_argument("--seconds", type=int, default=6, help="most that one measurement serves (default 6; over uTP at most 4)")
     parser.add_argument("--torrents", type=int, default=1000, help="how many the many torrents are (default 1000)")
