@@ -182,8 +182,9 @@ void what_is_not_tls_is_refused(void**) {
   Ledger ledger;
   auto server = ledger.server();
   hal::LinuxRandom random;
-  for (std::string_view text : {std::string_view("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), std::string_view("\x16\x03\x01\x00\x05hello", 10),
-                                std::string_view("\x16\x03\x00\x00\x05hello", 10)}) {
+  // A request of HTTP, a version before TLS, and data before any handshake.
+  for (std::string_view text : {std::string_view("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), std::string_view("\x15\x02\x00\x00\x02\x01\x00", 7),
+                                std::string_view("\x17\x03\x03\x00\x05hello", 10)}) {
     auto connection = take(TlsConnection::make(*server));
     std::vector<uint8_t> plain;
     assert_false(connection->receive(as_bytes(text), plain).has_value());
