@@ -44,8 +44,7 @@ int report_books(LedgerState& state, LogSink& log) {
   return k_exit_ok;
 }
 
-Result<std::unique_ptr<Store>> open_store(const DaemonStart& start) {
-  std::string_view name = start.settings.ledgerd.store;
+Result<std::unique_ptr<Store>> open_store(const DaemonStart& start, std::string_view name) {
   if (name.starts_with(k_store_lmdb)) {
     std::string folder(name.substr(k_store_lmdb.size()));
     TRY_ASSIGN(std::unique_ptr<LmdbStore> store, LmdbStore::open(folder.empty() ? start.state : absolute_path(folder)));
@@ -59,10 +58,23 @@ Result<std::unique_ptr<Store>> open_store(const DaemonStart& start) {
 #endif
 }
 
+// Copies the ledger into another store, and adds up its books there.
+Result<LedgerBooks> copy_ledger(const DaemonStart& start, Store& from, const SigningKey& key, LogSink& log) {
+  const std::string& name = start.arguments.copy_to;
+  if (!name.starts_with(k_store_lmdb) && !name.starts_with(k_store_postgres)) {
+    return error(Errc::bad_input, "--copy-to " + name + " is not a store: lmdb:FOLDER or postgres:CONNECTION");
+  }
+  TRY_ASSIGN(std::unique_ptr<Store> to, open_store(start, name));
+  TRY_ASSIGN(uint64_t rows, copy_store(from, *to, k_table_ledger, as_bytes(k_ledger_row_key)));
+  LogLine(log, LogLevel::info, "copied").add("rows", rows).add("to", name);
+  TRY_ASSIGN(std::unique_ptr<LedgerState> state, LedgerState::open(*to, key, rules_of(start.settings.ledgerd), LedgerTime()));
+  return state->check_books();
+}
+
 int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   hal::System& system = machine.system();
   mkdir(start.state.c_str(), 0700);  // what is wrong with it shows when the store or the key is opened
-  Result<std::unique_ptr<Store>> store = open_store(start);
+  Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store);
   if (!store) return refuse(k_exit_bad_state, store.error());
   Result<SigningKey> key = load_or_create_key(start.state + "/" + k_ledger_key_file_name, system.random);
   if (!key) return refuse(k_exit_bad_state, key.error());
@@ -76,6 +88,11 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   WitnessFile witness(named.empty() ? start.state + "/" + k_witness_file_name : absolute_path(named), (*state)->ledger());
   Status newest = witness.check(**store);
   if (!newest) return refuse(k_exit_bad_state, newest.error());
+  if (!start.arguments.copy_to.empty()) {
+    Result<LedgerBooks> copied = copy_ledger(start, **store, *key, log);
+    if (!copied) return refuse(k_exit_bad_state, std::move(copied).error().in("--copy-to " + start.arguments.copy_to));
+    return k_exit_ok;
+  }
   LedgerdDriver driver(system, **state, *key, log);
   driver.set_witness(witness, **store);
   driver.set_limits(start.settings.ledgerd.address_rate, start.settings.ledgerd.key_rate);

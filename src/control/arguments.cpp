@@ -12,6 +12,7 @@ std::string* value_place(Program program, DaemonArguments& out, std::string_view
   if (name == "--config") return &out.config_file;
   if (name == "--state") return &out.state;
   if (name == "--set") return &out.sets.emplace_back();
+  if (program == Program::ledgerd && name == "--copy-to") return &out.copy_to;
   if (program == Program::milletd && name == "--seed") return &out.seeds.emplace_back().path;
   if (program == Program::milletd && name == "--data") return out.seeds.empty() ? nullptr : &out.seeds.back().data;
   return nullptr;
@@ -69,6 +70,10 @@ std::string daemon_usage(Program program) {
     out +=
         "  --seed PATH                adds a .torrent file, or every .torrent file of a folder, once\n"
         "  --data DIR                 folder of the payload of the --seed before it\n";
+  }
+  if (program == Program::ledgerd) {
+    out +=
+        "  --copy-to STORE            instead of serving: copies the whole ledger into another store, as in ledgerd.store, that has none\n";
   }
   out +=
       "  --print-config             prints every option with its help and value, and ends\n"

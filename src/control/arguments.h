@@ -24,6 +24,7 @@ struct DaemonArguments {
   std::string state;              // state folder; empty: the program's default
   std::vector<std::string> sets;  // SECTION.OPTION=VALUE
   std::vector<Seed> seeds;        // milletd only
+  std::string copy_to;            // millet-ledgerd only: a store, as in ledgerd.store
 };
 
 // Where a configuration is looked for without --config: OpenWrt's place first.

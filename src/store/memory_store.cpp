@@ -46,6 +46,13 @@ class MemoryTransaction final : public StoreTransaction {
     return std::optional<Entry>(Entry{row->first, row->second});
   }
 
+  Result<std::vector<std::string>> tables() override {
+    TRY(usable());
+    std::vector<std::string> names;
+    for (const auto& [name, rows] : store_.committed_) names.push_back(name);
+    return names;
+  }
+
   Status put(const char* table, Bytes key, Bytes value) override {
     CHECK(!key.empty() && key.size() <= k_store_key_size_max);
     TRY(usable());

@@ -1,8 +1,8 @@
 // Durable state: named tables of key -> value, written in transactions. The LMDB store (store/lmdb) is the default; the in-memory store
 // (memory_store.h) serves tests and the simulator and forgets, on a crash, what was not durable.
 //
-// Several processes may share one database through the PostgreSQL store (store/postgres): there a transaction can come too late, and says so
-// with `conflict`. Nothing is changed then, and whoever made it executes it again from its beginning.
+// Several processes may share one database through the PostgreSQL store (store/postgres): there a transaction can come too late, and says
+// so with `conflict`. Nothing is changed then, and whoever made it executes it again from its beginning.
 //
 // One thread at a time uses a Store, with one transaction open at a time. A transaction that is destroyed without commit() leaves nothing
 // behind. Keys order as bytes do. A table exists from its first put; reading one that does not exist finds nothing.
@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/bytes.h"
@@ -46,6 +47,9 @@ class StoreTransaction {
   // The last entry of the table; nothing if it is empty. Errors: io.
   virtual Result<std::optional<Entry>> last(const char* table) = 0;
 
+  // The names of all tables that are there, in any order. Errors: io.
+  virtual Result<std::vector<std::string>> tables() = 0;
+
   // Errors: io, no_room (disk or map full), denied (read-only). After an error the transaction can only be dropped.
   virtual Status put(const char* table, Bytes key, Bytes value) = 0;
   // Erasing what is not there is not an error.
@@ -66,5 +70,10 @@ class Store {
 
 // Applies a whole batch in one transaction. Errors: as commit().
 Status commit_batch(Store& store, const StoreBatch& batch);
+
+// Copies all rows of a store into an empty one, in many transactions; the row `last` of table `last_table`, without which nobody takes the
+// copy for complete, comes in the end. How many rows. Requires: nobody writes to either. Errors: conflict (the other one has that row
+// already), io, no_room, denied; what was copied before stays, and may be copied again.
+Result<uint64_t> copy_store(Store& from, Store& to, const char* last_table, Bytes last);
 
 }  // namespace millet

@@ -20,6 +20,7 @@ struct TestStore final : Store {
     Result<std::optional<Bytes>> get(const char*, Bytes) override { return std::optional<Bytes>(); }
     Result<std::optional<Entry>> seek(const char*, Bytes) override { return std::optional<Entry>(); }
     Result<std::optional<Entry>> last(const char*) override { return std::optional<Entry>(); }
+    Result<std::vector<std::string>> tables() override { return std::vector<std::string>(); }
     Status put(const char*, Bytes key, Bytes) override {
       keys_.push_back(key[0]);
       return ok;

@@ -175,6 +175,36 @@ void random_use_agrees_with_a_map(void** state) {
   assert_true(good);
 }
 
+void a_copy_has_every_row_and_goes_into_an_empty_store_only(void** state) {
+  SKIP_WITHOUT_POSTGRES(state);
+  // Between this kind and LMDB, in both directions.
+  AnyStore first(kind_of(state)), second(StoreKind::lmdb), third(kind_of(state));
+  StoreBatch batch;
+  for (int i = 0; i < 9000; ++i) {
+    std::vector<uint8_t> key = {static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)};
+    batch.push_back({i % 3 == 0 ? k_table : k_other, key, std::vector<uint8_t>(static_cast<size_t>(i % 700), 7)});
+  }
+  batch.push_back({"empty", {'x'}, std::vector<uint8_t>{'1'}});
+  batch.push_back({k_table, {'e', 'n', 'd'}, std::vector<uint8_t>{'!'}});
+  assert_true(commit_batch(first.store(), batch).has_value());
+  assert_true(commit_batch(first.store(), {{"empty", {'x'}, std::nullopt}}).has_value());
+  assert_int_equal(copy_store(first.store(), second.store(), k_table, b("end")).value(), 9001);
+  assert_int_equal(copy_store(second.store(), third.store(), k_table, b("end")).value(), 9001);
+  third.restart();
+  bool good = true;
+  auto txn = third.store().begin_read();
+  for (size_t i = 0; i < 9000; ++i) {
+    auto value = (*txn)->get(batch[i].table, batch[i].key);
+    good = good && *value && equal(**value, *batch[i].value);
+  }
+  txn->reset();
+  assert_true(good);
+  assert_string_equal(get(third.store(), k_table, "end").c_str(), "!");
+  auto again = copy_store(first.store(), second.store(), k_table, b("end"));
+  assert_false(again.has_value());
+  assert_int_equal(again.error().code, Errc::conflict);
+}
+
 void memory_crash_forgets_what_was_not_durable(void**) {
   MemoryStore store;
   store.set_durable_at_commit(false);
@@ -391,6 +421,7 @@ int main() {
       FOR_EVERY_STORE(values_may_be_empty_or_large),
       FOR_EVERY_STORE(commit_batch_is_all_or_nothing),
       FOR_EVERY_STORE(random_use_agrees_with_a_map),
+      FOR_EVERY_STORE(a_copy_has_every_row_and_goes_into_an_empty_store_only),
       cmocka_unit_test(memory_crash_forgets_what_was_not_durable),
       cmocka_unit_test(memory_faults_are_told_apart),
       cmocka_unit_test(a_second_process_on_one_state_folder_is_refused),

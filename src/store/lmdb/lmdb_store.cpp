@@ -100,6 +100,15 @@ class LmdbTransaction final : public StoreTransaction {
   }
   Result<std::optional<Entry>> last(const char* table) override { return position(table, {}, MDB_LAST); }
 
+  Result<std::vector<std::string>> tables() override {
+    TRY(usable());
+    std::vector<std::string> names;
+    for (const auto* known : {&store_.tables_, &new_tables_}) {
+      for (const LmdbStore::Table& table : *known) names.push_back(table.name);
+    }
+    return names;
+  }
+
   Status put(const char* table, Bytes key, Bytes value) override {
     CHECK(writable_ && !key.empty() && key.size() <= k_store_key_size_max);
     TRY(usable());

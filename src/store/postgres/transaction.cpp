@@ -21,6 +21,7 @@ Status PostgresTransaction::prepare(PgLink& link) {
                    "LIMIT $3::integer"));
   TRY(link.prepare(
       "last", "SELECT key, value FROM millet_rows WHERE store_table = $1::text ORDER BY store_table DESC, key DESC LIMIT $2::integer"));
+  TRY(link.prepare("tables", "SELECT DISTINCT store_table FROM millet_rows"));
   TRY(link.prepare("put",
                    "INSERT INTO millet_rows SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[]) "
                    "ON CONFLICT (store_table, key) DO UPDATE SET value = EXCLUDED.value"));
@@ -146,6 +147,19 @@ Result<std::optional<StoreTransaction::Entry>> PostgresTransaction::last(const c
     break;
   }
   return entry;
+}
+
+Result<std::vector<std::string>> PostgresTransaction::tables() {
+  TRY(usable());
+  Result<PgRows> found = link_.execute("tables", PgParams());
+  if (!found) return fail(found.error());
+  std::vector<std::string> names;
+  for (int i = 0; i < found->size(); ++i) names.emplace_back(as_text(found->at(i, 0)));
+  for (const auto& [name, rows] : tables_) {
+    bool known = std::find(names.begin(), names.end(), name) != names.end();
+    if (!known && !rows.written.empty()) names.push_back(name);
+  }
+  return names;
 }
 
 Status PostgresTransaction::put(const char* name, Bytes key, Bytes value) {

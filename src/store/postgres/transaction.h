@@ -25,6 +25,7 @@ class PostgresTransaction final : public StoreTransaction {
   Result<std::optional<Bytes>> get(const char* table, Bytes key) override;
   Result<std::optional<Entry>> seek(const char* table, Bytes from) override;
   Result<std::optional<Entry>> last(const char* table) override;
+  Result<std::vector<std::string>> tables() override;
   Status put(const char* table, Bytes key, Bytes value) override;
   Status erase(const char* table, Bytes key) override;
   Status commit() override;
