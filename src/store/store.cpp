@@ -23,11 +23,11 @@ constexpr size_t k_copy_bytes_max = size_t{4} << 20;  // below the room that LMD
 class Copy {
  public:
   explicit Copy(Store& to) : to_(to) {}
-  Status add(const std::string& table, Bytes key, Bytes value) {
+  Status add(const char* table, Bytes key, Bytes value) {  // the name lives until the next flush
     if (!transaction_) {
       TRY_ASSIGN(transaction_, to_.begin_write());
     }
-    TRY(transaction_->put(table.c_str(), key, value));
+    TRY(transaction_->put(table, key, value));
     bytes_ += key.size() + value.size();
     ++rows_;
     return ++in_transaction_ >= k_copy_rows_max || bytes_ >= k_copy_bytes_max ? flush() : Status(ok);
@@ -65,7 +65,7 @@ Result<uint64_t> copy_store(Store& from, Store& to, const char* last_table, Byte
     for (;;) {
       TRY_ASSIGN(std::optional<StoreTransaction::Entry> entry, source->seek(table.c_str(), at));
       if (!entry) break;
-      if (table != last_table || !equal(entry->key, last)) TRY(copy.add(table, entry->key, entry->value));
+      if (table != last_table || !equal(entry->key, last)) TRY(copy.add(table.c_str(), entry->key, entry->value));
       at.assign(entry->key.begin(), entry->key.end());
       at.push_back(0);
     }
