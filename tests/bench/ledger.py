@@ -84,7 +84,8 @@ class _Ledger(Ledgerd):
     """A ledger with TLS on some of the cores."""
 
     def __init__(self, world, name, cores):
-        super().__init__(world, 2, name=name, ledgerd__listen="127.78.0.2:0", ledgerd__tls_listen="127.78.0.2:0")
+        super().__init__(world, 2, name=name, ledgerd__listen="127.78.0.2:0", ledgerd__tls_listen="127.78.0.2:0",
+                         ledgerd__address_rate=0, ledgerd__key_rate=0)
         self.cores = cores
 
     def start(self, ready=600):
