@@ -168,9 +168,23 @@ void Payments::on_message(Instant now, Peer& peer, Bytes payload) {
 
 void Payments::on_gone(Instant now, Peer& peer) {
   if (!peer.speaks_speed) return;
+  remember_bid(peer);
   peer.speaks_speed = false;
   speed_->on_disconnected(now, peer.handle);
   pump(now);
+}
+
+// What was bid and paid stays to be seen when a download is over: one line for each torrent and provider.
+void Payments::remember_bid(const Peer& peer) {
+  const Torrent* torrent = core_.torrents.find(peer.torrent);
+  for (const speed::BidView& view : speed_->payer().bids()) {
+    if (view.peer != peer.handle || view.last_bid.is_zero() || torrent == nullptr) continue;
+    OwnBid ended{torrent->info_hash, peer.remote, view.bid_seq, view.last_bid, view.last_price, "ended"};
+    std::erase_if(past_bids_, [&](const OwnBid& bid) { return bid.info_hash == ended.info_hash && bid.remote == ended.remote; });
+    if (past_bids_.size() == k_past_bids_max) past_bids_.pop_front();
+    past_bids_.push_back(std::move(ended));
+    return;
+  }
 }
 
 // ---- provider ----
@@ -481,8 +495,8 @@ void Payments::settle(Instant now) {
 bool Payments::is_proven(const Peer& peer) const { return peer.speaks_speed && speed_->is_proven(peer.handle); }
 
 std::vector<OwnBid> Payments::own_bids() const {
-  std::vector<OwnBid> out;
-  if (speed_ == nullptr) return out;
+  if (speed_ == nullptr) return {};
+  std::vector<OwnBid> out(past_bids_.begin(), past_bids_.end());
   for (const speed::BidView& view : speed_->payer().bids()) {
     const Peer* peer = core_.peers.find(view.peer);
     const Torrent* torrent = peer != nullptr ? core_.torrents.find(peer->torrent) : nullptr;

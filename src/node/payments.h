@@ -19,7 +19,8 @@ namespace millet {
 
 class Payments {
  public:
-  static constexpr size_t k_rounds_max = 256;  // auctions remembered for listings: 40 minutes of full rounds
+  static constexpr size_t k_rounds_max = 256;    // auctions remembered for listings: 40 minutes of full rounds
+  static constexpr size_t k_past_bids_max = 64;  // own bids of connections that have ended, for listings
 
   Payments(Core& core, Persistence& persistence);
 
@@ -112,6 +113,7 @@ class Payments {
   std::optional<Work> take_work(Ticket ticket);
   void update_budget(Instant now, const InfoHash& hash);
   void remember(const speed::AuctionResult& result, uint32_t slots);
+  void remember_bid(const Peer& peer);
 
   Core& core_;
   Persistence& persistence_;
@@ -127,6 +129,7 @@ class Payments {
   std::deque<PendingCommit> commits_;
   std::map<InfoHash, speed::TorrentBudget> told_;  // torrents that the engine bids for
   std::deque<AuctionRound> rounds_;                // oldest first
+  std::deque<OwnBid> past_bids_;                   // oldest first
   uint64_t round_count_ = 0;
   bool auction_wanted_ = false;
   bool pumping_ = false;

@@ -92,7 +92,7 @@ struct OwnBid {
   uint32_t bid_seq = 0;
   Rate bid;
   Rate price;         // the provider's answer; zero while choked or free
-  std::string state;  // "waiting", "won", "optimistic", "withdrawn"
+  std::string state;  // "waiting", "won", "free", "stopped", "withdrawn"; "ended": the connection is, with the last bid and price
 };
 
 struct ChannelStatus {

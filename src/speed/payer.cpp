@@ -261,6 +261,7 @@ void Payer::send_bid(Instant now, Peer& peer, Rate rate) {
   if (!peer.bids.empty()) peer.bids.back().until = now + (withdraw ? k_withdrawn : k_honour);
   std::erase_if(peer.bids, [&](const SentBid& bid) { return now > bid.until; });
   peer.bids.push_back({++peer.bid_seq, rate, Instant::never()});
+  if (!withdraw) peer.last_bid = rate;
   if (peer.rated) arm(now + (withdraw ? k_withdrawn : k_honour));
   ctx_.send(handle, BidMessage{peer.bid_seq, withdraw ? BidMessage::k_flag_withdraw : uint8_t{0}, rate});
 }
@@ -291,6 +292,7 @@ Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
   peer.epoch = rate.epoch;
   peer.rated = true;
   peer.rate = rate.rate;
+  if (!rate.rate.is_zero()) peer.last_price = rate.rate;
   peer.window = rate.window;
   check_honour(now, peer);
   if (!peer.rated) return ok;
@@ -443,6 +445,8 @@ std::vector<BidView> Payer::bids() const {
     view.bid_seq = peer.bid_seq;
     view.bid = peer.bids.back().rate;
     view.price = peer.rated ? peer.rate : Rate();
+    view.last_bid = peer.last_bid;
+    view.last_price = peer.last_price;
     if (peer.rated && peer.unchoked)
       view.state = peer.rate.is_zero() ? "free" : "won";
     else if (!view.bid.is_zero())

@@ -32,6 +32,8 @@ struct BidView {
   uint32_t bid_seq = 0;
   Rate bid;
   Rate price;
+  Rate last_bid;           // the last that was not zero; zero: there was none
+  Rate last_price;         // the same
   const char* state = "";  // waiting, won, free, stopped, withdrawn
 };
 
@@ -195,6 +197,8 @@ class Payer {
     bool wanted = false;
     std::vector<SentBid> bids;  // oldest first; the last one is current
     uint32_t bid_seq = 0;
+    Rate last_bid;    // for listings, as in BidView
+    Rate last_price;  // the same
     uint32_t bid_credit = 2;
     Instant bid_credit_since;
     LedgerTime funds_sent;

@@ -114,6 +114,11 @@ static void a_single_bidder_pays_the_reserve_for_every_byte(void**) {
   std::vector<AuctionRound> rounds = seed.node->auctions();
   assert_true(!rounds.empty());
   assert_true(rounds.front().price == Rate::pico_per_byte(1000) && rounds.front().losing_bid == -1 && rounds.front().bids[0].won);
+  // What was bid and paid is still to be seen.
+  std::vector<OwnBid> own = buyer.node->own_bids();
+  assert_int_equal(own.size(), 1);
+  assert_true(own[0].state == "ended" && own[0].remote == seed.endpoint && own[0].info_hash == payload.hash);
+  assert_true(own[0].price == Rate::pico_per_byte(1000) && own[0].bid >= own[0].price);
   assert_true(market.all_channels_end({&seed, &buyer}));
   assert_int_equal(market.balance(seed), price);
   assert_int_equal(market.balance(buyer), 100 * k_btt - price);
