@@ -96,6 +96,7 @@ Result<Endpoint> Udp::bind(Owner& owner, const Endpoint& local) {
 }
 
 void Udp::close(Owner& owner) {
+  if (owner.is_bound && tap_ != nullptr) tap_->on_socket_closed(owner.machine, owner.local.port);
   owner.is_bound = false;
   std::erase(owners_, &owner);
 }
@@ -164,6 +165,7 @@ void Udp::send_one(const Owner& owner, const hal::OutgoingRun& run, Bytes bytes)
   IpAddress source = owner.local.address.is_any() ? network_.source_address(owner.machine, run.to.address) : owner.local.address;
   packet.from = {source, owner.local.port};
   packet.to = run.to;
+  if (tap_ != nullptr) tap_->on_sent(owner.machine, packet.from, packet.to, bytes);
   packet.may_fragment = run.may_fragment || run.size <= hal::k_fragment_size_min;
   packet.bytes.assign(bytes.begin(), bytes.end());
   const LinkOptions& own = network_.link(owner.machine);
@@ -309,6 +311,7 @@ void Udp::on_deliver(uint64_t slot) {
   owner->counters.received_bytes += packet.bytes.size();
   world_.trace().add(packet.bytes);
   if (owner->events == nullptr) return;
+  if (tap_ != nullptr) tap_->on_received(packet.to_machine, packet.from, packet.to, packet.bytes);
   hal::IncomingRun run{packet.from, Bytes(packet.bytes), std::max<size_t>(packet.bytes.size(), 1)};
   owner->events->on_datagrams(std::span<const hal::IncomingRun>(&run, 1));
 }

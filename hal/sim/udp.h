@@ -21,6 +21,18 @@ namespace millet::sim {
 
 class World;
 
+// Sees every datagram that leaves a program's socket and every one that reaches a socket: for checks of what really went over the wire.
+class DatagramTap {
+ public:
+  virtual ~DatagramTap() = default;
+  // Whatever becomes of it on its way.
+  virtual void on_sent(uint32_t machine, const Endpoint& from, const Endpoint& to, Bytes datagram) = 0;
+  // Before the program sees it.
+  virtual void on_received(uint32_t machine, const Endpoint& from, const Endpoint& to, Bytes datagram) = 0;
+  // No program is behind this port any more.
+  virtual void on_socket_closed(uint32_t machine, uint16_t port) = 0;
+};
+
 // One direction of a link.
 class LinkQueue {
  public:
@@ -74,6 +86,7 @@ class Udp final : public EventTarget {
   // Also when the program ends, however it ends.
   void close(Owner& owner);
 
+  void set_tap(DatagramTap* tap) { tap_ = tap; }
   const UdpCounters& counters() const { return counters_; }
   // How long a packet that a machine sends now waits in its uplink's queue.
   Duration uplink_wait(uint32_t machine) const;
@@ -116,6 +129,7 @@ class Udp final : public EventTarget {
   Network& network_;
   const NetworkOptions options_;
   Random random_;
+  DatagramTap* tap_ = nullptr;
   UdpCounters counters_;
   std::vector<Owner*> owners_;  // bound ones
   std::vector<Link> links_;

@@ -130,7 +130,8 @@ void Payee::on_checked(Instant now, Channel& channel, const LedgerReply& reply) 
     return arm(channel.retry.at);
   }
   if (reply.terms != channel.terms) return refuse(now, channel, AckStatus::bad_channel, true, "the ledger has other terms");
-  if (!reply.open) return refuse(now, channel, AckStatus::bad_channel, true, "it has ended");
+  // An honest payer can't know yet: we may have closed it ourselves and forgotten it while the payer was away.
+  if (!reply.open) return refuse(now, channel, AckStatus::closed, false, "it has ended");
   std::optional<LedgerTime> time = ctx_.clock.now(now);
   uint64_t left_s = time ? reply.effective_expiry.seconds_since(*time) : 0;
   // The ledger was away for long: what was paid in between is counted as long as it can be claimed, and then the channel ends.

@@ -178,6 +178,7 @@ class Payer {
     std::map<std::pair<InfoHash, uint32_t>, Pending> pending;  // received, not verified
     uint64_t pending_bytes = 0;
     uint64_t verified_bytes = 0;      // verified since the last payment
+    bool owed_again = false;          // a channel ended without a payment that was signed for it
     std::vector<ChannelId> channels;  // oldest first
     std::optional<PeerHandle> peer;   // the paying connection
     bool known = false;               // one of its channels ended well

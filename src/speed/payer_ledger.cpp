@@ -220,6 +220,7 @@ void Payer::on_final(Instant now, Channel& channel, Amount paid, const char* why
   if (!channel.unresolved.is_zero()) resolve(now, channel, paid.minus_or_zero(channel.here));
   Amount unpaid = std::min(channel.cum.minus_or_zero(paid), channel.here);
   provider.allocated = provider.allocated.minus_or_zero(unpaid);
+  provider.owed_again = provider.owed_again || !unpaid.is_zero();
   if (!paid.is_zero()) provider.known = true;
   funds_.time = LedgerTime();
   drop(now, channel.id);

@@ -92,7 +92,8 @@ bool Payer::usable(Instant now, const Channel& channel) const {
 // At once if less than one piece of the window would remain free; else once per 64 KiB and 250 ms, whichever is more.
 bool Payer::pays_now(Instant now, const Provider& provider) const {
   const Peer& peer = peers_.at(*provider.peer);
-  if (!peer.rated || peer.rate.is_zero()) return true;
+  // What no channel paid was due long ago: the provider's clock for it runs, and its window may be shut.
+  if (!peer.rated || peer.rate.is_zero() || provider.owed_again) return true;
   uint64_t open = provider.pending_bytes + provider.verified_bytes;
   if (open + peer.session->info().piece_size > peer.window) return true;
   return provider.verified_bytes >= k_pay_bytes && now - provider.last_pay >= k_pay_interval;
@@ -116,6 +117,7 @@ void Payer::pay(Instant now, Provider& provider) {
   if (left.is_zero()) {
     provider.last_pay = now;
     provider.verified_bytes = 0;
+    provider.owed_again = false;
   }
   ensure_channel(now, provider);
 }
@@ -287,6 +289,7 @@ void Payer::adopt(Instant now, Channel& channel, uint64_t seq, Amount cum) {
     Provider& provider = providers_.at(channel.terms.payee);
     channel.here = channel.here.minus_or_zero(overflow);
     provider.allocated = provider.allocated.minus_or_zero(overflow);
+    provider.owed_again = provider.owed_again || !overflow.is_zero();
     // Without an unresolved lease our store is older than the signature (a backup): it counts all the same.
     if (channel.unresolved.is_zero()) channel.ceiling_at_start = channel.signed_cum;
     channel.cum = wanted.minus_or_zero(overflow);

@@ -82,20 +82,23 @@ class UtpDelay {
   }
 
  private:
-  static constexpr Duration k_drift_turn = Duration::seconds(10);
-  static constexpr int32_t k_drift_step_us = 2000;  // in one turn: 200 ppm, twice what clocks of routers do
+  static constexpr Duration k_drift_turn = Duration::seconds(1);
+  static constexpr Duration k_drift_turn_max = Duration::seconds(10);  // with fewer samples in it nothing is known
+  static constexpr int64_t k_drift_ppm_max = 200;                      // twice what clocks of routers do
   static constexpr unsigned k_drift_samples_min = 16;
 
   // If their clock is slower, what they measure shrinks, and a queue that never empties hides it. The round trip knows: it is longer than
   // the one-way delay says, by what the way back and delayed acknowledgements take; the least difference of a turn is drift. A way back
   // that is never empty looks like drift, too; so no more is believed than clocks do, and more than the round trip is never believed.
   void correct_drift(Instant now, int32_t missing_us) {
+    if (drift_samples_ == 0) drift_since_ = now;
     least_missing_us_ = drift_samples_ == 0 ? missing_us : std::min(least_missing_us_, missing_us);
     ++drift_samples_;
-    if (now < drift_turn_at_) return;
-    bool is_whole_turn = now < drift_turn_at_ + k_drift_turn && drift_samples_ >= k_drift_samples_min;
-    if (is_whole_turn && least_missing_us_ > 0) ours_.shift(-std::min(least_missing_us_, k_drift_step_us));
-    drift_turn_at_ = now + k_drift_turn;
+    Duration turn = now - drift_since_;
+    bool is_over = turn >= k_drift_turn && drift_samples_ >= k_drift_samples_min;
+    if (!is_over && turn < k_drift_turn_max) return;
+    int64_t most = std::min(turn, k_drift_turn_max).in_us() * k_drift_ppm_max / 1'000'000;
+    if (is_over && least_missing_us_ > 0) ours_.shift(-static_cast<int32_t>(std::min<int64_t>(least_missing_us_, most)));
     drift_samples_ = 0;
   }
 
@@ -108,7 +111,7 @@ class UtpDelay {
   uint32_t report_ = 0;
   int32_t least_missing_us_ = 0;
   unsigned drift_samples_ = 0;
-  Instant drift_turn_at_;
+  Instant drift_since_;
 };
 
 }  // namespace millet

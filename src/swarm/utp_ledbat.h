@@ -1,5 +1,6 @@
 // The congestion window of one uTP path: LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), or LEDBAT (RFC 6817) by option. Both use what others
-// leave of a link and keep the queue that they make below a target. Integers only: windows are bytes with 16 fractional bits.
+// leave of a link and keep the queue that they make below a target, which is lower for larger windows (target_us()). Integers only: windows
+// are bytes with 16 fractional bits.
 //
 //   slow start --queue > 3/4 target, loss--> avoidance --time for it--> freeze (2 packets, 2 round trips) --> ramp --ssthresh--> avoidance
 //
@@ -36,6 +37,8 @@ class UtpLedbat {
 
   // Bytes that may be in flight, with headers.
   uint32_t window() const { return static_cast<uint32_t>(window_ >> k_shift); }
+  // Microseconds of queue that a window of this size aims at; never more than the option's target.
+  uint64_t target_us() const;
   bool is_least() const { return window_ <= least(); }
   bool in_slow_start() const { return phase_ == Phase::slow_start || phase_ == Phase::ramp; }
   bool in_slowdown() const { return phase_ == Phase::freeze || phase_ == Phase::ramp; }
@@ -60,6 +63,7 @@ class UtpLedbat {
   static constexpr unsigned k_shift = 16;
   static constexpr uint32_t k_packets_min = 2;
   static constexpr uint32_t k_gain_divisor_max = 16;
+  static constexpr uint64_t k_target_doublings = 15;  // of the window, over which the target would go down to nothing: 4 ms each of 60
   static constexpr int64_t k_futile_factor = 4;
   static constexpr int64_t k_slowdown_factor = 9;
   static constexpr uint64_t k_random_loss_share =
@@ -71,7 +75,6 @@ class UtpLedbat {
   // A window that nothing filled is worth what was in flight.
   void shrink_to(uint32_t in_flight);
   uint32_t gain_divisor(uint32_t base_rtt_us) const;
-  uint64_t target_us() const;
   void grow(const Ack& ack);
   void avoid(const Ack& ack);
   void avoid_classic(const Ack& ack);

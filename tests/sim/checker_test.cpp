@@ -1,8 +1,9 @@
-// The checkers of the simulator can fail: each rule of money.h is broken once by hand.
+// The checkers of the simulator can fail: each rule of money.h is broken once by hand. And what the tap of uTP tells them is the stream.
 #include "unit/test.h"
 
 #include "sim/money.h"
 #include "sim/payload.h"
+#include "sim/utp_tap.h"
 #include "unit/sim_fixture.h"
 
 namespace millet::simtest {
@@ -262,6 +263,100 @@ void payload_is_made_from_the_seed_and_compared(void**) {
   assert_string_equal(a.difference(disk, "/data").c_str(), "payload/file4 differs at byte 100");
 }
 
+// ---- the tap over uTP ----
+
+// What a tap is told, as text: "d>abc" is sent by who dialled, "a<abc" is what the other side got.
+struct Told final : sim::Tap {
+  void on_open(hal::StreamId stream, uint32_t, const Endpoint&, const Endpoint&) override { text += name(stream) + "+ "; }
+  void on_sent(hal::StreamId stream, Bytes bytes) override { text += name(stream) + ">" + std::string(as_text(bytes)) + " "; }
+  void on_received(hal::StreamId stream, Bytes bytes) override { text += name(stream) + "<" + std::string(as_text(bytes)) + " "; }
+  void on_end(hal::StreamId stream) override { text += name(stream) + "- "; }
+  static std::string name(hal::StreamId stream) { return stream % 2 == 0 ? "d" : "a"; }
+  std::string text;
+};
+
+// Machine 0 dials machine 1 with the connection id 100; its first number is 65534, so that numbers wrap.
+struct TappedUtp {
+  Told told;
+  UtpTap tap{told};
+  Endpoint dialler{IpAddress::v4({10, 0, 0, 1}), 1000};
+  Endpoint dialled{IpAddress::v4({10, 0, 0, 2}), 1000};
+
+  static std::vector<uint8_t> packet(UtpType type, uint16_t connection, uint16_t seq, std::string_view payload) {
+    std::vector<uint8_t> out(k_utp_header_size);
+    UtpHeader header;
+    header.type = type;
+    header.connection = connection;
+    header.seq = seq;
+    encode_utp(header, out);
+    out.insert(out.end(), payload.begin(), payload.end());
+    return out;
+  }
+  void dial() { tap.on_sent(0, dialler, dialled, packet(UtpType::syn, 100, 65533, "")); }
+  void send(uint16_t seq, std::string_view payload, UtpType type = UtpType::data) {
+    tap.on_sent(0, dialler, dialled, packet(type, 101, seq, payload));
+  }
+  void arrive(uint16_t seq, std::string_view payload, UtpType type = UtpType::data) {
+    tap.on_received(1, dialler, dialled, packet(type, 101, seq, payload));
+  }
+};
+
+void a_stream_of_utp_is_told_in_its_order_and_once(void**) {
+  TappedUtp utp;
+  utp.dial();
+  utp.dial();
+  utp.send(65534, "one");
+  utp.send(65535, "two");
+  utp.send(0, "three");
+  utp.arrive(0, "three");
+  utp.arrive(65534, "one");
+  utp.send(65535, "two");
+  utp.arrive(65535, "two");
+  utp.arrive(65534, "one");
+  utp.tap.on_sent(1, utp.dialled, utp.dialler, TappedUtp::packet(UtpType::data, 100, 7, "yes"));
+  utp.tap.on_received(0, utp.dialled, utp.dialler, TappedUtp::packet(UtpType::data, 100, 7, "yes"));
+  assert_string_equal(utp.told.text.c_str(), "d+ d>one d>two d>three a+ a<one a<two a<three a>yes d<yes ");
+  assert_int_equal(utp.tap.retransmissions(), 1);
+  assert_int_equal(utp.tap.changed(), 0);
+}
+
+void a_retransmission_with_other_bytes_is_found(void**) {
+  for (const char* again : {"twO", "twoo", ""}) {
+    TappedUtp utp;
+    utp.dial();
+    utp.send(65534, "one");
+    utp.send(65535, "two");
+    utp.send(65535, again, *again == 0 ? UtpType::fin : UtpType::data);
+    assert_int_equal(utp.tap.changed(), 1);
+  }
+}
+
+void a_side_of_utp_ends_with_its_socket_a_reset_or_both_ends_of_the_stream(void**) {
+  for (int how : {0, 1, 2, 3}) {
+    TappedUtp utp;
+    utp.dial();
+    utp.send(65534, "x");
+    utp.arrive(65534, "x");
+    if (how == 0) utp.tap.on_socket_closed(1, 1000);
+    if (how == 1) utp.tap.on_sent(1, utp.dialled, utp.dialler, TappedUtp::packet(UtpType::reset, 100, 1, ""));
+    // Who does not know the connection any more answers with the id that the packet had.
+    if (how == 2) utp.tap.on_received(0, utp.dialled, utp.dialler, TappedUtp::packet(UtpType::reset, 101, 1, ""));
+    if (how == 3) {
+      utp.send(65535, "", UtpType::fin);
+      utp.arrive(65535, "", UtpType::fin);
+      utp.tap.on_sent(1, utp.dialled, utp.dialler, TappedUtp::packet(UtpType::fin, 100, 7, ""));
+    }
+    utp.arrive(how == 3 ? 0 : 65535, "late");
+    assert_string_equal(utp.told.text.c_str(), how == 2 ? "d+ d>x a+ a<x d- a<late " : "d+ d>x a+ a<x a- ");
+    if (how == 2) continue;
+    utp.dial();
+    utp.tap.on_sent(0, utp.dialler, utp.dialled, TappedUtp::packet(UtpType::syn, 100, 9, ""));
+    utp.send(10, "again");
+    std::string text = utp.told.text.substr(utp.told.text.size() - 14);
+    assert_string_equal(text.c_str(), "d- d+ d>again ");
+  }
+}
+
 }  // namespace
 }  // namespace millet::simtest
 
@@ -278,6 +373,9 @@ int main() {
       cmocka_unit_test(durable_promises_only_grow_and_survive),
       cmocka_unit_test(crash_of_the_payee_forgets_debt_not_promises),
       cmocka_unit_test(payload_is_made_from_the_seed_and_compared),
+      cmocka_unit_test(a_stream_of_utp_is_told_in_its_order_and_once),
+      cmocka_unit_test(a_retransmission_with_other_bytes_is_found),
+      cmocka_unit_test(a_side_of_utp_ends_with_its_socket_a_reset_or_both_ends_of_the_stream),
   };
   return RUN_TESTS(tests);
 }

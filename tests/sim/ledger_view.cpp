@@ -21,7 +21,7 @@ bool each_row(StoreTransaction& transaction, const char* table, Use use) {
 
 }  // namespace
 
-LedgerView::LedgerView(sim::World& world, MemoryStore& store, const MoneyChecker& wire, Report& report)
+LedgerView::LedgerView(sim::World& world, MemoryStore& store, MoneyChecker& wire, Report& report)
     : store_(store), wire_(wire), report_(report) {
   world.add_observer(*this);
 }
@@ -80,6 +80,7 @@ void LedgerView::check_channel(const ChannelId& id, const ChannelRow& row) {
   Amount signed_cum = seen == wire_.channels().end() ? Amount() : seen->second.signed_cum;
   report_.require(row.claimed <= signed_cum, name + ": the payee got " + std::to_string(row.claimed.in_micro()) + ", signed were " +
                                                  std::to_string(signed_cum.in_micro()));
+  if (!row.is_open()) wire_.channel_ended(id, row.claimed);
   bool closed = row.status == static_cast<uint8_t>(ChannelStatusCode::closed);
   if (!closed || seen == wire_.channels().end()) return;
   report_.require(row.claimed >= seen->second.acked_durable,

@@ -14,7 +14,7 @@ namespace millet::simtest {
 class LedgerView final : public sim::Observer {
  public:
   // Requires: all outlive it.
-  LedgerView(sim::World& world, MemoryStore& store, const MoneyChecker& wire, Report& report);
+  LedgerView(sim::World& world, MemoryStore& store, MoneyChecker& wire, Report& report);
 
   struct Channel {
     ChannelRow row;
@@ -34,7 +34,7 @@ class LedgerView final : public sim::Observer {
   void check_channel(const ChannelId& id, const ChannelRow& row);
 
   MemoryStore& store_;
-  const MoneyChecker& wire_;
+  MoneyChecker& wire_;
   Report& report_;
   uint64_t seen_commits_ = 0;
   LedgerRow row_;

@@ -17,6 +17,7 @@ namespace {
 
 constexpr const char* k_usage =
     "usage: millet_sim [--scenario NAME] [--seed N] [--count N] [--quick] [--log] [--plant BUG]\n"
+    "                  [--transport tcp|utp|both]\n"
     "\n"
     "  --scenario NAME  one of those below; without it, all\n"
     "  --seed N         the first seed (1)\n"
@@ -24,6 +25,7 @@ constexpr const char* k_usage =
     "  --quick          as many seeds of each scenario as the tests run\n"
     "  --log            print every log line of every node, with its virtual time\n"
     "  --plant BUG      give every node a bug: succeeds once a seed has found it\n"
+    "  --transport T    what all peers connect over: tcp, utp, or both, raced; without it, each seed another\n"
     "\n"
     "scenarios:\n";
 
@@ -45,7 +47,11 @@ struct Arguments {
   bool quick = false;
   bool log = false;
   const Bug* bug = nullptr;
+  std::optional<Transports> transports;
+  Run run(uint64_t of_seed) const { return {of_seed, false, {}, transports}; }
 };
+
+constexpr const char* k_transports[] = {"tcp", "utp", "both"};  // as in Transports
 
 // What runs now, for the line that a crash prints.
 char g_replay[160];
@@ -70,6 +76,13 @@ const Bug* find_bug(const std::string& name) {
   return nullptr;
 }
 
+bool read_transports(const std::string& name, std::optional<Transports>& out) {
+  for (uint8_t i = 0; i < std::size(k_transports); ++i) {
+    if (name == k_transports[i]) out = static_cast<Transports>(i);
+  }
+  return out.has_value();
+}
+
 bool read_arguments(int count, char** values, Arguments& out) {
   for (int i = 1; i < count; ++i) {
     std::string name = values[i];
@@ -87,6 +100,8 @@ bool read_arguments(int count, char** values, Arguments& out) {
       ++i;
     } else if (name == "--plant" && find_bug(value) != nullptr) {
       out.bug = find_bug(value);
+      ++i;
+    } else if (name == "--transport" && read_transports(value, out.transports)) {
       ++i;
     } else {
       return false;
@@ -112,17 +127,19 @@ void print_failure(const Scenario& scenario, uint64_t seed, const Outcome& outco
 }
 
 // True if the seed held.
-bool run_seed(const Scenario& scenario, uint64_t seed, bool log, Outcome& outcome) {
-  std::snprintf(g_replay, sizeof g_replay, "replay: millet_sim --scenario %s --seed %llu --log\n", scenario.name,
-                static_cast<unsigned long long>(seed));
-  outcome = scenario.run({seed, log, {}});
+bool run_seed(const Scenario& scenario, const Arguments& arguments, uint64_t seed, Outcome& outcome) {
+  Run run = arguments.run(seed);
+  run.print_log = arguments.log;
+  std::snprintf(g_replay, sizeof g_replay, "replay: millet_sim --scenario %s --seed %llu --transport %s --log\n", scenario.name,
+                static_cast<unsigned long long>(seed), k_transports[static_cast<size_t>(run.transports())]);
+  outcome = scenario.run(run);
   if (!outcome.breaches.empty()) print_failure(scenario, seed, outcome);
   return outcome.breaches.empty();
 }
 
 // The same seed again gives the same trace.
-bool same_trace(const Scenario& scenario, uint64_t seed, const Outcome& first) {
-  Outcome again = scenario.run({seed, false, {}});
+bool same_trace(const Scenario& scenario, const Arguments& arguments, uint64_t seed, const Outcome& first) {
+  Outcome again = scenario.run(arguments.run(seed));
   if (again.trace == first.trace && again.events == first.events) return true;
   std::printf("FAILED scenario %s seed %llu gave two traces: %llu events, then %llu\n  %s", scenario.name,
               static_cast<unsigned long long>(seed), static_cast<unsigned long long>(first.events),
@@ -137,8 +154,9 @@ bool run_scenario(const Scenario& scenario, const Arguments& arguments) {
   clock_t start = clock();
   for (uint64_t i = 0; i < count; ++i) {
     Outcome outcome;
-    bool held = run_seed(scenario, arguments.seed + i, arguments.log, outcome);
-    if (i == 0 && held && !arguments.log) held = same_trace(scenario, arguments.seed, outcome);
+    bool held = run_seed(scenario, arguments, arguments.seed + i, outcome);
+    bool twice = i < std::size(k_transports) && held && !arguments.log;  // one seed over each transport
+    if (twice) held = same_trace(scenario, arguments, arguments.seed + i, outcome);
     failed += held ? 0 : 1;
     events += outcome.events;
     virtual_s += outcome.virtual_s;
@@ -157,7 +175,10 @@ bool run_scenario(const Scenario& scenario, const Arguments& arguments) {
 bool finds(const Scenario& scenario, const Arguments& arguments) {
   for (uint64_t i = 0; i < arguments.count; ++i) {
     uint64_t seed = arguments.seed + i;
-    Outcome outcome = scenario.run({seed, arguments.log, arguments.bug->faults});
+    Run run = arguments.run(seed);
+    run.print_log = arguments.log;
+    run.planted = arguments.bug->faults;
+    Outcome outcome = scenario.run(run);
     if (outcome.breaches.empty()) continue;
     std::printf("%s found by scenario %s, seed %llu: %s\n", arguments.bug->name, scenario.name, static_cast<unsigned long long>(seed),
                 outcome.breaches[0].c_str());

@@ -8,6 +8,8 @@ namespace {
 
 constexpr uint64_t k_pico = 1'000'000;                     // pBTT in one micro-BTT
 constexpr Duration k_written_off = Duration::seconds(30);  // section 8: debt of an earlier connection
+constexpr Duration k_decided_before =
+    Duration::seconds(1);  // a provider decides, then the block is read and paced, and then it is on the wire
 constexpr uint64_t k_bucket = uint64_t{32} * 1024 * 1024;  // section 8: all unknown payers together
 constexpr uint64_t k_known_pieces = 16;
 
@@ -75,12 +77,17 @@ void MoneyChecker::block_sent(PeerSide& side, Conversation& talk, uint32_t lengt
   if (!side.own_hello || !side.other_hello) return report_.breach(name(side) + " sent a paid block to a peer without a key");
   Account& account = accounts_[{side.other_hello->key, side.own_hello->key}];
   account.piece_size = piece_sizes_[side.info_hash];
-  if (account.stream != side.stream) account.old_bytes = unpaid_bytes(account);
-  account.stream = side.stream;
-  bool full = unpaid_bytes(account) + length > service.window;
-  if (full && account.shut_since != Instant::never() && world_.now() >= std::max(account.shut_since, service.paid_since) + k_written_off) {
-    write_off(account);
+  if (account.stream != side.stream) {
+    account.old_bytes = unpaid_bytes(account);
+    account.old_over_utp = account.stream >= UtpTap::k_first_stream;
   }
+  account.stream = side.stream;
+  // What the provider has sent and its uTP has not when the connection dies is owed for the provider, and never on the wire: its window may
+  // be full where ours is not.
+  bool full = unpaid_bytes(account) + length > service.window || account.old_over_utp;
+  Duration patience = k_written_off - k_decided_before;
+  bool stuck = account.shut_since != Instant::never() && world_.now() >= std::max(account.shut_since, service.paid_since) + patience;
+  if (full && stuck) write_off(account);
   uint64_t unpaid = unpaid_bytes(account);
   if (unpaid + length > service.window) {
     report_.breach(name(side) + " sent a block of " + std::to_string(length) + " bytes with " + std::to_string(unpaid) +
@@ -167,7 +174,9 @@ void MoneyChecker::ack_sent(PeerSide& side, Conversation& talk, const speed::Ack
 
 void MoneyChecker::resume_sent(PeerSide& side, const speed::ResumeMessage& resume) {
   auto channel = channels_.find(resume.channel);
-  if (!honest(side) || channel == channels_.end()) return;
+  // Once the ledger has ended a channel its payee forgets it.
+  bool forgotten = channel != channels_.end() && channel->second.ended && resume.slot == speed::k_slot_unknown;
+  if (!honest(side) || channel == channels_.end() || forgotten) return;
   report_.require(resume.cum >= channel->second.acked_durable,
                   name(side) + ": RESUME names " + std::to_string(resume.cum.in_micro()) +
                       ", below what was acknowledged as durable: " + std::to_string(channel->second.acked_durable.in_micro()));
@@ -201,7 +210,7 @@ void MoneyChecker::pay_sent(PeerSide& side, Conversation& talk, const speed::Pay
   }
   last = {pay.seq, pay.cum.in_micro(), false};
   Purchase& purchase = purchases_[{channel.payer, channel.payee}];
-  if (pay.cum > channel.signed_cum) purchase.sale.paid_micro += pay.cum.in_micro() - channel.signed_cum.in_micro();
+  if (pay.cum > channel.signed_cum && !channel.ended) purchase.sale.paid_micro += pay.cum.in_micro() - channel.signed_cum.in_micro();
   channel.signed_cum = std::max(channel.signed_cum, pay.cum);
   if (!honest(side)) return;
   uint64_t paid = purchase.sale.paid_micro;
@@ -286,6 +295,14 @@ void MoneyChecker::crashed(uint32_t machine) {
     auto payer = machines_.find(channels_[id].payer);
     if (payer != machines_.end() && payer->second == machine) last.forgotten = true;
   }
+}
+
+void MoneyChecker::channel_ended(const ChannelId& id, Amount paid) {
+  auto found = channels_.find(id);
+  if (found == channels_.end() || found->second.ended) return;
+  ChannelView& channel = found->second;
+  channel.ended = true;
+  purchases_[{channel.payer, channel.payee}].sale.paid_micro -= channel.signed_cum.minus_or_zero(paid).in_micro();
 }
 
 std::map<std::pair<PublicKey, PublicKey>, MoneyChecker::Sale> MoneyChecker::sales() const {

@@ -30,12 +30,14 @@ class MoneyChecker final : public WireListener {
   void set_dishonest(uint32_t machine) { dishonest_.insert(machine); }
   // The program of a machine ended without warning; a power cut also ends what it had not stored.
   void crashed(uint32_t machine);
+  // The ledger has ended a channel, and paid this much of it in all: what was signed beyond it is owed again. More than once: ignored.
+  void channel_ended(const ChannelId& id, Amount paid);
 
   // ---- what scenarios ask at the end ----
   struct Sale {
     uint64_t bytes = 0;                     // received for money
     uint64_t cost_pico = 0;                 // at the rates in force
-    uint64_t paid_micro = 0;                // signed by the payer, over all channels
+    uint64_t paid_micro = 0;                // signed by the payer, over all channels; of those that have ended, what the ledger paid
     std::map<uint64_t, uint64_t> bytes_at;  // rate -> bytes
   };
   // (payer, payee) -> what was bought.
@@ -49,6 +51,7 @@ class MoneyChecker final : public WireListener {
     Amount held_cum;       // of it, what the payee may know: a crash takes what was not acknowledged as durable
     Amount acked_durable;  // highest that the payee promised
     bool closing = false;  // one side said CLOSE
+    bool ended = false;    // at the ledger
   };
   const std::map<ChannelId, ChannelView>& channels() const { return channels_; }
   uint64_t paid_blocks() const { return paid_blocks_; }
@@ -92,6 +95,7 @@ class MoneyChecker final : public WireListener {
     uint32_t piece_size = 0;
     hal::StreamId stream = 0;               // where the last paid block went
     uint64_t old_bytes = 0;                 // unpaid when that connection's first paid block went out: may be written off
+    bool old_over_utp = false;              // and the connection before was one of uTP
     Instant shut_since = Instant::never();  // last paid block or payment
   };
   struct Purchase {

@@ -9,13 +9,9 @@ namespace {
 constexpr FaultKind k_kinds[] = {FaultKind::kill,      FaultKind::power_cut,  FaultKind::partition, FaultKind::slow_store,
                                  FaultKind::slow_disk, FaultKind::drop_cache, FaultKind::step_wall};
 
-NodeSpec draw_node(const Run& run, Random& random, const std::string& name) {
+NodeSpec draw_node(Random& random, const std::string& name) {
   NodeSpec spec;
   spec.name = name;
-  // All nodes of a seed alike, so that each reaches each: half the seeds over TCP, the others over both or over uTP alone. The wiretap
-  // reads TCP only; that everything arrives is seen on the disks.
-  spec.config.utp = run.seed % 4 >= 2;
-  spec.config.tcp = run.seed % 4 != 3;
   spec.link = draw_link(random);
   // Slow enough that the faults meet a download.
   constexpr uint64_t k_limits[] = {20'000, 40'000, 100'000, 1'000'000};
@@ -33,12 +29,12 @@ Outcome run_free(const Run& run) {
   Swarm swarm(run, draw_payload(run.seed));
   Random& random = swarm.random();
   std::vector<uint32_t> machines = {swarm.add_tracker(sim::LinkOptions{})};
-  NodeSpec seeder = draw_node(run, random, "seed");
+  NodeSpec seeder = draw_node(random, "seed");
   seeder.seeds = true;
   machines.push_back(swarm.add_node(std::move(seeder)));
   uint64_t leechers = 1 + random.below(4);
   for (uint64_t i = 0; i < leechers; ++i) {
-    NodeSpec spec = draw_node(run, random, "leech" + std::to_string(i));
+    NodeSpec spec = draw_node(random, "leech" + std::to_string(i));
     spec.joins = Duration::ms(static_cast<int64_t>(random.below(30'000)));
     machines.push_back(swarm.add_node(std::move(spec)));
   }

@@ -26,7 +26,7 @@ SigningKey make_key(const sim::World& world, uint32_t index) {
 
 Swarm::Swarm(const Run& run, const PayloadOptions& payload)
     : world_(run.seed), random_(world_.random("scenario")), log_(world_, run.print_log), report_(world_), money_(world_, report_),
-      wire_log_(log_), wiretap_(world_), faults_(world_, money_, report_, log_), planted_(run.planted),
+      wire_log_(log_), wiretap_(world_), faults_(world_, money_, report_, log_), planted_(run.planted), transports_(run.transports()),
       payload_options_(with_tracker(payload)), payload_(make_payload(payload_options_, world_.random("payload"))) {
   world_.add_target(*this);
   world_.add_observer(*this);
@@ -64,6 +64,8 @@ uint32_t Swarm::add_node(NodeSpec spec) {
   uint32_t machine = add_machine(spec.name, address, spec);
   Duration joins = spec.joins;
   spec.planted = planted_;
+  spec.config.tcp = transports_ != Transports::utp;
+  spec.config.utp = transports_ != Transports::tcp;
   if (spec.has_folder) world_.machine(machine).disk().install_folder(k_data_root);
   if (spec.seeds) payload_.install(world_.machine(machine).disk(), k_data_root);
   money_.set_reserve(machine, spec.config.reserve);
@@ -145,6 +147,7 @@ bool Swarm::complete() {
 
 void Swarm::run_until(Instant deadline) {
   if (world_.run_until(deadline) == sim::StopReason::livelock) report_.breach("endless events in one instant");
+  if (wiretap_.utp().changed() != 0) report_.breach("a packet of uTP carried other bytes when it was sent again");
 }
 
 void Swarm::run_until_complete(Duration limit) {

@@ -82,6 +82,7 @@ class Swarm final : public sim::EventTarget, public sim::Observer {
   Wiretap wiretap_;
   FaultPlan faults_;
   speed::Faults planted_;
+  Transports transports_;
   PayloadOptions payload_options_;
   Payload payload_;
   std::unique_ptr<TrackerFactory> tracker_;

@@ -1,4 +1,5 @@
-// Reads every peer connection of a simulated world from outside: what each side sent and what each side got, message by message. The
+// Reads every peer connection of a simulated world, over TCP and over uTP, from outside: what each side sent and what each side got,
+// message by message. Over TCP "sent" is when a program hands bytes to its socket, over uTP when a packet leaves for the first time. The
 // programs know nothing of it, so what it sees is what really happened, whatever a node believes.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include "codec/peer_wire.h"
 #include "hal/sim/tcp.h"
 #include "hal/sim/world.h"
+#include "sim/utp_tap.h"
 #include "speed/messages.h"
 
 namespace millet::simtest {
@@ -45,8 +47,15 @@ class WireListener {
 
 class Wiretap final : public sim::Tap {
  public:
-  explicit Wiretap(sim::World& world) : world_(world) { world_.tcp().set_tap(this); }
-  ~Wiretap() override { world_.tcp().set_tap(nullptr); }
+  explicit Wiretap(sim::World& world) : world_(world), utp_(*this) {
+    world_.tcp().set_tap(this);
+    world_.udp().set_tap(&utp_);
+  }
+  ~Wiretap() override {
+    world_.tcp().set_tap(nullptr);
+    world_.udp().set_tap(nullptr);
+  }
+  const UtpTap& utp() const { return utp_; }
   // Each is told of everything, in the order of joining. Requires: outlives this.
   void add(WireListener& listener) { listeners_.push_back(&listener); }
 
@@ -71,6 +80,7 @@ class Wiretap final : public sim::Tap {
   void report_garbage(PeerSide& side, const std::string& what);
 
   sim::World& world_;
+  UtpTap utp_;
   std::vector<WireListener*> listeners_;
   std::map<hal::StreamId, Flow> flows_;
 };

@@ -184,8 +184,8 @@ static void what_we_send_is_what_we_read(void**) {
   encode(Request{"POST", "application/octet-stream", as_bytes("body")}, url, out);
   assert_string_equal(read_all(Role::requests, as_text(out)).c_str(), "POST /v1/op?x close body;");
   out.clear();
-  encode(Response{404, "application/json", as_bytes("{}"), true}, out);
-  encode(Response{200, "text/plain", {}, false}, out);
+  encode(Response{404, "application/json", {}, as_bytes("{}"), true}, out);
+  encode(Response{200, "text/plain", "X-One: 1\r\nX-Two: 2\r\n", {}, false}, out);
   assert_string_equal(read_all(Role::responses, as_text(out)).c_str(), "404 keep {};200 close ;");
 }
 

@@ -170,8 +170,8 @@ void a_winner_without_a_channel_loses_its_slot_and_the_price_falls(void**) {
 
 // Attack 8. The requester does what it should; what its notices say, or what the ledger knows of the channel, is made wrong.
 void a_channel_notice_that_lies_counts_for_nothing_and_is_a_strike(void**) {
-  enum Lie { larger, of_another_payee, longer, ended };
-  for (Lie lie : {larger, of_another_payee, longer, ended}) {
+  enum Lie { larger, of_another_payee, longer };
+  for (Lie lie : {larger, of_another_payee, longer}) {
     Duo duo;
     std::vector<AckMessage> acks;
     duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
@@ -184,10 +184,6 @@ void a_channel_notice_that_lies_counts_for_nothing_and_is_a_strike(void**) {
       // The ledger has the channel, but for somebody else: with us as the payee it is another one, which nobody opened.
       if (lie == of_another_payee) entry.terms.payee.raw[0] ^= 1;
       if (lie == longer) channel.expiry = channel.expiry.plus_seconds(24 * 3600);
-      if (lie == ended && entry.open) {
-        entry.effective_expiry = duo.world.ledger_now();
-        duo.world.ledger.expire(duo.world.ledger_now());
-      }
       payload = encode(channel);
       return true;
     };
@@ -202,6 +198,31 @@ void a_channel_notice_that_lies_counts_for_nothing_and_is_a_strike(void**) {
     assert_true(std::any_of(duo.provider->store.begin(), duo.provider->store.end(), is_strike));
     assert_int_equal(duo.counted(), 0);
   }
+}
+
+// A payer that was away can't know that its channel has ended. It learns it, and opens another one.
+void a_channel_that_ended_counts_for_nothing_and_is_no_strike(void**) {
+  Duo duo;
+  std::vector<AckMessage> acks;
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    if (const auto* ack = std::get_if<AckMessage>(&message)) acks.push_back(*ack);
+    bool first = &from == duo.requester && std::holds_alternative<ChannelMessage>(message) && duo.world.ledger.channels.size() == 1;
+    if (first) {
+      duo.world.ledger.channels.begin()->second.effective_expiry = duo.world.ledger_now();
+      duo.world.ledger.expire(duo.world.ledger_now());
+    }
+    return true;
+  };
+  duo.start();
+  assert_true(duo.run(20, [&] { return has_ack(acks, AckStatus::closed); }));
+  assert_false(has_ack(acks, AckStatus::bad_channel));
+  assert_int_equal(duo.counted(), 0);
+  assert_true(duo.run_to_end());
+  assert_int_equal(duo.world.ledger.channels.size(), 2);
+  assert_true(duo.earned() > 0);
+  for (const auto& [where, value] : duo.provider->store) assert_true(where.first != k_table_bans);
+  assert_int_equal(duo.world.violations.size(), 0);
 }
 
 // Attack 16.
@@ -475,6 +496,7 @@ int main() {
       cmocka_unit_test(identities_without_end_get_what_the_bucket_holds),
       cmocka_unit_test(a_winner_without_a_channel_loses_its_slot_and_the_price_falls),
       cmocka_unit_test(a_channel_notice_that_lies_counts_for_nothing_and_is_a_strike),
+      cmocka_unit_test(a_channel_that_ended_counts_for_nothing_and_is_no_strike),
       cmocka_unit_test(a_corrupt_piece_is_not_paid_and_the_provider_is_banned),
       cmocka_unit_test(a_rate_above_the_bid_ends_the_connection_and_is_never_paid),
       cmocka_unit_test(a_rate_raised_above_the_bid_under_way_is_never_paid),

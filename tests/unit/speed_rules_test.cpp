@@ -227,6 +227,38 @@ void a_seller_that_moves_to_another_transport_is_paid_there(void**) {
   }
 }
 
+// A payment got lost on its way, and the channel ended without it: it is owed again, and paid over the next channel before the provider's
+// clock for the piece has run out.
+void what_a_channel_ended_without_paying_is_paid_at_once_over_the_next(void**) {
+  Settings settings;
+  settings.pieces = 60;
+  settings.block_time = Duration::ms(20);
+  Duo duo(settings, 1'000'000'000);
+  bool lose = false;
+  std::vector<StopMessage> stops;
+  duo.world.on_send = [&](Node&, PeerHandle, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    if (const auto* stop = std::get_if<StopMessage>(&message)) stops.push_back(*stop);
+    return !lose || !std::holds_alternative<PayMessage>(message);
+  };
+  duo.start();
+  assert_true(duo.run(20, [&] { return duo.counted() > 0; }));
+  lose = true;
+  duo.run(2);
+  ChannelId id = duo.provider->speed->payee().channels()[0].id;
+  assert_true(duo.world.highest_pay.at(id).in_micro() > duo.counted());
+  CloseMessage close;
+  close.channel = id;
+  duo.world.inject(*duo.requester, duo.world.only_peer(*duo.requester), close);
+  assert_true(duo.run(10, [&] { return !duo.world.ledger.channels.at(id).open; }));
+  lose = false;
+  assert_true(duo.run_to_end());
+  assert_false(has_stop(stops, StopReason::unpaid));
+  uint64_t bytes = duo.world.transfers[{1, 0}].bytes_paid;
+  assert_in_range(duo.earned(), price(k_reserve, bytes), price(k_reserve, bytes) + 1);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 // Six payers of one /24 and an eighth of the bucket for four pieces: two wait for their channel before the first byte.
 void an_empty_bucket_serves_against_a_channel_of_sixteen_pieces(void**) {
   Settings settings;
@@ -525,6 +557,7 @@ int main() {
       cmocka_unit_test(a_second_connection_of_a_payer_supersedes_the_first),
       cmocka_unit_test(a_provider_that_came_back_is_paid_on_its_new_connection),
       cmocka_unit_test(a_seller_that_moves_to_another_transport_is_paid_there),
+      cmocka_unit_test(what_a_channel_ended_without_paying_is_paid_at_once_over_the_next),
       cmocka_unit_test(an_empty_bucket_serves_against_a_channel_of_sixteen_pieces),
       cmocka_unit_test(a_channel_is_rolled_over_at_three_quarters_and_a_debt_is_split),
       cmocka_unit_test(the_payee_claims_at_half_life_and_at_its_threshold),

@@ -142,10 +142,49 @@ void slow_start_grows_by_the_gain(void**) {
 void slow_start_ends_at_three_quarters_of_the_target(void**) {
   UtpLedbat ledbat({}, 1000);
   Instant now;
-  for (int i = 0; i < 4; ++i) now = round(ledbat, now, 43);
+  for (int i = 0; i < 4; ++i) now = round(ledbat, now, 30);
+  assert_in_range(ledbat.target_us(), 41'000, 43'000);
   assert_true(ledbat.in_slow_start());
-  ledbat.on_ack(now, ack_of(1000, 46));
+  ledbat.on_ack(now, ack_of(1000, 32));
   assert_false(ledbat.in_slow_start());
+}
+
+void the_target_is_lower_for_larger_windows(void**) {
+  UtpLedbat ledbat({}, 1000);
+  uint64_t last = ledbat.target_us();
+  assert_in_range(last, 58'000, 60'000);
+  Instant now;
+  for (int i = 1; i <= 12; ++i) {
+    now = round(ledbat, now, 0);  // doubles
+    if (i <= 7) assert_in_range(last - ledbat.target_us(), 3900, 4100);
+    last = ledbat.target_us();
+  }
+  assert_in_range(last, 28'000, 29'000);  // never below half of it
+  UtpLedbat::Options options;
+  options.classic = true;
+  options.target = Duration::ms(100);
+  UtpLedbat classic(options, 1000);
+  for (int i = 0; i < 5; ++i) now = round(classic, now, 0);
+  assert_int_equal(classic.target_us(), 100'000);  // RFC 6817 has one
+}
+
+// What decides over fairness: of two on one queue, one of which measures a millisecond less, neither gets much more.
+void a_millisecond_measured_wrong_decides_nothing(void**) {
+  constexpr uint32_t k_bytes_per_ms = 2500;
+  UtpLedbat right({}, 1000);
+  UtpLedbat wrong({}, 1000);
+  Instant now = Instant::from_us(1'000'000);
+  right.on_loss(now, now, 2000, false);  // both in avoidance, from the least window
+  wrong.on_loss(now, now, 2000, false);
+  for (int i = 0; i < 3000; ++i) {
+    uint32_t queue_ms = std::max<uint32_t>((right.window() + wrong.window()) / k_bytes_per_ms, 1);
+    now = now + Duration::ms(queue_ms);
+    right.on_ack(now, ack_of(right.window(), queue_ms, 1));
+    wrong.on_ack(now, ack_of(wrong.window(), queue_ms - 1, 1));
+  }
+  uint64_t sum = right.window() + wrong.window();
+  assert_in_range(sum, 35 * k_bytes_per_ms, 50 * k_bytes_per_ms);
+  assert_in_range(uint64_t{wrong.window()} * 100 / sum, 48, 57);
 }
 
 // A controller in congestion avoidance with a large window.
@@ -162,11 +201,13 @@ void avoidance_adds_the_gain_and_takes_off_by_excess(void**) {
   UtpLedbat ledbat = avoiding(now);
   uint32_t before = ledbat.window();
   assert_in_range(before, 60'000, 70'000);
-  now = round(ledbat, now, 57);
+  uint32_t target_ms = static_cast<uint32_t>(ledbat.target_us() / 1000);
+  assert_in_range(target_ms, 36, 39);
+  now = round(ledbat, now, target_ms - 1);
   assert_in_range(ledbat.window(), before + 950, before + 1050);  // one packet: gain 1, not faded near the target
   before = ledbat.window();
-  now = round(ledbat, now, 64);  // a tenth above: a tenth off, less the gain
-  assert_in_range(ledbat.window(), before * 90 / 100 + 500, before * 92 / 100 + 1000);
+  now = round(ledbat, now, target_ms + target_ms / 10);  // a tenth above: a tenth off, less the gain, and the target goes up
+  assert_in_range(ledbat.window(), before * 90 / 100 + 500, before * 94 / 100 + 1000);
   before = ledbat.window();
   round(ledbat, now, 300);  // never more than half a round trip
   assert_in_range(ledbat.window(), before / 2 - 1000, before * 62 / 100);
@@ -424,6 +465,8 @@ int main() {
       cmocka_unit_test(retransmission_timeouts_follow_rfc_6298),
       cmocka_unit_test(slow_start_grows_by_the_gain),
       cmocka_unit_test(slow_start_ends_at_three_quarters_of_the_target),
+      cmocka_unit_test(the_target_is_lower_for_larger_windows),
+      cmocka_unit_test(a_millisecond_measured_wrong_decides_nothing),
       cmocka_unit_test(avoidance_adds_the_gain_and_takes_off_by_excess),
       cmocka_unit_test(a_slowdown_comes_after_two_round_trips_and_then_at_nine_times_its_length),
       cmocka_unit_test(a_slowdown_that_empties_nothing_comes_seldom),
