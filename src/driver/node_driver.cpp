@@ -27,7 +27,6 @@ NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, 
       peers_(node_, storage_, system.streams, options.config.listen.address), commits_(store, system.executor, system.clock, *this),
       http_(system, options.config.listen.address, *this) {
   if (options.config.tcp_background) peers_.set_background();
-  if (options.config.tcp) choose_payload_way();
   if (!options.config.utp) return;
   utp_ = std::make_unique<UtpLinks>(utp_options(options.config), node_, storage_, system.datagrams, system.random,
                                     options.config.listen.address);
@@ -54,6 +53,7 @@ Result<Endpoint> NodeDriver::listen() {
   if (utp_ != nullptr) system_.datagrams.set_events(this);
   TRY_ASSIGN(Endpoint listening, open_ports());
   node_.set_listen_port(listening.port);
+  if (node_.config().tcp) choose_payload_way();
   settle();
   return listening;
 }

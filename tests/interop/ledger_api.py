@@ -270,11 +270,17 @@ def ten_thousand_idle_clients(world):
         crowd.append(context.wrap_socket(stream))
     each = (_resident(ledger.process) - before) // len(crowd)
     print(f"an idle connection of TLS: {each} bytes", flush=True)
-    expect(each < 64 << 10, f"an idle connection of TLS takes {each} bytes")
+    # A sanitizer keeps what is freed for a while, and what it knows of each allocation.
+    expect(each < 64 << 10 or _is_sanitized(ledger.process), f"an idle connection of TLS takes {each} bytes")
     expect(wallet.available() == GRANT, "the balance is another one")
     for stream in crowd:
         stream.close()
     ledger.stop()
+
+
+def _is_sanitized(process):
+    with open(f"/proc/{process.pid}/maps", encoding="ascii", errors="replace") as maps:
+        return "libasan" in maps.read()
 
 
 def health_follows_the_store(world):
