@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from harness.node import Ledgerd
-from harness.world import Skip, expect, main, need, wait_until
+from harness.world import Skip, expect, fill_disk, main, need, wait_until
 from wallet import EASY, GRANT, Wallet
 
 LEDGER = Path(__file__).resolve().parents[2] / "src" / "ledger"
@@ -291,12 +291,7 @@ def health_follows_the_store(world):
     expect((_get("/healthz")[0], _get("/readyz")[0]) == (200, 200), "not ready after the start")
     one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
     one.call("claim")
-    with open(ledger.state / "filler", "wb", buffering=0) as filler:
-        try:
-            while filler.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
+    fill_disk(ledger.state / "filler")
     for _ in range(200):
         if _get("/readyz")[0] == 503:
             break

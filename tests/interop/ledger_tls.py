@@ -8,7 +8,7 @@ import subprocess
 import time
 import warnings
 
-from harness.node import Ledgerd, Refused
+from harness.node import Ledgerd, expect_refused
 from harness.world import address, expect, main, need, wait_until
 from wallet import EASY, GRANT, Wallet
 
@@ -20,17 +20,6 @@ def _start(world, **options):
     ledger = Ledgerd(world, 1, ledgerd__tls_listen=f"{HOST}:{PORT}", **{**EASY, **options}).start()
     ledger.url = f"https://{HOST}:{PORT}"
     return ledger
-
-
-def _refused(call, code, *words):
-    try:
-        call()
-    except Refused as refused:
-        expect(refused.code == code, f"refused with {refused}")
-        for word in words:
-            expect(word in refused.message, f"the refusal does not say {word!r}: {refused.message}")
-        return
-    expect(False, "was not refused")
 
 
 def _openssl(*arguments, command="s_client", data=b""):
@@ -56,18 +45,18 @@ def wallet_over_tls(world):
     one.call("send", two.address, "2.5")
     expect((one.available(), two.available()) == (7_500_000, 2_500_000), "the amounts are wrong after sending")
     other = "00" * 31 + "01"
-    _refused(lambda: one.call("balance", key=other), "denied", "not authorised by the key", other)
+    expect_refused(lambda: one.call("balance", key=other), "denied", "not authorised by the key", other)
     # A scheme that does not belong to the port, either way round.
     tls, plain = ledger.url, f"http://{HOST}:7411"
     ledger.url = f"https://{HOST}:7411"
-    _refused(one.available, "unavailable", "TLS")
+    expect_refused(one.available, "unavailable", "TLS")
     ledger.url = f"http://{HOST}:{PORT}"
-    _refused(one.available, "denied", "no ledger")
+    expect_refused(one.available, "denied", "no ledger")
     ledger.url = plain
     expect(one.available() == 7_500_000, "plain HTTP does not work beside TLS")
     ledger.url = tls
     ledger.stop()
-    _refused(one.available, "unavailable", f"{HOST}:{PORT}")
+    expect_refused(one.available, "unavailable", f"{HOST}:{PORT}")
 
 
 def somebody_in_between(world):
@@ -81,7 +70,7 @@ def somebody_in_between(world):
     world.start("thief", [need("openssl"), "s_server", "-accept", f"{address(2)}:{PORT}", "-key", key, "-cert", certificate, "-quiet"])
     wait_until(lambda: socket.socket().connect_ex((address(2), PORT)) == 0, 10, "the thief to listen")
     ledger.url = f"https://{address(2)}:{PORT}"
-    _refused(wallet.available, "denied", "no statement of a ledger")
+    expect_refused(wallet.available, "denied", "no statement of a ledger")
     expect("POST" not in world.log("thief"), "the request was sent to somebody else")
     ledger.stop()
 

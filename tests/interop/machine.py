@@ -9,7 +9,7 @@ import time
 from harness.node import Ledgerd, Milletd, Refused
 from harness.torrents import digest, make_payload, make_torrent, many_files
 from harness.tracker import Tracker
-from harness.world import expect, main, wait_until
+from harness.world import expect, fill_disk, main, wait_until
 
 PAYLOAD = 64_000_000
 
@@ -115,23 +115,14 @@ def state_folder_full(world):
     node = Milletd(world, 2)
     _mount(node.state, "16m")
     filler = node.state / "filler"
-
-    def fill():
-        file = os.open(filler, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            while os.write(file, bytes(4096)) > 0:
-                pass
-        except OSError:
-            os.close(file)
-
-    fill()
+    fill_disk(filler)
     status, said = node.run()
     expect(status == 3, f"it ended with {status}: {said}")
     _one_line(said, node.state)
     filler.unlink()
     node.start("--seed", torrents[0].path, "--data", source)
     node.wait_state(torrents[0], "seeding")
-    fill()
+    fill_disk(filler)
     try:
         node.call("add", torrents[1].path, "--data", source)
     except Refused as refused:

@@ -11,9 +11,8 @@ from harness.node import Ledgerd, Milletd
 from harness.torrents import digest, make_payload, make_torrent
 from harness.tracker import Tracker
 from harness.world import address, expect, main, wait_until
+from wallet import EASY, GRANT
 
-EASY = {"ledgerd__faucet_hashcash_bits": 8, "ledgerd__faucet_memory_bits": 1, "ledgerd__faucet_memory": 64, "ledgerd__faucet_spend_only": 0}
-GRANT = 10_000_000  # micro-BTT
 SUPPLY = "990000000000"
 PIECE = 65536
 RESERVE = 100  # BTT per GB

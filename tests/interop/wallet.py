@@ -9,11 +9,11 @@ import sys
 import threading
 import time
 
-from harness.node import Ledgerd, Milletd, Refused
-from harness.world import expect, main, wait_until
+from harness.node import Ledgerd, Milletd, Refused, expect_refused
+from harness.world import expect, fill_disk, main, wait_until
 
 EASY = {"ledgerd__faucet_hashcash_bits": 8, "ledgerd__faucet_memory_bits": 1, "ledgerd__faucet_memory": 64, "ledgerd__faucet_spend_only": 0}
-GRANT = 10_000_000
+GRANT = 10_000_000  # micro-BTT
 
 
 class Wallet:
@@ -33,28 +33,17 @@ def _start(world, **options):
     return Ledgerd(world, 1, **{**EASY, **options}).start()
 
 
-def _refused(call, code, *words):
-    try:
-        call()
-    except Refused as refused:
-        expect(refused.code == code, f"refused with {refused}")
-        for word in words:
-            expect(word in refused.message, f"the refusal does not say {word!r}: {refused.message}")
-        return
-    expect(False, "was not refused")
-
-
 def money_is_claimed_and_sent(world):
     ledger = _start(world)
     one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
     expect(one.available() == 0, "an account begins with money")
     expect(one.call("claim")["amount_micro"] == GRANT, "the grant is another amount")
-    _refused(lambda: one.call("claim"), "denied", "has had its initial balance")
+    expect_refused(lambda: one.call("claim"), "denied", "has had its initial balance")
     one.call("send", two.address, "2.5")
     expect((one.available(), two.available()) == (7_500_000, 2_500_000), "the amounts are wrong after sending")
-    _refused(lambda: one.call("send", two.address, "7.500001"), "denied", "less than that: 7.5 BTT are available")
+    expect_refused(lambda: one.call("send", two.address, "7.500001"), "denied", "less than that: 7.5 BTT are available")
     slip = two.address[:10] + ("0" if two.address[10] != "0" else "1") + two.address[11:]
-    _refused(lambda: one.call("send", slip, "1"), "bad_input", "not an address")
+    expect_refused(lambda: one.call("send", slip, "1"), "bad_input", "not an address")
     expect(one.call("address")["address"] == one.address, "another address")
     key_file = one.node.state / "wallet.key"
     expect(key_file.stat().st_mode & 0o777 == 0o600, "others may read the key")
@@ -62,7 +51,7 @@ def money_is_claimed_and_sent(world):
     ledger.start()
     expect((one.available(), two.available()) == (7_500_000, 2_500_000), "the amounts are others after a restart")
     os.chmod(key_file, 0o644)
-    _refused(one.available, "denied", str(key_file))
+    expect_refused(one.available, "denied", str(key_file))
     ledger.stop()
 
 
@@ -73,7 +62,7 @@ def a_grant_only_pays_for_service(world):
     balance = one.call("balance")
     left = balance["spend_only_until"] - balance["ledger_time"]
     expect(balance["spend_only_micro"] == GRANT and 30 * 86400 - 60 <= left <= 30 * 86400, f"another balance: {balance}")
-    _refused(lambda: one.call("send", two.address, "0.000001"), "denied", "only pays for service")
+    expect_refused(lambda: one.call("send", two.address, "0.000001"), "denied", "only pays for service")
     ledger.stop()
 
 
@@ -108,9 +97,9 @@ def wrong_ledger_key_is_named(world):
     ledger = _start(world)
     wallet = Wallet(world, ledger, "one")
     other = "00" * 31 + "01"
-    _refused(lambda: wallet.call("balance", key=other), "denied", ledger.key, other, "ledger.key")
+    expect_refused(lambda: wallet.call("balance", key=other), "denied", ledger.key, other, "ledger.key")
     ledger.stop()
-    _refused(wallet.available, "unavailable", ledger.url.split("//")[1])
+    expect_refused(wallet.available, "unavailable", ledger.url.split("//")[1])
 
 
 def old_backup_is_refused(world):
@@ -191,12 +180,7 @@ def ledger_state_full(world):
     ledger.start()
     one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
     one.call("claim")
-    with open(ledger.state / "filler", "wb", buffering=0) as filler:
-        try:
-            while filler.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
+    fill_disk(ledger.state / "filler")
     # The file has some room left in it: pay until it is used up.
     refusal = None
     for _ in range(200):

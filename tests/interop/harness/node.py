@@ -16,6 +16,18 @@ class Refused(Exception):
         self.message = message
 
 
+def expect_refused(call, code, *words):
+    """The call is refused with this code, and the reason has every word."""
+    try:
+        call()
+    except Refused as refused:
+        expect(refused.code == code, f"refused with {refused}")
+        for word in words:
+            expect(word in refused.message, f"the refusal does not say {word!r}: {refused.message}")
+        return
+    expect(False, "was not refused")
+
+
 class Milletd:
     """A node at 10.0.0.NUMBER with a state folder of its own, which survives start() after stop() or kill()."""
 

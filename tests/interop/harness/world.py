@@ -82,6 +82,16 @@ def wait_until(condition, timeout, what):
         time.sleep(0.05)
 
 
+def fill_disk(path):
+    """Writes the file until its file system has no room left."""
+    with open(path, "ab", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+
+
 class World:
     """`bound`: processes are killed when this one ends, however it ends; in a process namespace they are anyway."""
 
