@@ -16,13 +16,13 @@ from pathlib import Path
 
 from harness.node import Ledgerd
 from harness.world import Failure, wait_until
+from seeders import memory_mib
 from table import Figures, Target
 
 OURS, SQL, LIMIT = "millet-ledgerd", "postgresql", "limit"
 CONNECTIONS = 32
 DURABLE = 3500  # operations a second on one core
 PG_BIN = Path("/usr/lib/postgresql/15/bin")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 SCHEMA = """
 CREATE TABLE accounts (id int PRIMARY KEY, available bigint NOT NULL CHECK (available >= 0), in_channels bigint NOT NULL CHECK (in_channels >= 0));
@@ -98,21 +98,10 @@ class _Ledger(Ledgerd):
         self.tls = next(word.partition("=")[2].strip('"') for word in line.split() if word.startswith("tls_listen="))
         return self
 
-    def cpu_seconds(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def memory_mib(self):
-        rows = dict(line.split(":", 1) for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:])
-        return int(rows["Rss"].split()[0]) / 1024, int(rows["Anonymous"].split()[0]) / 1024
-
     def load(self, world, seconds, batch, rate=0, connections=CONNECTIONS):
         command = _cores(1, os.cpu_count()) + [_program(world, "ledger_load"), "--to", self.tls, "--state", self.state, "--connections", connections,
                                                 "--batch", batch, "--seconds", seconds, "--rate", rate]
-        before = self.cpu_seconds()
-        found = _json_of(command, f"{self.name} under load", seconds * 10 + 120)
-        found["cpu_seconds"] = self.cpu_seconds() - before
-        return found
+        return _json_of(command, f"{self.name} under load", seconds * 10 + 120)
 
 
 class _Postgres:
@@ -233,7 +222,7 @@ def _growth(world, arguments, figures, say, seconds):
         ledger.start()
         row["start_s"] = time.monotonic() - began
         row["operations_per_s"] = ledger.load(world, seconds, 16)["operations_per_s"]
-        row["resident_mib"], row["anonymous_mib"] = ledger.memory_mib()
+        row["resident_mib"], row["anonymous_mib"] = memory_mib(ledger.process)
         ledger.stop()
         row["state_mib"] = (ledger.state / "data.mdb").stat().st_blocks * 512 / (1 << 20)
         rows[accounts] = row

@@ -6,13 +6,13 @@
 // Beyond accounts and channels, transfers between the accounts fill the log up to `records`. FOLDER is what millet-ledgerd --state takes;
 // it may hold a state already, which then grows. One line of JSON goes to standard output.
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <string>
 #include <vector>
 
 #include "base/random.h"
+#include "bench/ledger_tool.h"
 #include "driver/key_file.h"
 #include "hal/linux/clock.h"
 #include "hal/linux/random.h"
@@ -30,17 +30,6 @@ constexpr uint64_t k_capacity_micro = 1000;
 constexpr size_t k_batch = 512;
 constexpr size_t k_senders = 4096;  // of accounts, whose keys are kept: signing needs them
 
-[[noreturn]] void stop(const std::string& why) {
-  fprintf(stderr, "ledger_fill: %s\n", why.c_str());
-  exit(1);
-}
-
-template <typename T>
-T take(Result<T> result, const char* what) {
-  if (!result) stop(std::string(what) + ": " + result.error().reason);
-  return std::move(*result);
-}
-
 struct Options {
   std::string state;
   uint64_t accounts = 0, channels = 0, records = 0, proofs = 1000;
@@ -54,9 +43,7 @@ Options parse_options(int argc, char** argv) {
       out.state = argv[i + 1];
       continue;
     }
-    char* end = nullptr;
-    uint64_t value = strtoull(argv[i + 1], &end, 10);
-    if (*argv[i + 1] == 0 || *end != 0) stop(std::string("'") + argv[i + 1] + "' is not a number");
+    uint64_t value = number(argv[i + 1]);
     if (name == "--accounts") {
       out.accounts = value;
     } else if (name == "--channels") {
@@ -93,17 +80,9 @@ class Fill {
   }
   void channels(uint64_t count) {
     for (uint64_t i = 0; i < count; ++i) {
-      OpenOperation op;
       const SigningKey& payer = senders_[i % senders_.size()];
-      op.statement = {state_.ledger(),
-                      payer.public_key(),
-                      senders_[(i + 1) % senders_.size()].public_key(),
-                      Amount::micro(k_capacity_micro),
-                      time().plus_seconds(20 * 86'400),
-                      nonce(),
-                      time().plus_seconds(500)};
-      op.signature = payer.sign(preimage(op.statement));
-      add(op);
+      const PublicKey& payee = senders_[(i + 1) % senders_.size()].public_key();
+      add(make_open(state_.ledger(), payer, payee, k_capacity_micro, 20 * 86'400, nonce(), time()));
     }
     flush();
   }
@@ -122,10 +101,7 @@ class Fill {
     return out;
   }
   Operation transfer(const SigningKey& from, const PublicKey& to, uint64_t micro) {
-    TransferOperation op;
-    op.statement = {state_.ledger(), from.public_key(), to, Amount::micro(micro), nonce(), time().plus_seconds(500), {}};
-    op.signature = from.sign(preimage(op.statement));
-    return op;
+    return make_transfer(state_.ledger(), from, to, micro, nonce(), time());
   }
   // Made here: their signatures need no check.
   void add(const Operation& operation) {

@@ -15,17 +15,18 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "bench/ledger_tool.h"
 #include "codec/http.h"
 #include "crypto/sign.h"
 #include "driver/key_file.h"
@@ -44,7 +45,6 @@ namespace {
 constexpr size_t k_accounts = 400;  // payers; each pays the next one
 constexpr uint64_t k_fund_micro = 1'000'000'000'000;
 constexpr uint64_t k_capacity_micro = 100'000;
-constexpr uint64_t k_valid_s = 500;
 
 struct Options {
   Endpoint to;
@@ -58,24 +58,6 @@ struct Options {
   bool crypto = false;
 };
 
-[[noreturn]] void stop(const std::string& why) {
-  fprintf(stderr, "ledger_load: %s\n", why.c_str());
-  exit(1);
-}
-
-template <typename T>
-T take(Result<T> result, const char* what) {
-  if (!result) stop(std::string(what) + ": " + result.error().reason);
-  return std::move(*result);
-}
-
-uint32_t number(const char* text) {
-  char* end = nullptr;
-  unsigned long value = strtoul(text, &end, 10);
-  if (*text == 0 || *end != 0 || value > UINT32_MAX) stop(std::string("'") + text + "' is not a number");
-  return static_cast<uint32_t>(value);
-}
-
 Options parse_options(int argc, char** argv) {
   Options out;
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -85,15 +67,15 @@ Options parse_options(int argc, char** argv) {
     } else if (name == "--state") {
       out.state = value;
     } else if (name == "--connections") {
-      out.connections = std::max(1u, number(argv[i + 1]));
+      out.connections = std::max<uint64_t>(1, number(argv[i + 1]));
     } else if (name == "--batch") {
-      out.batch = std::clamp<uint32_t>(number(argv[i + 1]), 1, k_operations_max);
+      out.batch = std::clamp<uint64_t>(number(argv[i + 1]), 1, k_operations_max);
     } else if (name == "--seconds") {
-      out.seconds = number(argv[i + 1]);
+      out.seconds = static_cast<uint32_t>(number(argv[i + 1]));
     } else if (name == "--rate") {
-      out.rate = number(argv[i + 1]);
+      out.rate = static_cast<uint32_t>(number(argv[i + 1]));
     } else if (name == "--wait") {
-      out.wait_seconds = number(argv[i + 1]);
+      out.wait_seconds = static_cast<uint32_t>(number(argv[i + 1]));
     } else if (name == "--tls" || name == "--crypto") {
       (name == "--tls" ? out.tls : out.crypto) = value == "yes";
     } else {
@@ -120,7 +102,10 @@ class Operations {
     std::array<uint8_t, 8> bytes{};
     random.fill(bytes);
     run_ = load_be<uint64_t>(bytes.data());
-    for (size_t i = 0; i < k_accounts; ++i) accounts_.push_back(account_key(i, run_));
+    for (size_t i = 0; i < k_accounts; ++i) {
+      accounts_.push_back(account_key(i, run_));
+      by_key_[accounts_[i].public_key()] = i;
+    }
   }
   void set_ledger(const LedgerId& ledger) { ledger_ = ledger; }
   void set_time(LedgerTime time) { time_ = time; }
@@ -184,19 +169,11 @@ class Operations {
     return out;
   }
   Operation transfer(const SigningKey& from, const PublicKey& to, uint64_t micro) {
-    TransferOperation op;
-    op.statement = {ledger_, from.public_key(), to, Amount::micro(micro), nonce(), time_.plus_seconds(k_valid_s), {}};
-    op.signature = from.sign(preimage(op.statement));
-    return op;
+    return make_transfer(ledger_, from, to, micro, nonce(), time_);
   }
   Operation open() {
     size_t i = static_cast<size_t>(next_payer_++) % k_accounts;
-    OpenOperation op;
-    op.statement = {
-        ledger_, accounts_[i].public_key(),    payee(i).public_key(), Amount::micro(k_capacity_micro), time_.plus_seconds(86'400),
-        nonce(), time_.plus_seconds(k_valid_s)};
-    op.signature = accounts_[i].sign(preimage(op.statement));
-    return op;
+    return make_open(ledger_, accounts_[i], payee(i).public_key(), k_capacity_micro, 86'400, nonce(), time_);
   }
   template <typename Op>
   Operation redeem(const Channel& channel, uint64_t cum) {
@@ -211,18 +188,11 @@ class Operations {
     op.signature = owner(op.payee).sign(preimage(op.statement));
     return op;
   }
-  const SigningKey& owner(const PublicKey& key) const {
-    if (by_key_.empty()) {
-      for (size_t i = 0; i < k_accounts; ++i) by_key_.push_back({accounts_[i].public_key(), i});
-      std::sort(by_key_.begin(), by_key_.end());
-    }
-    auto found = std::lower_bound(by_key_.begin(), by_key_.end(), std::pair(key, size_t{0}));
-    return accounts_[found->second];
-  }
+  const SigningKey& owner(const PublicKey& key) const { return accounts_[by_key_.at(key)]; }
 
   SigningKey pool_;
   std::vector<SigningKey> accounts_;
-  mutable std::vector<std::pair<PublicKey, size_t>> by_key_;
+  std::map<PublicKey, size_t> by_key_;
   LedgerId ledger_;
   LedgerTime time_;
   std::deque<Operation> opens_;  // signed, not sent

@@ -28,6 +28,24 @@ def free_port(host):
         return listener.getsockname()[1]
 
 
+def cpu_seconds(process):
+    """User and system time of all its threads, since it was started."""
+    with open(f"/proc/{process.pid}/stat", encoding="utf-8", errors="replace") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory_mib(process):
+    """(resident, anonymous) MiB. The sums of /proc/PID/status may be off by 64 pages for each CPU; these are counted page by page."""
+    values = {}
+    with open(f"/proc/{process.pid}/smaps_rollup", encoding="utf-8") as rollup:
+        for line in rollup:
+            key, _, rest = line.partition(":")
+            if key in ("Rss", "Anonymous"):
+                values[key] = int(rest.split()[0]) / 1024
+    return values["Rss"], values["Anonymous"]
+
+
 class Place:
     """Where a seeder runs, when that is not here: its address in another network namespace, free ports from `port` on, and the words that
     run a command there."""
@@ -82,20 +100,10 @@ class Seeder:
             self.world.stop(self.process, timeout=120)
 
     def cpu_seconds(self):
-        """User and system time of all its threads, since it was started."""
-        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8", errors="replace") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu_seconds(self.process)
 
     def memory_mib(self):
-        """(resident, anonymous) MiB. The sums of /proc/PID/status may be off by 64 pages for each CPU; these are counted page by page."""
-        values = {}
-        with open(f"/proc/{self.process.pid}/smaps_rollup", encoding="utf-8") as rollup:
-            for line in rollup:
-                key, _, rest = line.partition(":")
-                if key in ("Rss", "Anonymous"):
-                    values[key] = int(rest.split()[0]) / 1024
-        return values["Rss"], values["Anonymous"]
+        return memory_mib(self.process)
 
     def _count(self, field):
         """The sum of a field of /proc/PID/task/TID/status over its threads."""
