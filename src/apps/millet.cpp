@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/create_command.h"
+#include "apps/ledger_command.h"
 #include "apps/node_commands.h"
 #include "apps/state_folder.h"
 #include "apps/wallet_command.h"
@@ -39,6 +40,8 @@ constexpr Command k_commands[] = {
      "changes options while milletd runs; with HASH speed.budget, speed.max_rate or speed.enabled of one torrent"},
     {"wallet", wallet_command, "create | address | balance | claim | token | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
      "the account on the ledger: claim gets the initial balance by proof of work; the ledger is the one that milletd uses, unless given"},
+    {"ledger", ledger_command, "verify-evidence FILE [--ledger-key KEY]",
+     "checks evidence against a ledger, as milletd writes it to ledger-evidence-* in its state folder: no ledger and no trust is needed"},
     {"create", create_command, "PATH -o FILE.torrent [--tracker URL]... [--piece-size N] [--private]",
      "makes a .torrent of a file or folder; N is a power of two in bytes, as 262144 or 256K; each --tracker is a tier of its own"},
 };

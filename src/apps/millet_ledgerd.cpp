@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "apps/audit_command.h"
 #include "apps/daemon.h"
 #include "driver/key_file.h"
 #include "driver/ledgerd_driver.h"
@@ -117,12 +118,46 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   return k_exit_ok;
 }
 
+// The command before the options, if there is one: "audit" or "export".
+struct LogCommand {
+  std::string_view name;
+  std::string file;
+};
+
+// Takes the command and its file off the arguments.
+LogCommand take_command(std::vector<char*>& words) {
+  LogCommand command;
+  if (words.size() < 2 || (std::string_view(words[1]) != "audit" && std::string_view(words[1]) != "export")) return command;
+  command.name = words[1];
+  size_t taken = 1;
+  if (words.size() > 2 && words[2][0] != '-') command.file = words[1 + taken++];
+  words.erase(words.begin() + 1, words.begin() + 1 + static_cast<std::ptrdiff_t>(taken));
+  return command;
+}
+
+int run_on_store(const DaemonStart& start, const LogCommand& command) {
+  Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store);
+  if (!store) return refuse(k_exit_bad_state, store.error());
+  if (command.name == "audit") return audit_store_command(**store);
+  Result<SigningKey> key = load_key(start.state + "/" + k_ledger_key_file_name);
+  if (!key) return refuse(k_exit_bad_state, key.error());
+  return export_command(**store, *key, command.file);
+}
+
 int run(int argc, char** argv) {
+  std::vector<char*> words(argv, argv + argc);
+  const LogCommand command = take_command(words);
+  if (command.name == "export" && command.file.empty()) {
+    return refuse(k_exit_bad_settings, error(Errc::bad_input, "export takes the FILE to write: millet-ledgerd export FILE [--state DIR]"));
+  }
   int exit_code = k_exit_ok;
-  std::optional<DaemonStart> start = begin_daemon(Program::ledgerd, argc, argv, MILLET_VERSION, exit_code);
+  std::optional<DaemonStart> start =
+      begin_daemon(Program::ledgerd, static_cast<int>(words.size()), words.data(), MILLET_VERSION, exit_code);
   if (!start) return exit_code;
   Status crypto = crypto_init();
   if (!crypto) return refuse(k_exit_failed, crypto.error());
+  if (command.name == "audit" && !command.file.empty()) return audit_file_command(command.file);
+  if (!command.name.empty()) return run_on_store(*start, command);
   StderrLog log;
   hal::LinuxSystem machine(log);
   exit_code = serve(*start, log, machine);

@@ -70,6 +70,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
 
   NodeDriverOptions options;
   options.config = start.settings.node;
+  options.state = start.state;
   options.peer_id = wire::make_peer_id(system.random);
   NodeDriver driver(options, *key, system, **store, log);
   Status restored = driver.restore();

@@ -60,7 +60,10 @@ std::string daemon_usage(Program program) {
   if (program == Program::milletd) out += " [--seed PATH [--data DIR]]...";
   out += program == Program::milletd
              ? "\n\nThe node: seeds and downloads torrents, and sells and buys upload slots. Runs in the foreground until SIGTERM.\n\n"
-             : "\n\nThe private ledger: accounts and payment channels. Runs in the foreground until SIGTERM.\n\n";
+             : "\n\nThe private ledger: accounts and payment channels. Runs in the foreground until SIGTERM.\n"
+               "\n  audit [FILE]               instead of serving: replays the whole log, of the state or of a file, and names the first "
+               "wrong record\n"
+               "  export FILE                instead of serving: writes the log to a file, with a signed tree head\n\n";
   out += "  --config FILE              configuration in UCI syntax; without it " + std::string(k_config_files[0]) + " or " +
          k_config_files[1] +
          ", if there is one\n"

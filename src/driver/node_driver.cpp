@@ -21,7 +21,7 @@ UtpOptions utp_options(const NodeConfig& config) {
 }  // namespace
 
 NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, hal::System& system, Store& store, LogSink& log)
-    : system_(system), store_(store), key_(key), log_(log), listen_(options.config.listen),
+    : system_(system), store_(store), key_(key), log_(log), listen_(options.config.listen), state_(options.state),
       node_(options.config, NodeIdentity{key.public_key(), options.peer_id}, system.random, log),
       storage_(system.files, system.executor, system.cpu, *this, options.open_files_max),
       peers_(node_, storage_, system.streams, options.config.listen.address), commits_(store, system.executor, system.clock, *this),
@@ -353,6 +353,9 @@ void NodeDriver::act(Instant, SignBytes& action) { submit_sign(system_.executor,
 void NodeDriver::act(Instant, VerifyBytes& action) { submit_verify(system_.executor, *this, std::move(action)); }
 void NodeDriver::act(Instant now, HttpExchange& action) { http_.start(now, std::move(action)); }
 void NodeDriver::act(Instant now, CancelHttp& action) { http_.cancel(now, action.ticket); }
+void NodeDriver::act(Instant, KeepEvidence& action) {
+  if (!state_.empty()) keep_evidence(system_, state_, std::move(action.bytes), log_);
+}
 void NodeDriver::act(Instant, ShutDownDone&) { end(true); }
 
 }  // namespace millet

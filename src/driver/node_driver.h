@@ -14,6 +14,7 @@
 #include "driver/commit_queue.h"
 #include "driver/control_server.h"
 #include "driver/crypto_work.h"
+#include "driver/evidence_file.h"
 #include "driver/http_client.h"
 #include "driver/peer_links.h"
 #include "driver/storage.h"
@@ -27,6 +28,7 @@ struct NodeDriverOptions {
   NodeConfig config;
   PeerId peer_id;
   size_t open_files_max = 64;
+  std::string state;  // folder for evidence against the ledger; empty: it stays in the store
 };
 
 class NodeDriver final : public TransportSource,
@@ -114,6 +116,7 @@ class NodeDriver final : public TransportSource,
   void act(Instant now, VerifyBytes& action);
   void act(Instant now, HttpExchange& action);
   void act(Instant now, CancelHttp& action);
+  void act(Instant now, KeepEvidence& action);
   void act(Instant now, ShutDownDone& action);
 
   hal::System& system_;
@@ -121,6 +124,7 @@ class NodeDriver final : public TransportSource,
   const SigningKey& key_;
   LogSink& log_;
   const Endpoint listen_;
+  const std::string state_;
   Node node_;
   Storage storage_;
   PeerLinks peers_;

@@ -140,11 +140,15 @@ struct HttpExchange {
 struct CancelHttp {
   Ticket ticket;  // no answer follows
 };
+// Evidence against the ledger, for people: a file in the state folder. Nothing answers.
+struct KeepEvidence {
+  std::vector<uint8_t> bytes;  // ledger/common/evidence.h
+};
 // Everything that must be durable is: the program may end (answers Node::shut_down).
 struct ShutDownDone {};
 
 using Action = std::variant<ConnectPeer, ClosePeer, PullPeer, SetReading, OpenTorrent, CloseTorrent, CheckFiles, HashPiece, WriteBlock,
-                            SyncTorrent, Commit, SignBytes, VerifyBytes, HttpExchange, CancelHttp, ShutDownDone>;
+                            SyncTorrent, Commit, SignBytes, VerifyBytes, HttpExchange, CancelHttp, KeepEvidence, ShutDownDone>;
 
 // ---- answers ----
 

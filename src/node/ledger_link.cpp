@@ -7,6 +7,8 @@ namespace {
 
 // How long a signed query may be on its way, by the ledger's clock: a bound on replays.
 constexpr uint64_t k_query_valid_s = 300;
+// Signatures that the watch asks for; the client's tickets count from 1.
+constexpr LedgerClient::Ticket k_watch_ticket = LedgerClient::Ticket{1} << 63;
 
 speed::LedgerOutcome outcome_of(LedgerCode code) {
   switch (code) {
@@ -70,7 +72,30 @@ void take_query_result(const QueryResult& result, speed::LedgerReply& out) {
 LedgerLink::LedgerLink(const Options& options, SecureRandom& random, LogSink& log)
     : options_(options), log_(log), client_(options.ledger_key, options.own_key, random) {
   while (!options_.url.empty() && options_.url.back() == '/') options_.url.pop_back();
-  if (options_.ledger) client_.set_ledger(*options_.ledger);
+  if (!options_.ledger) return;
+  client_.set_ledger(*options_.ledger);
+  make_watch(*options_.ledger);
+}
+
+void LedgerLink::make_watch(const LedgerId& ledger) {
+  watch_.emplace(LedgerWatch::Identity{ledger, options_.ledger_key, options_.own_key}, log_);
+}
+
+Status LedgerLink::restore_watch(Bytes key, Bytes value) {
+  CHECK(watch_.has_value());
+  return watch_->restore(key, value);
+}
+
+void LedgerLink::on_gossip(Instant now, Bytes head) {
+  Result<SignedTreeHead> decoded = decode_fields<SignedTreeHead>(head);
+  if (!watch_ || !decoded) return;
+  watch_->on_gossip(now, *decoded);
+  drain(now);
+}
+
+void LedgerLink::begin_check(Instant now, const std::vector<Query>& queries) {
+  watch_call_ = ++last_call_;
+  client_.query(*watch_call_, queries, ledger_time(now).plus_seconds(k_query_valid_s));
 }
 
 void LedgerLink::start(Instant now) { hello(now); }
@@ -84,6 +109,8 @@ void LedgerLink::hello(Instant now) {
 
 void LedgerLink::on_timer(Instant now) {
   if (hello_at_ <= now) hello(now);
+  if (watch_ && watch_->next_deadline() <= now) watch_->on_timer(now);
+  drain(now);
 }
 
 void LedgerLink::call(Instant now, const speed::LedgerCall& call) {
@@ -125,7 +152,11 @@ void LedgerLink::on_signed(Instant now, LedgerClient::Ticket ticket, const Signa
 }
 
 void LedgerLink::on_verified(Instant now, LedgerClient::Ticket ticket, bool valid) {
-  client_.on_verified(ticket, valid);
+  if ((ticket & k_watch_ticket) == 0) {
+    client_.on_verified(ticket, valid);
+  } else if (watch_) {
+    watch_->on_verified(now, ticket & ~k_watch_ticket, valid);
+  }
   drain(now);
 }
 
@@ -136,8 +167,38 @@ void LedgerLink::on_reply(Instant now, LedgerClient::Ticket ticket, Result<std::
 }
 
 void LedgerLink::drain(Instant now) {
+  if (draining_) return;
+  draining_ = true;
+  while (drain_client(now) || drain_watch(now)) {
+  }
+  draining_ = false;
+}
+
+bool LedgerLink::drain_watch(Instant now) {
+  bool any = false;
+  LedgerWatch::Output out;
+  while (watch_ && watch_->poll(out)) {
+    any = true;
+    if (auto* ask = std::get_if<LedgerWatch::Ask>(&out)) {
+      begin_check(now, ask->queries);
+    } else if (auto* check = std::get_if<LedgerWatch::Verify>(&out)) {
+      out_.push_back(LedgerClient::VerifyBytes{check->ticket | k_watch_ticket, check->key, std::move(check->message), check->signature});
+    } else if (auto* kept = std::get_if<LedgerWatch::Keep>(&out)) {
+      out_.push_back(std::move(*kept));
+    } else if (auto* head = std::get_if<LedgerWatch::NewHead>(&out)) {
+      out_.push_back(*head);
+    } else if (auto* alarm = std::get_if<LedgerWatch::Alarm>(&out)) {
+      out_.push_back(std::move(*alarm));
+    }
+  }
+  return any;
+}
+
+bool LedgerLink::drain_client(Instant now) {
+  bool any = false;
   LedgerClient::Output out;
   while (client_.poll(out)) {
+    any = true;
     if (auto* answer = std::get_if<LedgerClient::LedgerAnswer>(&out)) {
       on_answer(now, *answer);
     } else if (auto* post = std::get_if<LedgerClient::PostBody>(&out)) {
@@ -148,6 +209,7 @@ void LedgerLink::drain(Instant now) {
       out_.push_back(std::move(*verify));
     }
   }
+  return any;
 }
 
 // Before the first answer the time is not known: that answer is checked against the certificate.
@@ -198,6 +260,12 @@ void LedgerLink::on_answer(Instant now, const LedgerClient::LedgerAnswer& answer
   auto found = calls_.find(id);
   if (found != calls_.end() && repeat(now, answer, found->second)) return;
   note(answer);
+  if (watch_ && reply) watch_->on_told(now, reply->head.tree);
+  if (watch_ && watch_call_ == id) {
+    watch_call_.reset();
+    if (!reply) return watch_->on_answer(now, reply.error());
+    return watch_->on_answer(now, QueryExchange{answer.request, answer.signed_reply});
+  }
   if (hello_call_ == id) {
     hello_call_.reset();
     const LedgerParams* params = reply && !reply->queries.empty() ? std::get_if<LedgerParams>(&reply->queries[0].body) : nullptr;
@@ -207,6 +275,8 @@ void LedgerLink::on_answer(Instant now, const LedgerClient::LedgerAnswer& answer
       return;
     }
     introduced_ = true;
+    if (!watch_) make_watch(reply->head.ledger);
+    watch_->start(now);
     out_.push_back(Introduced{reply->head.ledger, reply->head.time, *params});
     begin_waiting(now);
     return;
@@ -215,6 +285,8 @@ void LedgerLink::on_answer(Instant now, const LedgerClient::LedgerAnswer& answer
   speed::LedgerReply out;
   if (reply) {
     out = translate(found->second, *reply);
+    std::optional<Operation> operation = operation_of(found->second.request);
+    if (operation && reply->operations.size() == 1) watch_->on_result(now, *operation, reply->operations[0]);
   } else {
     // An answer that the ledger signed and that calls the request wrong is final; anything else may be better the next time.
     bool final = reply.error().code == Errc::bad_input;
@@ -249,6 +321,7 @@ bool LedgerLink::poll(Output& out) {
 }
 
 std::string LedgerLink::state() const {
+  if (watch_ && !watch_->alarm().empty()) return "not trusted: " + watch_->alarm();
   if (!trouble_.empty()) return "unreachable: " + trouble_;
   return reached_ ? "reachable" : "unknown";
 }

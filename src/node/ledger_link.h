@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "ledger/client/client.h"
+#include "ledger/client/watch.h"
 #include "ledger/common/tls_key.h"
 #include "speed/outputs.h"
 
@@ -40,7 +41,8 @@ class LedgerLink {
     std::vector<uint8_t> body;
     LedgerPin pin;
   };
-  using Output = std::variant<LedgerClient::SignBytes, LedgerClient::VerifyBytes, Post, Answer, Introduced>;
+  using Output = std::variant<LedgerClient::SignBytes, LedgerClient::VerifyBytes, Post, Answer, Introduced, LedgerWatch::Keep,
+                              LedgerWatch::NewHead, LedgerWatch::Alarm>;
 
   struct Options {
     std::string url;  // http[s]://host:port
@@ -50,6 +52,8 @@ class LedgerLink {
   };
   LedgerLink(const Options& options, SecureRandom& random, LogSink& log);
 
+  // A row of k_table_watch. Before start(). Requires: the ledger's id is known. Errors: bad_input.
+  Status restore_watch(Bytes key, Bytes value);
   // Asks who the ledger is; repeated until it answers.
   void start(Instant now);
   void call(Instant now, const speed::LedgerCall& call);
@@ -59,13 +63,18 @@ class LedgerLink {
   void on_reply(Instant now, LedgerClient::Ticket ticket, Result<std::vector<uint8_t>> body,
                 std::optional<LedgerTime> tls_not_after = std::nullopt);
 
-  Instant next_deadline() const { return hello_at_; }
+  // A tree head that a peer shows: anything.
+  void on_gossip(Instant now, Bytes head);
+
+  Instant next_deadline() const { return watch_ ? earlier(hello_at_, watch_->next_deadline()) : hello_at_; }
   void on_timer(Instant now);
   bool poll(Output& out);
 
   // For people: "unknown" before the first answer, "reachable", or "unreachable: why".
   std::string state() const;
   bool introduced() const { return introduced_; }
+  // Nothing proves that the ledger contradicts itself.
+  bool is_trusted() const { return !watch_ || watch_->alarm().empty(); }
 
  private:
   struct Call {
@@ -74,6 +83,10 @@ class LedgerLink {
     bool repeated = false;  // a query that came at the wrong time by the ledger's clock
   };
   void hello(Instant now);
+  void make_watch(const LedgerId& ledger);
+  void begin_check(Instant now, const std::vector<Query>& queries);
+  bool drain_client(Instant now);
+  bool drain_watch(Instant now);
   void begin_waiting(Instant now);
   void begin(Instant now, LedgerCallId id, const Call& call);
   void drain(Instant now);
@@ -95,6 +108,9 @@ class LedgerLink {
   std::deque<Output> out_;
   LedgerCallId last_call_ = 0;
   std::optional<LedgerCallId> hello_call_;
+  std::optional<LedgerWatch> watch_;  // from when the ledger's id is known
+  std::optional<LedgerCallId> watch_call_;
+  bool draining_ = false;
   Instant hello_at_ = Instant::never();
   Duration hello_retry_ = k_hello_retry_min;
   bool introduced_ = false;

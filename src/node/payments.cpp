@@ -57,7 +57,8 @@ bool Payments::is_enabled() const {
 
 speed::SpeedOptions Payments::options() const {
   speed::SpeedOptions out;
-  out.payee.enabled = out.payer.enabled = is_enabled();
+  // A ledger that contradicts itself gets no new channels; those that are open are settled.
+  out.payee.enabled = out.payer.enabled = is_enabled() && (!link_ || link_->is_trusted());
   out.payee.reserve = core_.config.reserve;
   out.payee.upload_rate = core_.config.upload_rate;
   if (params_) out.payer.capacity_min = params_->capacity_min;
@@ -88,6 +89,12 @@ Status Payments::restore(Instant now, StoreTransaction& state) {
     speed_->start(now);
   }
   link_.emplace(LedgerLink::Options{config.ledger_url, config.ledger_key, core_.identity.key, ledger_}, core_.secure, core_.log);
+  TRY(for_each_record(state, k_table_watch, [&](Bytes key, Bytes value) -> Status {
+    if (same) return link_->restore_watch(key, value);
+    persistence_.add({{k_table_watch, {key.begin(), key.end()}, std::nullopt}});  // about another ledger
+    return ok;
+  }));
+  if (speed_ != nullptr) speed_->set_options(now, options());
   link_->start(now);
   pump(now);
   return ok;
@@ -393,6 +400,7 @@ bool Payments::pump_speed(Instant now) {
     carry_out(now, output);
     any = true;
   }
+  if (auto seen = speed_ != nullptr ? speed_->take_tree_head_seen() : std::nullopt; seen && link_) link_->on_gossip(now, *seen);
   return any;
 }
 
@@ -412,6 +420,13 @@ bool Payments::pump_link(Instant now) {
       if (speed_ != nullptr) speed_->on_ledger(now, answer->ticket, answer->reply);
     } else if (auto* hello = std::get_if<LedgerLink::Introduced>(&output)) {
       introduce(now, *hello);
+    } else if (auto* kept = std::get_if<LedgerWatch::Keep>(&output)) {
+      persistence_.add(std::move(kept->changes));
+    } else if (auto* head = std::get_if<LedgerWatch::NewHead>(&output)) {
+      if (speed_ != nullptr) speed_->set_tree_head(encode_fields(head->head));
+    } else if (auto* alarm = std::get_if<LedgerWatch::Alarm>(&output)) {
+      core_.act(KeepEvidence{std::move(alarm->evidence)});
+      if (speed_ != nullptr) speed_->set_options(now, options());
     }
   }
   return any;

@@ -57,6 +57,8 @@ struct Context {
   BanList bans;
   TokenBucket verifications;  // the processor's budget: signatures checked per second
 
+  std::optional<TreeHeadBytes> tree_head;  // what HELLO shows
+
   std::deque<Output> out;
   std::map<Ticket, WorkRef> works;
   Ticket last_ticket = 0;

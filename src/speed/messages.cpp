@@ -72,9 +72,11 @@ Result<Message> decode(Bytes payload) {
   Bytes body = payload.subspan(1);
   for (const Kind& kind : k_kinds) {
     if (kind.type != type) continue;
-    // A tree head may follow HELLO: that of the log of a ledger which keeps one.
-    if (type == HelloMessage::k_type && body.size() == kind.body_size + k_tree_head_size) body = body.first(kind.body_size);
-    return kind.decode(body);
+    bool with_tree_head = type == HelloMessage::k_type && body.size() == kind.body_size + k_tree_head_size;
+    if (!with_tree_head) return kind.decode(body);
+    TRY_ASSIGN(Message hello, kind.decode(body.first(kind.body_size)));
+    std::get<HelloMessage>(hello).tree_head = ByteReader(body.subspan(kind.body_size)).array<k_tree_head_size>();
+    return hello;
   }
   return Message(std::monostate{});
 }
@@ -87,6 +89,9 @@ std::vector<uint8_t> encode(const Message& message) {
           CHECK(!"a message to encode has a type");
         } else {
           ByteWriter(out).u8(M::k_type).bytes(encode_fields(m));
+          if constexpr (std::is_same_v<M, HelloMessage>) {
+            if (m.tree_head) ByteWriter(out).bytes(*m.tree_head);
+          }
         }
       },
       message);

@@ -17,9 +17,10 @@ inline constexpr uint8_t k_version = 1;
 inline constexpr size_t k_payload_size_max = 4096;  // refused unread above it; the largest message has 214 bytes
 inline constexpr uint8_t k_slot_unknown = 255;      // RESUME: "I hold nothing of this"
 inline constexpr uint8_t k_slots_max = 8;           // live channels of one pair of keys on a connection
-inline constexpr size_t k_tree_head_size = 112;     // may follow HELLO; not read
+inline constexpr size_t k_tree_head_size = 112;     // may follow HELLO
 
 using Nonce = std::array<uint8_t, 32>;
+using TreeHeadBytes = std::array<uint8_t, k_tree_head_size>;
 
 // Service bits of HELLO.
 inline constexpr uint32_t k_service_provider = 1;
@@ -164,6 +165,8 @@ struct HelloMessage {
   PublicKey key;
   Nonce nonce{};
   uint32_t services = 0;
+  // Follows the fields, or not: the newest head of the ledger's log that the sender has checked (src/ledger/PROTOCOL.md). Not looked into.
+  std::optional<TreeHeadBytes> tree_head{};
   static constexpr auto k_fields =
       std::make_tuple(field("version", &HelloMessage::version), field("ledger", &HelloMessage::ledger), field("key", &HelloMessage::key),
                       field("nonce", &HelloMessage::nonce), field("services", &HelloMessage::services));

@@ -10,6 +10,7 @@ void Session::start(uint32_t services) {
   hello.key = ctx_.id.key;
   hello.nonce = nonce_;
   hello.services = services;
+  hello.tree_head = ctx_.tree_head;
   ctx_.send(peer_, hello);
 }
 

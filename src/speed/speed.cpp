@@ -83,6 +83,7 @@ void Speed::on_message(Instant now, PeerHandle peer, Bytes payload) {
   if (const auto* hello = std::get_if<HelloMessage>(&message)) {
     Status status = session.on_hello(*hello);
     if (!status) return fail(peer, status);
+    if (hello->tree_head && hello->ledger == ctx_.id.ledger) tree_head_seen_ = hello->tree_head;
     if (session.matches()) payer_.on_matched(now, peer);
     return;
   }

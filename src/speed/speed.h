@@ -19,6 +19,9 @@
 // is_banned() is to be asked before a connection is accepted or opened.
 #pragma once
 
+#include <optional>
+#include <utility>
+
 #include "speed/payer.h"
 
 namespace millet::speed {
@@ -69,6 +72,10 @@ class Speed {
   void on_durable(Instant now, uint64_t sequence);
   // The ledger's time is known from something else that it signed.
   void on_ledger_time(Instant now, LedgerTime time);
+  // The newest head of the ledger's log that was checked: what HELLO shows from now on.
+  void set_tree_head(const TreeHeadBytes& head) { ctx_.tree_head = head; }
+  // The head that the last HELLO showed, once; whether it is true is not known.
+  std::optional<TreeHeadBytes> take_tree_head_seen() { return std::exchange(tree_head_seen_, std::nullopt); }
   std::optional<LedgerTime> ledger_time(Instant now) const { return ctx_.clock.now(now); }
 
   // ---- outputs and time ----
@@ -86,6 +93,7 @@ class Speed {
   Payer payer_;
   std::map<PeerHandle, Session> sessions_;
   LedgerTime clock_stored_;
+  std::optional<TreeHeadBytes> tree_head_seen_;
 };
 
 }  // namespace millet::speed

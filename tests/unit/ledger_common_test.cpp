@@ -38,6 +38,13 @@ void the_ledgers_statements_match_the_golden_vectors(void**) {
                       "acdcbf21ea6fa82e60e02564e525fd2ba0db1c71511009081edeb47b36631d08");
 }
 
+void a_tree_head_matches_the_golden_vector(void**) {
+  TreeHeadStatement tree{vectors::ledger(), 43, vectors::filled<32>(0x77), vectors::at(1'799'995'990)};
+  assert_string_equal(vectors::ledger_key().sign(preimage(tree)).hex().c_str(),
+                      "e64572423ffce1eb390a86051ab7430b3465a69ada3ed901d0d0a05bf9e4ccce"
+                      "802c74d93b70f11d45a76cb9d21aa3ea8a0eb3aa927a987df55729b1ffe7e303");
+}
+
 Reply golden_reply() {
   Reply reply;
   reply.head.request_hash = blake2b_256(encode_request(vectors::query()));
@@ -45,6 +52,8 @@ Reply golden_reply() {
   reply.head.ledger = vectors::ledger();
   reply.head.key = vectors::ledger_key().public_key();
   reply.head.time = vectors::at(1'799'996'000);
+  reply.head.tree = {43, vectors::filled<32>(0x77), vectors::at(1'799'995'990), {}};
+  reply.head.tree.signature = vectors::ledger_key().sign(preimage(reply.head.tree.statement(vectors::ledger())));
   reply.head.count = 2;
   FundStatement fund{vectors::ledger(), vectors::payer().public_key(), Amount::micro(1'000'000), reply.head.time};
   Balance balance{
@@ -60,10 +69,10 @@ void a_query_and_its_signed_reply_match_the_golden_vectors(void**) {
   assert_string_equal(to_hex(blake2b_256(encode_request(vectors::query()))).c_str(),
                       "95224e38c75eafa717a86bf17312fc083580b4b246631d984d39156cb74c7381");
   auto bytes = encode_reply(golden_reply());
-  assert_int_equal(bytes.size(), 231);
+  assert_int_equal(bytes.size(), 343);
   assert_string_equal(vectors::ledger_key().sign(reply_preimage(bytes)).hex().c_str(),
-                      "f7ee7822516c4294c127ea3a9aebb3e58dabaa6658660e5f1f449afed1dec481"
-                      "cdc4986f163a51609f7921d77a229e0760f23064ba7bbac40b8cc5782347d40a");
+                      "f8fdb9371dba1c6699700c3c5e888b32abe391184da16d9d0bf68193cc62f021"
+                      "00c1b308091ba820e333a1fd82df04fd25d1378a42da630eb08b706f3b769809");
 }
 
 // Attack 4: no bytes that are signed for one purpose begin like those of another.
@@ -79,6 +88,8 @@ void domain_tags_are_all_different(void**) {
                                    ExpireOperation::k_tag,
                                    ExtendOperation::k_tag,
                                    ReceiptStatement::k_tag,
+                                   TreeHeadStatement::k_tag,
+                                   "BTT1EVID",
                                    k_reply_tag,
                                    "BTT1QURY",
                                    "BTT1CASH",
@@ -297,6 +308,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(operation_ids_and_signatures_match_the_golden_vectors),
       cmocka_unit_test(the_ledgers_statements_match_the_golden_vectors),
+      cmocka_unit_test(a_tree_head_matches_the_golden_vector),
       cmocka_unit_test(a_query_and_its_signed_reply_match_the_golden_vectors),
       cmocka_unit_test(domain_tags_are_all_different),
       cmocka_unit_test(no_signature_passes_as_another_kind),

@@ -1,4 +1,5 @@
 // node: slots sold at auction and pieces paid for, between whole nodes and the real ledger.
+#include "ledger/common/evidence.h"
 #include "ledger/server/service.h"
 #include "unit/ledger_world.h"
 #include "unit/node_world.h"
@@ -20,29 +21,41 @@ struct Market {
   ledger_world::World ledger;
   NullLog log;
   LedgerService service;
+  // The same ledger, as it shows itself to some: the key is the same, the log is another one.
+  static constexpr std::string_view k_other_path = "/other";
+  ledger_world::World other_ledger;
+  LedgerService other_service;
   bool ledger_up = true;
   uint64_t funded = 0;
 
-  explicit Market(uint64_t seed = 1) : world(seed), service(ledger.state(), ledger.ledger_key().public_key(), log) {
+  explicit Market(uint64_t seed = 1)
+      : world(seed), service(ledger.state(), ledger.ledger_key().public_key(), log),
+        other_service(other_ledger.state(), other_ledger.ledger_key().public_key(), log) {
     world.ledger_url = "http://10.1.1.2:7411";
     world.ledger = [this](const HttpExchange& exchange) { return answer(exchange); };
   }
   Result<HttpReply> answer(const HttpExchange& exchange) {
     if (!ledger_up) return error(Errc::unavailable, "connection refused");
-    ledger.now_s = static_cast<uint64_t>(world.wall().in_seconds());
     std::string path = exchange.url.substr(world.ledger_url.size());
-    std::optional<uint64_t> id = service.on_request(world.now, "POST", path, exchange.body);
+    bool other = path.starts_with(k_other_path);
+    if (other) path = path.substr(k_other_path.size());
+    return answer(other ? other_ledger : ledger, other ? other_service : service, path, exchange);
+  }
+  Result<HttpReply> answer(ledger_world::World& asked, LedgerService& asked_service, const std::string& path,
+                           const HttpExchange& exchange) {
+    asked.now_s = static_cast<uint64_t>(world.wall().in_seconds());
+    std::optional<uint64_t> id = asked_service.on_request(world.now, "POST", path, exchange.body);
     CHECK(id.has_value());
     for (;;) {
       LedgerService::Output out;
-      if (!service.poll(out)) return error(Errc::unavailable, "no answer");
+      if (!asked_service.poll(out)) return error(Errc::unavailable, "no answer");
       if (auto* check = std::get_if<CheckWork>(&out))
-        service.on_checked(world.now, run_check(std::move(*check)));
+        asked_service.on_checked(world.now, run_check(std::move(*check)));
       else if (auto* batch = std::get_if<LedgerBatch>(&out))
-        service.on_batch(world.now, ledger.state().apply(*batch, ledger.now()));
+        asked_service.on_batch(world.now, asked.state().apply(*batch, asked.now()));
       else if (auto* seal = std::get_if<SealWork>(&out)) {
         uint64_t request = seal->request;
-        service.on_sealed(world.now, request, run_seal(ledger.ledger_key(), std::move(*seal)));
+        asked_service.on_sealed(world.now, request, run_seal(asked.ledger_key(), std::move(*seal)));
       } else if (auto* reply = std::get_if<LedgerReply>(&out)) {
         if (reply->request == *id) return HttpReply{reply->status, reply->body};
       }
@@ -315,6 +328,42 @@ static void a_clean_stop_and_start_goes_on(void**) {
   assert_int_equal(market.balance(seed) + market.balance(buyer), market.funded);
 }
 
+// Two nodes talk to one ledger that shows each of them another log. The handshake of BitTorrent Speed brings it to light, on both sides.
+static void a_ledger_with_two_logs_gets_no_new_channels(void**) {
+  Market market;
+  assert_true(market.other_ledger.id() == market.ledger.id());
+  Payload payload = make_payload(10, k_piece, {3'000'000});
+  Machine& seed = market.add();
+  seed.config.ledger_url = market.world.ledger_url + std::string(Market::k_other_path);
+  seed.put(payload);
+  seed.start();
+  seed.add(payload, {}, true);
+  market.other_ledger.now_s = static_cast<uint64_t>(market.world.wall().in_seconds());
+  market.other_ledger.funded(77, 5);
+  Machine& buyer = market.add(100);
+  buyer.config.budget = Amount::micro(50 * k_btt);
+  buyer.config.max_rate = Rate::pico_per_byte(1'000'000'000);
+  buyer.start();
+  market.world.run(Duration::minutes(2));
+  for (Machine* machine : {&seed, &buyer}) assert_string_equal(machine->node->stats(market.world.now).ledger.c_str(), "reachable");
+  buyer.add(payload, {seed.endpoint});
+  assert_true(market.completes(buyer, payload));  // for nothing
+  market.world.run(Duration::seconds(10));
+  for (Machine* machine : {&seed, &buyer}) {
+    assert_true(machine->node->stats(market.world.now).ledger.starts_with("not trusted: "));
+    assert_int_equal(machine->evidence.size(), 1);
+    auto evidence = decode_evidence(machine->evidence[0]);
+    assert_true(evidence.has_value() && judge_evidence(*evidence).has_value());
+    assert_true(machine->node->channels().empty());
+  }
+  assert_int_equal(market.balance(buyer), 100 * k_btt);
+  market.world.run(Duration::seconds(1));
+  buyer.crash();
+  buyer.start();  // it is not forgotten
+  market.world.run(Duration::seconds(5));
+  assert_true(buyer.node->stats(market.world.now).ledger.starts_with("not trusted: "));
+}
+
 int main() {
   CHECK(crypto_init().has_value());
   const CMUnitTest tests[] = {
@@ -328,6 +377,7 @@ int main() {
       cmocka_unit_test(a_ledger_that_goes_away_strikes_nobody),
       cmocka_unit_test(corrupt_pieces_are_not_paid),
       cmocka_unit_test(a_clean_stop_and_start_goes_on),
+      cmocka_unit_test(a_ledger_with_two_logs_gets_no_new_channels),
   };
   return RUN_TESTS(tests);
 }

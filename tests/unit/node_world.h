@@ -140,6 +140,7 @@ class Machine {
   uint32_t timer_calls = 0;
   bool stopped = false;
   std::vector<std::string> urls;
+  std::vector<std::vector<uint8_t>> evidence;  // against the ledger
 
  private:
   friend class World;
@@ -402,6 +403,8 @@ inline void Machine::act(Action& action) {
   } else if (auto* check = std::get_if<VerifyBytes>(&action)) {
     bool valid = verify(check->key, check->message, check->signature);
     later(Duration::ms(1), [this, ticket = check->ticket, valid] { node->on_verified(world.now, ticket, valid); });
+  } else if (auto* kept = std::get_if<KeepEvidence>(&action)) {
+    evidence.push_back(std::move(kept->bytes));
   } else if (std::get_if<ShutDownDone>(&action)) {
     stopped = true;
   }

@@ -64,6 +64,7 @@ void LedgerClient::submit(LedgerCallId id, const std::vector<Operation>& operati
 
 void LedgerClient::post(Ticket ticket, Call& call, const char* path, std::vector<uint8_t> body) {
   call.request_hash = blake2b_256(body);
+  if (call.kind == ReplyKind::queries) call.request = body;
   out_.push_back(PostBody{ticket, path, std::move(body)});
 }
 
@@ -108,8 +109,8 @@ void LedgerClient::on_reply(Ticket ticket, Result<std::vector<uint8_t>> body, st
   if (!head) return finish(ticket, error(Errc::denied, "what answers at ledger.url is no ledger: " + head.error().reason));
   Status good = check_head(call, *head);
   if (!good) return finish(ticket, std::move(good).error());
-  call.content.assign(sealed->content.begin(), sealed->content.end());
-  out_.push_back(VerifyBytes{ticket, ledger_key_, reply_preimage(call.content), sealed->signature});
+  out_.push_back(VerifyBytes{ticket, ledger_key_, reply_preimage(sealed->content), sealed->signature});
+  call.body = std::move(*body);
 }
 
 void LedgerClient::on_verified(Ticket ticket, bool valid) {
@@ -117,7 +118,9 @@ void LedgerClient::on_verified(Ticket ticket, bool valid) {
   if (found == calls_.end()) return;
   Call& call = found->second;
   if (!valid) return finish(ticket, error(Errc::denied, "the ledger's reply has a wrong signature: check ledger.url and ledger.key"));
-  Result<Reply> reply = decode_reply(call.content, call.kind);
+  Result<SealedReply> sealed = split_reply(call.body);
+  CHECK(sealed.has_value());
+  Result<Reply> reply = decode_reply(sealed->content, call.kind);
   if (!reply) return finish(ticket, error(Errc::bad_input, "the ledger's reply can't be read: " + reply.error().reason));
   ReplyHead head = reply->head;
   if (call.tls_not_after && head.time >= *call.tls_not_after) {
@@ -138,6 +141,10 @@ void LedgerClient::finish(Ticket ticket, Result<Reply> reply, const ReplyHead* h
   if (head != nullptr) {
     answer.time = head->time;
     answer.refused = static_cast<LedgerCode>(head->code);
+  }
+  if (answer.reply && found->second.kind == ReplyKind::queries) {
+    answer.request = std::move(found->second.request);
+    answer.signed_reply = std::move(found->second.body);
   }
   out_.push_back(std::move(answer));
   calls_.erase(found);

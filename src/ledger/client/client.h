@@ -53,6 +53,9 @@ class LedgerClient {
     // What the ledger signed, also where it refused the whole request: its time, and why.
     std::optional<LedgerTime> time = std::nullopt;
     LedgerCode refused = LedgerCode::done;
+    // What was sent and what the ledger signed, whole, of a query that was answered: it can be shown to others.
+    std::vector<uint8_t> request{};
+    std::vector<uint8_t> signed_reply{};
   };
   using Output = std::variant<SignBytes, VerifyBytes, PostBody, LedgerAnswer>;
 
@@ -88,7 +91,8 @@ class LedgerClient {
     QueryRequest query;  // waits for its signature
     RequestNonce nonce{};
     Hash32 request_hash{};
-    std::vector<uint8_t> content;  // of the reply, while its signature is checked
+    std::vector<uint8_t> request;  // of queries, as it was sent
+    std::vector<uint8_t> body;     // of the reply, while its signature is checked
     std::optional<LedgerTime> tls_not_after;
   };
   // Nothing if there are too many: the call has its answer then.

@@ -55,6 +55,80 @@ void append_result_body(std::vector<uint8_t>& out, const ClosedPage& page) {
   for (const ChannelState& channel : page.channels) append_fields(out, channel);
 }
 
+void append_path(std::vector<uint8_t>& out, const MerklePath& path) {
+  CHECK(path.size() <= k_consistency_path_max);
+  out.push_back(static_cast<uint8_t>(path.size()));
+  for (const Hash32& hash : path) ByteWriter(out).bytes(hash);
+}
+void append_result_body(std::vector<uint8_t>& out, const InclusionProof& proof) {
+  ByteWriter(out).u64(proof.record).u64(proof.size).bytes(proof.leaf);
+  append_path(out, proof.path);
+}
+void append_result_body(std::vector<uint8_t>& out, const ConsistencyProof& proof) {
+  ByteWriter(out).u64(proof.from).u64(proof.to);
+  append_path(out, proof.path);
+}
+void append_proven(std::vector<uint8_t>& out, const ProvenRecord& proven) {
+  CHECK(proven.record.size() <= k_record_size_max);
+  ByteWriter(out).u16(static_cast<uint16_t>(proven.record.size())).bytes(proven.record);
+  append_path(out, proven.path);
+}
+void append_result_body(std::vector<uint8_t>& out, const RecordPage& page) {
+  CHECK(page.records.size() <= UINT8_MAX);
+  out.push_back(static_cast<uint8_t>(page.records.size()));
+  for (const AccountRecord& record : page.records) {
+    append_proven(out, record.entry);
+    out.push_back(record.context ? 1 : 0);
+    if (record.context) append_proven(out, *record.context);
+  }
+}
+
+Result<MerklePath> take_path(ByteReader& in, size_t size_max) {
+  size_t count = in.u8();
+  if (count > size_max) return error(Errc::bad_input, "proof is too long");
+  MerklePath path;
+  for (size_t i = 0; i < count; ++i) path.push_back(in.array<32>());
+  if (!in.ok()) return error(Errc::bad_input, "proof is cut off");
+  return path;
+}
+Result<InclusionProof> take_inclusion(ByteReader& in) {
+  InclusionProof proof;
+  proof.record = in.u64();
+  proof.size = in.u64();
+  proof.leaf = in.array<32>();
+  TRY_ASSIGN(proof.path, take_path(in, k_inclusion_path_max));
+  return proof;
+}
+Result<ConsistencyProof> take_consistency(ByteReader& in) {
+  ConsistencyProof proof;
+  proof.from = in.u64();
+  proof.to = in.u64();
+  TRY_ASSIGN(proof.path, take_path(in, k_consistency_path_max));
+  return proof;
+}
+Result<ProvenRecord> take_proven(ByteReader& in) {
+  ProvenRecord proven;
+  size_t size = in.u16();
+  if (size > k_record_size_max) return error(Errc::bad_input, "record is too long");
+  Bytes record = in.take(size);
+  proven.record.assign(record.begin(), record.end());
+  TRY_ASSIGN(proven.path, take_path(in, k_inclusion_path_max));
+  return proven;
+}
+Result<RecordPage> take_record_page(ByteReader& in) {
+  RecordPage page;
+  for (size_t count = in.u8(); count > 0; --count) {
+    AccountRecord& record = page.records.emplace_back();
+    TRY_ASSIGN(record.entry, take_proven(in));
+    uint8_t more = in.u8();
+    if (more > 1) return error(Errc::bad_input, "page of records is malformed");
+    if (more == 1) {
+      TRY_ASSIGN(record.context, take_proven(in));
+    }
+  }
+  return page;
+}
+
 Result<ClosedPage> take_closed_page(ByteReader& in) {
   ClosedPage page;
   uint8_t more = in.u8();
@@ -88,6 +162,18 @@ Result<QueryResult> take_query_result(ByteReader& in) {
     case FaucetChallenge::k_kind: TRY(take_result_body<FaucetChallenge>(in, result)); return result;
     case ClosedPage::k_kind: {
       TRY_ASSIGN(result.body, take_closed_page(in));
+      return result;
+    }
+    case InclusionProof::k_kind: {
+      TRY_ASSIGN(result.body, take_inclusion(in));
+      return result;
+    }
+    case ConsistencyProof::k_kind: {
+      TRY_ASSIGN(result.body, take_consistency(in));
+      return result;
+    }
+    case RecordPage::k_kind: {
+      TRY_ASSIGN(result.body, take_record_page(in));
       return result;
     }
     default: return error(Errc::bad_input, "result of unknown kind " + std::to_string(result.kind));
@@ -143,11 +229,14 @@ Result<QueryRequest> decode_query_request(Bytes body) {
   request.valid_until = LedgerTime::from_seconds(in.u64());
   size_t count = in.u8();
   TRY(check_count(count, k_queries_max));
+  size_t pages = 0;
   for (size_t i = 0; i < count; ++i) {
     uint8_t kind = in.u8();
     TRY_ASSIGN(Query query, take_query(kind, in));
     request.queries.push_back(query);
+    pages += std::holds_alternative<RecordsQuery>(query) ? 1 : 0;
   }
+  if (pages > 1) return error(Errc::no_room, "more than one RECORDS in a request");
   request.signature.raw = in.array<k_signature_size>();
   if (!in.done()) return error(Errc::bad_input, "request has the wrong size");
   return request;
@@ -166,6 +255,11 @@ std::vector<uint8_t> encode_reply(const Reply& reply) {
   }
   CHECK(out.size() + k_signature_size <= k_reply_size_max);
   return out;
+}
+
+size_t encoded_size(const AccountRecord& record) {
+  auto size_of = [](const ProvenRecord& proven) { return 3 + proven.record.size() + proven.path.size() * sizeof(Hash32); };
+  return 1 + size_of(record.entry) + (record.context ? size_of(*record.context) : 0);
 }
 
 std::vector<uint8_t> reply_preimage(Bytes unsigned_reply) {

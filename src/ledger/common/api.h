@@ -4,7 +4,7 @@
 //
 //   POST /v1/op       version u8 = 1, nonce[16], count u8, operation x count
 //   POST /v1/query    version u8 = 1, nonce[16], key[32], valid_until u64, count u8, query x count, signature[64]
-//   reply             head[124], result x count, signature[64]
+//   reply             head[236], result x count, signature[64]
 #pragma once
 
 #include <vector>
@@ -12,6 +12,7 @@
 #include "ledger/common/codes.h"
 #include "ledger/common/faucet.h"
 #include "ledger/common/operation.h"
+#include "ledger/common/record.h"
 
 namespace millet {
 
@@ -19,6 +20,8 @@ inline constexpr uint8_t k_ledger_api_version = 1;
 inline constexpr size_t k_operations_max = 64;   // of one request: one HTTP exchange pays for many signatures
 inline constexpr size_t k_queries_max = 8;       // keeps a reply below k_reply_size_max
 inline constexpr size_t k_closed_page_max = 32;  // channels in one answer of the closed feed
+// Of one answer to RECORDS, of which a request has at most one: with seven closed feeds it stays below k_reply_size_max.
+inline constexpr size_t k_record_page_size_max = 24 * 1024;
 inline constexpr size_t k_request_size_max = 20 * 1024;
 inline constexpr size_t k_reply_size_max = 64 * 1024;
 // How far ahead valid_until may be (src/ledger/PROTOCOL.md).
@@ -60,7 +63,30 @@ struct ChallengeQuery {
   static constexpr uint8_t k_kind = 5;
   static constexpr auto k_fields = std::make_tuple();
 };
-using Query = std::variant<ParamsQuery, BalanceQuery, ChannelQuery, ClosedQuery, ChallengeQuery>;
+// Whether a record is in the log of `size` records; size 0: of the reply's tree head. Anybody may ask.
+struct InclusionQuery {
+  static constexpr uint8_t k_kind = 6;
+  uint64_t record = 0;
+  uint64_t size = 0;
+  static constexpr auto k_fields = std::make_tuple(field("record", &InclusionQuery::record), field("size", &InclusionQuery::size));
+};
+// Whether the log of `from` records is the beginning of the one of `to`; to 0: of the reply's tree head. Anybody may ask.
+struct ConsistencyQuery {
+  static constexpr uint8_t k_kind = 7;
+  uint64_t from = 0;
+  uint64_t to = 0;
+  static constexpr auto k_fields = std::make_tuple(field("from", &ConsistencyQuery::from), field("to", &ConsistencyQuery::to));
+};
+// The records that touched the asking key, newest first, from the record `from` (k_no_record: its last) to the record `until`
+// (k_no_record: its first), as many as there is room for.
+struct RecordsQuery {
+  static constexpr uint8_t k_kind = 8;
+  uint64_t from = k_no_record;
+  uint64_t until = k_no_record;
+  static constexpr auto k_fields = std::make_tuple(field("from", &RecordsQuery::from), field("until", &RecordsQuery::until));
+};
+using Query =
+    std::variant<ParamsQuery, BalanceQuery, ChannelQuery, ClosedQuery, ChallengeQuery, InclusionQuery, ConsistencyQuery, RecordsQuery>;
 
 struct QueryRequest {
   RequestNonce nonce{};
@@ -71,6 +97,30 @@ struct QueryRequest {
 };
 
 // ---- results ----
+
+// What the whole log was at a time. Two of one size and different roots prove that the ledger lied.
+struct TreeHeadStatement {
+  static constexpr std::string_view k_tag = "BTT1TREE";
+  LedgerId ledger;
+  uint64_t size = 0;  // records
+  Hash32 root{};
+  LedgerTime time;
+  static constexpr auto k_fields = std::make_tuple(field("ledger", &TreeHeadStatement::ledger), field("size", &TreeHeadStatement::size),
+                                                   field("root", &TreeHeadStatement::root), field("time", &TreeHeadStatement::time));
+};
+struct SignedTreeHead {
+  uint64_t size = 0;
+  Hash32 root{};
+  LedgerTime time;
+  Signature signature;  // of the ledger, over TreeHeadStatement
+  static constexpr auto k_fields = std::make_tuple(field("size", &SignedTreeHead::size), field("root", &SignedTreeHead::root),
+                                                   field("time", &SignedTreeHead::time), field("signature", &SignedTreeHead::signature));
+  bool operator==(const SignedTreeHead&) const = default;
+
+  TreeHeadStatement statement(const LedgerId& ledger) const { return {ledger, size, root, time}; }
+  MerkleRoot tree() const { return {size, root}; }
+};
+static_assert(k_fields_size<SignedTreeHead> == 112);
 
 // The ledger promises that the operation is in its log: a statement that can be shown to others.
 struct ReceiptStatement {
@@ -175,11 +225,47 @@ struct FaucetChallenge {
   bool operator==(const FaucetChallenge&) const = default;
 };
 
+struct InclusionProof {
+  static constexpr uint8_t k_kind = InclusionQuery::k_kind;
+  uint64_t record = 0;
+  uint64_t size = 0;  // never 0
+  Hash32 leaf{};      // of the record
+  MerklePath path;    // at most k_inclusion_path_max
+  bool operator==(const InclusionProof&) const = default;
+};
+struct ConsistencyProof {
+  static constexpr uint8_t k_kind = ConsistencyQuery::k_kind;
+  uint64_t from = 0;
+  uint64_t to = 0;
+  MerklePath path;  // at most k_consistency_path_max
+  bool operator==(const ConsistencyProof&) const = default;
+};
+// A record as it is in the log of the reply's tree head, and its path there.
+struct ProvenRecord {
+  std::vector<uint8_t> record;  // at most k_record_size_max
+  MerklePath path;
+  bool operator==(const ProvenRecord&) const = default;
+};
+// A record of an account, and what its balance can't be understood without: of CLAIM and CLOSE for the payee the record before about the
+// channel, of CLOSE and EXPIRE for the payer its OPEN.
+struct AccountRecord {
+  ProvenRecord entry;
+  std::optional<ProvenRecord> context;
+  bool operator==(const AccountRecord&) const = default;
+};
+struct RecordPage {
+  static constexpr uint8_t k_kind = RecordsQuery::k_kind;
+  std::vector<AccountRecord> records;  // together at most k_record_page_size_max
+  bool operator==(const RecordPage&) const = default;
+};
+
 // kind u8, code u16; the body only if the code is done.
 struct QueryResult {
   uint8_t kind = 0;
   LedgerCode code = LedgerCode::done;
-  std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, FaucetChallenge> body;
+  std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, FaucetChallenge, InclusionProof, ConsistencyProof,
+               RecordPage>
+      body;
   bool operator==(const QueryResult&) const = default;
 };
 
@@ -188,18 +274,19 @@ struct ReplyHead {
   Hash32 request_hash{};  // BLAKE2b-256 of the request's body
   RequestNonce nonce{};   // zeros if the request could not be read
   LedgerId ledger;
-  PublicKey key;      // the ledger's; a client believes only the one that it has pinned
-  LedgerTime time;    // durable: never below an earlier reply's
-  uint16_t code = 0;  // of the whole request; if it is not done, there are no results
+  PublicKey key;        // the ledger's; a client believes only the one that it has pinned
+  LedgerTime time;      // durable: never below an earlier reply's
+  SignedTreeHead tree;  // of the log that queries were answered from, and that holds the operations
+  uint16_t code = 0;    // of the whole request; if it is not done, there are no results
   uint8_t count = 0;
-  static constexpr auto k_fields =
-      std::make_tuple(field("version", &ReplyHead::version), field("request_hash", &ReplyHead::request_hash),
-                      field("nonce", &ReplyHead::nonce), field("ledger", &ReplyHead::ledger), field("key", &ReplyHead::key),
-                      field("time", &ReplyHead::time), field("code", &ReplyHead::code), field("count", &ReplyHead::count));
+  static constexpr auto k_fields = std::make_tuple(
+      field("version", &ReplyHead::version), field("request_hash", &ReplyHead::request_hash), field("nonce", &ReplyHead::nonce),
+      field("ledger", &ReplyHead::ledger), field("key", &ReplyHead::key), field("time", &ReplyHead::time), field("tree", &ReplyHead::tree),
+      field("code", &ReplyHead::code), field("count", &ReplyHead::count));
   bool operator==(const ReplyHead&) const = default;
 };
 inline constexpr std::string_view k_reply_tag = "BTT1REPL";
-static_assert(k_fields_size<ReplyHead> == 124);
+static_assert(k_fields_size<ReplyHead> == 236);
 static_assert(k_fields_size<OperationResult> == 162);
 
 // Operations' results or queries' results, never both.
@@ -218,7 +305,7 @@ std::vector<uint8_t> encode_request(const QueryRequest& request);
 // What the asking key signs. Requires: as encode_request.
 std::vector<uint8_t> query_preimage(const QueryRequest& request, const LedgerId& ledger);
 
-// Errors: bad_input (malformed), no_room (too many operations or queries).
+// Errors: bad_input (malformed), no_room (too many operations or queries, more than one RECORDS).
 Result<OperationRequest> decode_operation_request(Bytes body);
 Result<QueryRequest> decode_query_request(Bytes body);
 
@@ -237,5 +324,8 @@ Result<SealedReply> split_reply(Bytes body);
 Result<ReplyHead> decode_reply_head(Bytes content);
 enum class ReplyKind : uint8_t { operations, queries };
 Result<Reply> decode_reply(Bytes content, ReplyKind kind);
+
+// Bytes that the entry takes in a page.
+size_t encoded_size(const AccountRecord& record);
 
 }  // namespace millet

@@ -1,5 +1,7 @@
 #include "ledger/server/queries.h"
 
+#include "ledger/server/log_tree.h"
+
 namespace millet {
 namespace {
 
@@ -73,6 +75,81 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
   FaucetChallenge challenge{faucet_challenge(context.check, key, epoch), epoch, LedgerTime::from_seconds((epoch + 2) * k_faucet_epoch_s),
                             rules.faucet_work, rules.faucet_grant};
   return QueryResult{ChallengeQuery::k_kind, LedgerCode::done, challenge};
+}
+
+// ---- proofs ----
+
+Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const InclusionQuery& query) {
+  uint64_t size = query.size == 0 ? context.row.records : query.size;
+  if (size > context.row.records || query.record >= size) return refused<InclusionQuery>(LedgerCode::beyond_log);
+  LogTreeReader tree(store);
+  InclusionProof proof{query.record, size, {}, {}};
+  TRY_ASSIGN(proof.leaf, tree.node(0, query.record));
+  TRY_ASSIGN(proof.path, inclusion_path(tree, query.record, size));
+  return QueryResult{InclusionQuery::k_kind, LedgerCode::done, std::move(proof)};
+}
+
+Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const ConsistencyQuery& query) {
+  uint64_t to = query.to == 0 ? context.row.records : query.to;
+  if (to > context.row.records || query.from > to) return refused<ConsistencyQuery>(LedgerCode::beyond_log);
+  LogTreeReader tree(store);
+  ConsistencyProof proof{query.from, to, {}};
+  TRY_ASSIGN(proof.path, consistency_path(tree, query.from, to));
+  return QueryResult{ConsistencyQuery::k_kind, LedgerCode::done, std::move(proof)};
+}
+
+Result<ProvenRecord> proven_record(StoreTransaction& store, LogTreeReader& tree, uint64_t record, uint64_t size) {
+  TRY_ASSIGN(std::optional<Bytes> bytes, store.get(k_table_log, log_key(record)));
+  if (!bytes) return error(Errc::io, "the ledger's log is damaged: record " + std::to_string(record) + " is missing");
+  ProvenRecord proven{{bytes->begin(), bytes->end()}, {}};
+  TRY_ASSIGN(proven.path, inclusion_path(tree, record, size));
+  return proven;
+}
+
+// The channel that an operation is about; nothing if it is about none.
+std::optional<ChannelId> channel_of(const LoggedOperation& operation) {
+  if (const auto* close = std::get_if<CloseOperation>(&operation)) return close->statement.channel;
+  if (const auto* claim = std::get_if<ClaimOperation>(&operation)) return claim->statement.channel;
+  if (const auto* expire = std::get_if<ExpireOperation>(&operation)) return expire->channel;
+  return std::nullopt;
+}
+
+// Adds what the record can't be understood without (see AccountRecord).
+Status add_context(StoreTransaction& store, LogTreeReader& tree, uint64_t size, const PublicKey& key, const LogRecord& record,
+                   AccountRecord& out) {
+  auto operation = decode_logged_operation(record.operation);
+  if (!operation) return error(Errc::io, "the ledger's log is damaged: " + operation.error().reason);
+  std::optional<ChannelId> id = channel_of(*operation);
+  if (!id) return ok;
+  TRY_ASSIGN(std::optional<ChannelRow> channel, read_row<ChannelRow>(store, k_table_channels, id->bytes()));
+  if (!channel) return error(Errc::io, "the ledger's log names a channel that does not exist");
+  uint64_t context = key == channel->terms.payer ? channel->open_record : record.head.channel_previous;
+  TRY_ASSIGN(out.context, proven_record(store, tree, context, size));
+  return ok;
+}
+
+Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const RecordsQuery& query) {
+  if (key.is_zero()) return refused<RecordsQuery>(LedgerCode::not_a_party);
+  TRY_ASSIGN(std::optional<AccountRow> account, read_row<AccountRow>(store, k_table_accounts, key.bytes()));
+  RecordPage page;
+  uint64_t next = query.from == k_no_record ? account.value_or(AccountRow()).last_record : query.from;
+  if (next != k_no_record && next >= context.row.records) return refused<RecordsQuery>(LedgerCode::beyond_log);
+  LogTreeReader tree(store);
+  for (size_t room = k_record_page_size_max; next != k_no_record;) {
+    AccountRecord entry;
+    TRY_ASSIGN(entry.entry, proven_record(store, tree, next, context.row.records));
+    TRY_ASSIGN(LogRecord record, decode_record(entry.entry.record));
+    const TouchedAccount* touched = record.of(key);
+    if (touched == nullptr) return refused<RecordsQuery>(LedgerCode::not_a_party);
+    TRY(add_context(store, tree, context.row.records, key, record, entry));
+    if (encoded_size(entry) > room) break;
+    room -= encoded_size(entry);
+    bool last = next == query.until;
+    next = touched->previous;
+    page.records.push_back(std::move(entry));
+    if (last) break;
+  }
+  return QueryResult{RecordsQuery::k_kind, LedgerCode::done, std::move(page)};
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ size_t count_faucets(const std::vector<Operation>& operations) {
 }  // namespace
 
 LedgerService::LedgerService(const LedgerState& state, const PublicKey& key, LogSink& log)
-    : ledger_(state.ledger()), key_(key), context_(state.check_context(state.opened_at())), log_(log) {}
+    : ledger_(state.ledger()), key_(key), context_(state.check_context(state.opened_at())), tree_(state.opened_tree()), log_(log) {}
 
 std::optional<uint64_t> LedgerService::begin(Bytes body) {
   bool full = ending_ || requests_.size() - refusals_ >= k_requests_max;
@@ -177,6 +177,7 @@ void LedgerService::on_batch(Instant now, BatchOutcome outcome) {
   CHECK(batch_in_flight_ && outcome.ticket == last_batch_);
   batch_in_flight_ = false;
   if (outcome.time > context_.time) context_.time = outcome.time;
+  if (outcome.tree.size > 0) tree_ = outcome.tree;
   if (!outcome.status) {
     if (!failing_) LogLine(log_, LogLevel::error, "ledger_store_failed").add("reason", outcome.status.error().reason);
     next_tick_ = earlier(next_tick_, now + k_retry);
@@ -224,6 +225,7 @@ void LedgerService::seal(uint64_t id, Reply reply) {
   reply.head.ledger = ledger_;
   reply.head.key = key_;
   reply.head.time = context_.time;
+  reply.head.tree = tree_;
   out_.push_back(SealWork{id, request.status, std::move(reply), request.asked_by});
 }
 

@@ -100,6 +100,7 @@ class LedgerService {
   LedgerId ledger_;
   PublicKey key_;
   CheckContext context_;  // its time is the last durable one
+  SignedTreeHead tree_;   // of the last batch
   LogSink& log_;
   std::map<uint64_t, Request> requests_;
   size_t refusals_ = 0;  // of requests_

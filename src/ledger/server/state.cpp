@@ -1,6 +1,7 @@
 #include "ledger/server/state.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "ledger/server/genesis.h"
@@ -85,10 +86,21 @@ void refuse_queries(const BatchItem& item, ItemOutcome& outcome) {
   }
 }
 
+SigningKey copy_of(const SigningKey& key) {
+  std::array<uint8_t, SigningKey::k_seed_size> seed;
+  std::memcpy(seed.data(), key.seed().data(), seed.size());
+  SigningKey copy = SigningKey::from_seed(seed);
+  wipe(seed);
+  return copy;
+}
+
 }  // namespace
 
+LedgerState::LedgerState(Store& store, const SigningKey& key, const LedgerRules& rules)
+    : store_(store), key_(copy_of(key)), rules_(rules) {}
+
 Result<std::unique_ptr<LedgerState>> LedgerState::open(Store& store, const SigningKey& key, const LedgerRules& rules, LedgerTime wall) {
-  std::unique_ptr<LedgerState> state(new LedgerState(store, rules));
+  std::unique_ptr<LedgerState> state(new LedgerState(store, key, rules));
   state->rules_.faucet_pool = pool_key(key, k_faucet_pool).public_key();
   state->context_.faucet_work = rules.faucet_work;
   state->context_.faucet_secret = faucet_secret(key);
@@ -144,7 +156,6 @@ Status LedgerState::create(const SigningKey& key, LedgerTime wall) {
 Status LedgerState::load(const SigningKey& key) {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
-  opened_at_ = row.time;
   TRY_ASSIGN(std::optional<Bytes> bytes, store->get(k_table_log, log_key(0)));
   if (!bytes) return damaged("its log has no beginning");
   auto record = decode_record(*bytes);
@@ -156,6 +167,7 @@ Status LedgerState::load(const SigningKey& key) {
                                      key.public_key().hex() + ": use the key file that belongs to it, or another state folder");
   }
   context_.ledger = ledger_id(*genesis);
+  opened_tree_ = sign_tree(row);
   return ok;
 }
 
@@ -209,10 +221,19 @@ Status LedgerState::write_if_due(const LedgerBatch& batch, LedgerTime wall, Batc
   }
 }
 
+const SignedTreeHead& LedgerState::sign_tree(const LedgerRow& row) {
+  if (tree_.size != row.records || tree_.root != row.root || tree_.time != row.time) {
+    tree_ = {row.records, row.root, row.time, {}};
+    tree_.signature = key_.sign(preimage(tree_.statement(context_.ledger)));
+  }
+  return tree_;
+}
+
 Status LedgerState::answer_queries(const LedgerBatch& batch, BatchOutcome& outcome) {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
   outcome.time = row.time;
+  outcome.tree = sign_tree(row);
   QueryContext context{rules_, row, check_context(row.time)};
   for (size_t i = 0; i < batch.items.size(); ++i) {
     for (const Query& query : batch.items[i].queries) {

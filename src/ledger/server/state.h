@@ -39,6 +39,7 @@ struct BatchOutcome {
   uint64_t ticket = 0;
   Status status = ok;           // of the store; if it is an error, operations have the code `unavailable`
   LedgerTime time;              // durable
+  SignedTreeHead tree;          // of the log that queries were answered from; size 0 if the store could not be read
   bool more_to_expire = false;  // another batch is to follow soon
   std::vector<ItemOutcome> items;
 };
@@ -68,8 +69,9 @@ class LedgerState {
   const LedgerRules& rules() const { return rules_; }
   // What check_operation() needs, at the ledger's time.
   CheckContext check_context(LedgerTime time) const;
-  // Time of the last commit when the ledger was opened.
-  LedgerTime opened_at() const { return opened_at_; }
+  // Of the last commit when the ledger was opened.
+  LedgerTime opened_at() const { return opened_tree_.time; }
+  const SignedTreeHead& opened_tree() const { return opened_tree_; }
 
   // Executes the operations in order and makes them durable, then answers the queries. Also an empty batch expires channels and makes the
   // time durable. Every batch ends with the check that accounts and escrow are the supply.
@@ -79,19 +81,22 @@ class LedgerState {
   Result<LedgerBooks> check_books();
 
  private:
-  LedgerState(Store& store, const LedgerRules& rules) : store_(store), rules_(rules) {}
+  LedgerState(Store& store, const SigningKey& key, const LedgerRules& rules);
   Status create(const SigningKey& key, LedgerTime wall);
   Status load(const SigningKey& key);
   Result<LedgerRow> read_ledger_row(StoreTransaction& transaction);
   Status write_if_due(const LedgerBatch& batch, LedgerTime wall, BatchOutcome& outcome);
+  const SignedTreeHead& sign_tree(const LedgerRow& row);
   Status answer_queries(const LedgerBatch& batch, BatchOutcome& outcome);
   Result<std::vector<ItemOutcome>> write(const LedgerBatch& batch, LedgerTime time, bool after_outage, BatchOutcome& outcome);
 
   Store& store_;
+  SigningKey key_;  // signs tree heads: one signature for each commit
   LedgerRules rules_;
   CheckContext context_;
-  LedgerTime opened_at_;
-  bool outage_ = true;  // since the last commit: the start of the program, or a store that failed
+  SignedTreeHead opened_tree_;
+  SignedTreeHead tree_;  // signed last
+  bool outage_ = true;   // since the last commit: the start of the program, or a store that failed
 };
 
 }  // namespace millet

@@ -1,0 +1,18 @@
+// `millet-ledgerd audit` and `millet-ledgerd export`: the whole log, from the state of a ledger that does not run or from a file.
+#pragma once
+
+#include <string>
+
+#include "crypto/sign.h"
+#include "store/store.h"
+
+namespace millet {
+
+// Replays the log and compares: with the tree head, in a store also with the rows of accounts. Prints what it found; the exit code of the
+// program.
+int audit_store_command(Store& store);
+int audit_file_command(const std::string& file);
+// Writes the log, with a tree head that the ledger's key signs, for others to audit.
+int export_command(Store& store, const SigningKey& key, const std::string& file);
+
+}  // namespace millet
