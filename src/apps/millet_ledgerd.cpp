@@ -7,6 +7,7 @@
 #include "driver/key_file.h"
 #include "driver/ledgerd_driver.h"
 #include "hal/linux/system.h"
+#include "ledger/server/transaction.h"
 #include "store/lmdb/lmdb_store.h"
 #ifdef MILLET_POSTGRES
 #include "store/postgres/postgres_store.h"
@@ -45,10 +46,17 @@ int report_books(LedgerState& state, LogSink& log) {
   return k_exit_ok;
 }
 
-Result<std::unique_ptr<Store>> open_store(const DaemonStart& start, std::string_view name) {
+// `read`: as it is at some moment, also while another process serves it.
+enum class StoreUse : uint8_t { serve, read };
+
+Result<std::unique_ptr<Store>> open_store(const DaemonStart& start, std::string_view name, StoreUse use) {
   if (name.starts_with(k_store_lmdb)) {
     std::string folder(name.substr(k_store_lmdb.size()));
-    TRY_ASSIGN(std::unique_ptr<LmdbStore> store, LmdbStore::open(folder.empty() ? start.state : absolute_path(folder)));
+    folder = folder.empty() ? start.state : absolute_path(folder);
+    LmdbStore::Options options;
+    options.shared = true;
+    TRY_ASSIGN(std::unique_ptr<LmdbStore> store,
+               use == StoreUse::read ? LmdbStore::open_read_only(folder) : LmdbStore::open(folder, options));
     return std::unique_ptr<Store>(std::move(store));
   }
 #ifdef MILLET_POSTGRES
@@ -59,23 +67,50 @@ Result<std::unique_ptr<Store>> open_store(const DaemonStart& start, std::string_
 #endif
 }
 
-// Copies the ledger into another store, and adds up its books there.
-Result<LedgerBooks> copy_ledger(const DaemonStart& start, Store& from, const SigningKey& key, LogSink& log) {
+Result<LedgerRow> read_ledger_row(Store& store) {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_read());
+  TRY_ASSIGN(std::optional<LedgerRow> row, read_row<LedgerRow>(*transaction, k_table_ledger, as_bytes(k_ledger_row_key)));
+  if (!row) return error(Errc::not_found, "there is no ledger in it");
+  return *row;
+}
+
+void report_copy(LogSink& log, std::string_view event, const LedgerRow& row, const std::string& to) {
+  LogLine(log, LogLevel::info, event)
+      .add("records", row.records)
+      .add("root", to_hex(row.root))
+      .add("time", row.time.in_seconds())
+      .add("to", to);
+}
+
+// Copies the ledger, as it is at one moment, into another store, and adds up its books there.
+Status copy_ledger(const DaemonStart& start, Store& from, LogSink& log) {
   const std::string& name = start.arguments.copy_to;
   if (!name.starts_with(k_store_lmdb) && !name.starts_with(k_store_postgres)) {
-    return error(Errc::bad_input, "--copy-to " + name + " is not a store: lmdb:FOLDER or postgres:CONNECTION");
+    return error(Errc::bad_input, name + " is not a store: lmdb:FOLDER or postgres:CONNECTION");
   }
-  TRY_ASSIGN(std::unique_ptr<Store> to, open_store(start, name));
-  TRY_ASSIGN(uint64_t rows, copy_store(from, *to, k_table_ledger, as_bytes(k_ledger_row_key)));
-  LogLine(log, LogLevel::info, "copied").add("rows", rows).add("to", name);
+  TRY_ASSIGN(SigningKey key, load_key(start.state + "/" + k_ledger_key_file_name));
+  TRY_ASSIGN(std::unique_ptr<Store> to, open_store(start, name, StoreUse::serve));
+  TRY(copy_store(from, *to, k_table_ledger, as_bytes(k_ledger_row_key)));
   TRY_ASSIGN(std::unique_ptr<LedgerState> state, LedgerState::open(*to, key, rules_of(start.settings.ledgerd), LedgerTime()));
-  return state->check_books();
+  TRY_ASSIGN(LedgerRow row, read_ledger_row(*to));
+  report_copy(log, "copied", row, name);
+  return ok;
+}
+
+// Copies the file of the store, as it is at one moment, and reads the copy.
+Status back_up_ledger(Store& from, const std::string& name, LogSink& log) {
+  const std::string folder = absolute_path(name);
+  TRY(from.back_up(folder));
+  TRY_ASSIGN(std::unique_ptr<LmdbStore> copy, LmdbStore::open_read_only(folder));
+  TRY_ASSIGN(LedgerRow row, read_ledger_row(*copy));
+  report_copy(log, "backed_up", row, folder);
+  return ok;
 }
 
 int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   hal::System& system = machine.system();
   mkdir(start.state.c_str(), 0700);  // what is wrong with it shows when the store or the key is opened
-  Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store);
+  Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store, StoreUse::serve);
   if (!store) return refuse(k_exit_bad_state, store.error());
   Result<SigningKey> key = load_or_create_key(start.state + "/" + k_ledger_key_file_name, system.random);
   if (!key) return refuse(k_exit_bad_state, key.error());
@@ -89,11 +124,6 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   WitnessFile witness(named.empty() ? start.state + "/" + k_witness_file_name : absolute_path(named), (*state)->ledger());
   Status newest = witness.check(**store);
   if (!newest) return refuse(k_exit_bad_state, newest.error());
-  if (!start.arguments.copy_to.empty()) {
-    Result<LedgerBooks> copied = copy_ledger(start, **store, *key, log);
-    if (!copied) return refuse(k_exit_bad_state, std::move(copied).error().in("--copy-to " + start.arguments.copy_to));
-    return k_exit_ok;
-  }
   LedgerdDriver driver(system, **state, *key, log);
   driver.set_witness(witness, **store);
   driver.set_limits(start.settings.ledgerd.address_rate, start.settings.ledgerd.key_rate);
@@ -118,7 +148,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   return k_exit_ok;
 }
 
-// The command before the options, if there is one: "audit" or "export".
+// The command before the options, if there is one: "audit", "export" or "backup".
 struct LogCommand {
   std::string_view name;
   std::string file;
@@ -127,18 +157,29 @@ struct LogCommand {
 // Takes the command and its file off the arguments.
 LogCommand take_command(std::vector<char*>& words) {
   LogCommand command;
-  if (words.size() < 2 || (std::string_view(words[1]) != "audit" && std::string_view(words[1]) != "export")) return command;
-  command.name = words[1];
+  if (words.size() < 2) return command;
+  const std::string_view name = words[1];
+  if (name != "audit" && name != "export" && name != "backup") return command;
+  command.name = name;
   size_t taken = 1;
   if (words.size() > 2 && words[2][0] != '-') command.file = words[1 + taken++];
   words.erase(words.begin() + 1, words.begin() + 1 + static_cast<std::ptrdiff_t>(taken));
   return command;
 }
 
-int run_on_store(const DaemonStart& start, const LogCommand& command) {
-  Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store);
+// What needs no daemon, and disturbs none that runs.
+int run_on_store(const DaemonStart& start, const LogCommand& command, LogSink& log) {
+  Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store, StoreUse::read);
   if (!store) return refuse(k_exit_bad_state, store.error());
   if (command.name == "audit") return audit_store_command(**store);
+  if (command.name == "backup") {
+    Status done = back_up_ledger(**store, command.file, log);
+    return done ? k_exit_ok : refuse(k_exit_bad_state, std::move(done).error().in("backup"));
+  }
+  if (!start.arguments.copy_to.empty()) {
+    Status done = copy_ledger(start, **store, log);
+    return done ? k_exit_ok : refuse(k_exit_bad_state, std::move(done).error().in("--copy-to " + start.arguments.copy_to));
+  }
   Result<SigningKey> key = load_key(start.state + "/" + k_ledger_key_file_name);
   if (!key) return refuse(k_exit_bad_state, key.error());
   return export_command(**store, *key, command.file);
@@ -150,6 +191,10 @@ int run(int argc, char** argv) {
   if (command.name == "export" && command.file.empty()) {
     return refuse(k_exit_bad_settings, error(Errc::bad_input, "export takes the FILE to write: millet-ledgerd export FILE [--state DIR]"));
   }
+  if (command.name == "backup" && command.file.empty()) {
+    return refuse(k_exit_bad_settings,
+                  error(Errc::bad_input, "backup takes the FOLDER to make: millet-ledgerd backup FOLDER [--state DIR]"));
+  }
   int exit_code = k_exit_ok;
   std::optional<DaemonStart> start =
       begin_daemon(Program::ledgerd, static_cast<int>(words.size()), words.data(), MILLET_VERSION, exit_code);
@@ -157,8 +202,8 @@ int run(int argc, char** argv) {
   Status crypto = crypto_init();
   if (!crypto) return refuse(k_exit_failed, crypto.error());
   if (command.name == "audit" && !command.file.empty()) return audit_file_command(command.file);
-  if (!command.name.empty()) return run_on_store(*start, command);
   StderrLog log;
+  if (!command.name.empty() || !start->arguments.copy_to.empty()) return run_on_store(*start, command, log);
   hal::LinuxSystem machine(log);
   exit_code = serve(*start, log, machine);
   if (machine.has_stuck_job()) ::_exit(exit_code);

@@ -66,6 +66,13 @@ class Store {
   virtual Result<std::unique_ptr<StoreTransaction>> begin_write() = 0;
   // A transaction in which put, erase and commit are not allowed. Errors: io.
   virtual Result<std::unique_ptr<StoreTransaction>> begin_read() = 0;
+  // Copies what is committed, as of one moment, into a new folder, while another process may write. The copy gets its name when it is whole
+  // on the disk. Requires: no transaction is open. Errors: unsupported (the store's own tools do it), conflict (there is a copy already),
+  // io, no_room, denied.
+  virtual Status back_up(const std::string& folder) {
+    static_cast<void>(folder);
+    return error(Errc::unsupported, "this store has no backup of its own");
+  }
 };
 
 // Applies a whole batch in one transaction. Errors: as commit().

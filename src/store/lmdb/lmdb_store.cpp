@@ -21,15 +21,34 @@ constexpr unsigned k_tables_max = 64;
 constexpr uint64_t k_map_size_min = uint64_t{16} << 20;
 // Free room in the map that a write transaction starts with; the largest batch of the ledger (512 operations) writes below 8 MiB.
 constexpr uint64_t k_map_room_min = uint64_t{8} << 20;
+// A reader that was killed keeps its pages until somebody looks; some seconds of commits.
+constexpr unsigned k_writes_between_reader_checks = 256;
+// Whoever wants to read holds the lock for a moment to see whether somebody writes (has_writer).
+constexpr int k_lock_tries = 5;
+constexpr useconds_t k_lock_wait_us = 10'000;
+constexpr std::string_view k_shared_mark = " shared\n";
 
 Error system_error(int code, const std::string& doing) { return lmdb_error(code, doing); }
 
-std::string lock_owner(int fd) {
+struct LockOwner {
+  std::string process;  // empty: not known
+  bool shares = false;
+};
+
+LockOwner lock_owner(int fd) {
   char text[32];
   ssize_t size = pread(fd, text, sizeof text, 0);
-  std::string owner;
-  for (ssize_t i = 0; i < size && text[i] >= '0' && text[i] <= '9'; ++i) owner.push_back(text[i]);
+  LockOwner owner;
+  std::string_view rest(text, size > 0 ? static_cast<size_t>(size) : 0);
+  while (!rest.empty() && rest[0] >= '0' && rest[0] <= '9') owner.process.push_back(rest[0]), rest.remove_prefix(1);
+  owner.shares = rest == k_shared_mark;
   return owner;
+}
+
+Error in_use(const std::string& folder, const LockOwner& owner) {
+  return error(Errc::conflict, "state folder " + folder + " is in use by another process" +
+                                   (owner.process.empty() ? "" : " (" + owner.process + ")") +
+                                   ": stop it, or choose another folder with --state");
 }
 
 // Makes the folder's entries (a new file, the folder itself) durable.
@@ -40,23 +59,38 @@ void sync_folder(const std::string& folder) {
   close(fd);
 }
 
-Result<int> lock_folder(const std::string& folder) {
+Result<int> lock_folder(const std::string& folder, bool shared) {
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return system_error(errno, "make the state folder " + folder);
   std::string path = folder + "/lock";
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return system_error(errno, "write in the state folder " + folder);
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  int locked = flock(fd, LOCK_EX | LOCK_NB);
+  for (int i = 0; locked != 0 && errno == EWOULDBLOCK && i < k_lock_tries; ++i) {
+    usleep(k_lock_wait_us);
+    locked = flock(fd, LOCK_EX | LOCK_NB);
+  }
+  if (locked != 0) {
     int code = errno;
-    std::string owner = lock_owner(fd);
+    LockOwner owner = lock_owner(fd);
     close(fd);
     if (code != EWOULDBLOCK) return system_error(code, "lock the state folder " + folder);
-    return error(Errc::conflict, "state folder " + folder + " is in use by another process" + (owner.empty() ? "" : " (" + owner + ")") +
-                                     ": stop it, or choose another folder with --state");
+    return in_use(folder, owner);
   }
-  std::string owner = std::to_string(getpid()) + "\n";
+  std::string owner = std::to_string(getpid()) + std::string(shared ? k_shared_mark : "\n");
   // The id is only for the message to a second process; on a full disk it may be missing.
   if (ftruncate(fd, 0) != 0 || pwrite(fd, owner.data(), owner.size(), 0) < 0) return fd;
   return fd;
+}
+
+// Whether a process has the folder open for writing. Errors: conflict (it does not share it).
+Result<bool> has_writer(const std::string& folder) {
+  int fd = open((folder + "/lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return false;
+  bool free = flock(fd, LOCK_SH | LOCK_NB) == 0;
+  LockOwner owner = lock_owner(fd);
+  close(fd);
+  if (!free && !owner.shares) return in_use(folder, owner);
+  return !free;
 }
 
 // LMDB reports a short write as EIO. What the system says to a longer file tells a full disk from a broken one.
@@ -189,25 +223,41 @@ class LmdbTransaction final : public StoreTransaction {
   std::vector<LmdbStore::Table> new_tables_;
 };
 
-LmdbStore::LmdbStore(std::string folder, int lock_fd, uint64_t map_size_max)
-    : folder_(std::move(folder)), lock_fd_(lock_fd), map_size_max_(map_size_max) {}
+LmdbStore::LmdbStore(std::string folder, int lock_fd, const Options& options)
+    : folder_(std::move(folder)), lock_fd_(lock_fd), options_(options) {}
 
 LmdbStore::~LmdbStore() {
   CHECK(!busy_);
   if (env_ != nullptr) mdb_env_close(env_);
-  close(lock_fd_);
+  if (lock_fd_ >= 0) close(lock_fd_);
 }
 
 Result<std::unique_ptr<LmdbStore>> LmdbStore::open(const std::string& folder, const Options& options) {
   CHECK(options.map_size_max >= k_map_size_min);
-  TRY_ASSIGN(int lock_fd, lock_folder(folder));
-  std::unique_ptr<LmdbStore> store(new LmdbStore(folder, lock_fd, options.map_size_max));
+  TRY_ASSIGN(int lock_fd, lock_folder(folder, options.shared));
+  std::unique_ptr<LmdbStore> store(new LmdbStore(folder, lock_fd, options));
   TRY(store->create_file());
   if (options.probe) TRY(probe_lmdb_file(folder));
   TRY(store->open_environment());
   TRY(store->open_tables());
   sync_folder(folder);
   sync_folder(folder + "/..");
+  return store;
+}
+
+Result<std::unique_ptr<LmdbStore>> LmdbStore::open_read_only(const std::string& folder) {
+  Options options;
+  options.shared = true;
+  std::unique_ptr<LmdbStore> store(new LmdbStore(folder, -1, options));
+  struct stat info {};
+  if (stat((folder + "/data.mdb").c_str(), &info) != 0) {
+    if (errno != ENOENT && errno != ENOTDIR) return system_error(errno, "read the state in " + folder);
+    return error(Errc::not_found, "there is no state in " + folder + ": choose the folder with --state");
+  }
+  TRY_ASSIGN(bool live, has_writer(folder));
+  if (!live) TRY(probe_lmdb_file(folder));  // the writer has looked, and changes it under the hands of who looks again
+  TRY(store->open_environment());
+  TRY(store->open_tables());
   return store;
 }
 
@@ -238,17 +288,18 @@ Status LmdbStore::open_environment() {
   if (rc != 0) return lmdb_error(rc, doing);
   struct stat info {};
   uint64_t file_size = stat((folder_ + "/data.mdb").c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
-  if (file_size > map_size_max_) {
+  if (file_size > options_.map_size_max) {
     return error(Errc::no_room, "can't " + doing + ": its file of " + std::to_string(file_size >> 20) + " MiB is above the limit of " +
-                                    std::to_string(map_size_max_ >> 20) + " MiB of this machine");
+                                    std::to_string(options_.map_size_max >> 20) + " MiB of this machine");
   }
   uint64_t size = k_map_size_min;
-  while (size < file_size + k_map_room_min && size < map_size_max_) size *= 2;
-  rc = mdb_env_set_mapsize(env_, static_cast<size_t>(std::min(size, map_size_max_)));
+  while (size < file_size + k_map_room_min && size < options_.map_size_max) size *= 2;
+  rc = mdb_env_set_mapsize(env_, static_cast<size_t>(std::min(size, options_.map_size_max)));
   if (rc != 0) return lmdb_error(rc, doing);
-  // MDB_NOLOCK: the folder's lock and the one transaction at a time stand in for LMDB's lock file. MDB_NOMEMINIT stays off: old
-  // memory (a key, say) must not reach the disk.
-  rc = mdb_env_open(env_, folder_.c_str(), MDB_NOLOCK, 0600);
+  // MDB_NOLOCK: the folder's lock and the one transaction at a time stand in for LMDB's lock file. MDB_NOTLS: a transaction goes with its
+  // object, not with its thread. MDB_NOMEMINIT stays off: old memory (a key, say) must not reach the disk.
+  unsigned flags = options_.shared ? MDB_NOTLS : MDB_NOLOCK;
+  rc = mdb_env_open(env_, folder_.c_str(), flags | (is_read_only() ? MDB_RDONLY : 0), 0600);
   if (rc != 0) return lmdb_error(rc, doing);
   return ok;
 }
@@ -256,13 +307,11 @@ Status LmdbStore::open_environment() {
 // Opens the handle of every table that the file has, so that a read transaction never has to.
 Status LmdbStore::open_tables() {
   std::string doing = "read the state in " + folder_;
-  MDB_txn* txn = nullptr;
-  int rc = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
-  if (rc != 0) return lmdb_error(rc, doing);
+  TRY_ASSIGN(MDB_txn * txn, begin_txn(false));
   MDB_dbi main_table = 0;
   MDB_cursor* cursor = nullptr;
   std::vector<Table> found;
-  rc = mdb_dbi_open(txn, nullptr, 0, &main_table);
+  int rc = mdb_dbi_open(txn, nullptr, 0, &main_table);
   if (rc == 0) rc = mdb_cursor_open(txn, main_table, &cursor);
   MDB_val key{}, value{};
   while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
@@ -287,25 +336,66 @@ Status LmdbStore::grow_map() {
   if (mdb_env_info(env_, &info) != 0 || mdb_env_stat(env_, &stat) != 0) return ok;
   uint64_t used = (static_cast<uint64_t>(info.me_last_pgno) + 1) * stat.ms_psize;
   uint64_t size = info.me_mapsize;
-  if (size >= map_size_max_ || size - std::min(used, size) >= k_map_room_min) return ok;
-  int rc = mdb_env_set_mapsize(env_, static_cast<size_t>(std::min(size * 2, map_size_max_)));
+  if (size >= options_.map_size_max || size - std::min(used, size) >= k_map_room_min) return ok;
+  int rc = mdb_env_set_mapsize(env_, static_cast<size_t>(std::min(size * 2, options_.map_size_max)));
   if (rc != 0) return lmdb_error(rc, "map more of the state in " + folder_);
   return ok;
 }
 
+Result<MDB_txn*> LmdbStore::begin_txn(bool writable) {
+  MDB_txn* txn = nullptr;
+  unsigned flags = writable ? 0 : MDB_RDONLY;
+  int rc = mdb_txn_begin(env_, nullptr, flags, &txn);
+  if (rc == MDB_MAP_RESIZED && is_read_only()) {  // the writer's map has grown
+    rc = mdb_env_set_mapsize(env_, 0);
+    if (rc == 0) rc = mdb_txn_begin(env_, nullptr, flags, &txn);
+  }
+  if (rc != 0) return lmdb_error(rc, std::string(writable ? "write" : "read") + " the state in " + folder_);
+  return txn;
+}
+
 Result<std::unique_ptr<StoreTransaction>> LmdbStore::begin(bool writable) {
   CHECK(!busy_);
-  MDB_txn* txn = nullptr;
-  int rc = mdb_txn_begin(env_, nullptr, writable ? 0 : MDB_RDONLY, &txn);
-  if (rc != 0) return lmdb_error(rc, std::string(writable ? "write" : "read") + " the state in " + folder_);
+  TRY_ASSIGN(MDB_txn * txn, begin_txn(writable));
   return std::unique_ptr<StoreTransaction>(std::make_unique<LmdbTransaction>(*this, txn, writable));
 }
 
 Result<std::unique_ptr<StoreTransaction>> LmdbStore::begin_write() {
+  if (is_read_only()) return error(Errc::denied, "the state in " + folder_ + " was opened for reading only");
+  if (options_.shared && ++writes_ >= k_writes_between_reader_checks) {
+    writes_ = 0;
+    mdb_reader_check(env_, nullptr);
+  }
   TRY(grow_map());
   return begin(true);
 }
 
 Result<std::unique_ptr<StoreTransaction>> LmdbStore::begin_read() { return begin(false); }
+
+Status LmdbStore::back_up(const std::string& folder) {
+  CHECK(!busy_ && options_.shared);
+  const std::string doing = "write the backup " + folder, file = folder + "/data.mdb", draft = folder + "/data.new";
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return system_error(errno, doing);
+  struct stat info {};
+  if (stat(file.c_str(), &info) == 0) return error(Errc::conflict, "there is a state in " + folder + " already: choose a new folder");
+  unlink(draft.c_str());
+  int fd = ::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return system_error(errno, doing);
+  int rc = mdb_env_copyfd2(env_, fd, MDB_CP_COMPACT);
+  if (rc == MDB_MAP_RESIZED && is_read_only()) {  // nothing is written yet
+    rc = mdb_env_set_mapsize(env_, 0);
+    if (rc == 0) rc = mdb_env_copyfd2(env_, fd, MDB_CP_COMPACT);
+  }
+  if (rc == 0 && fsync(fd) != 0) rc = errno;
+  if (close(fd) != 0 && rc == 0) rc = errno;
+  if (rc == 0 && rename(draft.c_str(), file.c_str()) != 0) rc = errno;
+  if (rc != 0) {
+    unlink(draft.c_str());
+    return system_error(rc, doing);
+  }
+  sync_folder(folder);
+  sync_folder(folder + "/..");
+  return ok;
+}
 
 }  // namespace millet
