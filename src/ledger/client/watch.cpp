@@ -151,7 +151,7 @@ Instant LedgerWatch::next_deadline() const { return check_ || !started_ || !alar
 void LedgerWatch::on_timer(Instant now) {
   if (next_deadline() > now) return;
   due_ = Instant::never();
-  check_.emplace();
+  check_.emplace(Check{});
   if (head_ && !gossip_.empty()) {
     check_->gossip = gossip_.front();
     gossip_.pop_front();
