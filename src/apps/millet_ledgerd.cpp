@@ -4,6 +4,7 @@
 
 #include "apps/audit_command.h"
 #include "apps/daemon.h"
+#include "apps/genesis_command.h"
 #include "driver/key_file.h"
 #include "driver/ledgerd_driver.h"
 #include "hal/linux/system.h"
@@ -21,6 +22,11 @@ constexpr const char* k_ledger_key_file_name = "ledger.key";  // in the state fo
 int refuse(int exit_code, const Error& reason) {
   say_error(Program::ledgerd, reason);
   return exit_code;
+}
+
+LedgerTime wall_time(hal::System& system) {
+  int64_t wall_s = system.clock.wall().in_seconds();
+  return LedgerTime::from_seconds(wall_s > 0 ? static_cast<uint64_t>(wall_s) : 0);
 }
 
 LedgerRules rules_of(const LedgerdConfig& config) {
@@ -114,9 +120,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   if (!store) return refuse(k_exit_bad_state, store.error());
   Result<SigningKey> key = load_or_create_key(start.state + "/" + k_ledger_key_file_name, system.random);
   if (!key) return refuse(k_exit_bad_state, key.error());
-  int64_t wall_s = system.clock.wall().in_seconds();
-  LedgerTime wall = LedgerTime::from_seconds(wall_s > 0 ? static_cast<uint64_t>(wall_s) : 0);
-  Result<std::unique_ptr<LedgerState>> state = LedgerState::open(**store, *key, rules_of(start.settings.ledgerd), wall);
+  Result<std::unique_ptr<LedgerState>> state = LedgerState::open(**store, *key, rules_of(start.settings.ledgerd), wall_time(system));
   if (!state) return refuse(k_exit_bad_state, std::move(state).error().in(start.state));
 
   if (int failed = report_books(**state, log)) return failed;
@@ -148,7 +152,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   return k_exit_ok;
 }
 
-// The command before the options, if there is one: "audit", "export" or "backup".
+// The command before the options, if there is one: "audit", "backup", "export" or "genesis".
 struct LogCommand {
   std::string_view name;
   std::string file;
@@ -157,14 +161,32 @@ struct LogCommand {
 // Takes the command and its file off the arguments.
 LogCommand take_command(std::vector<char*>& words) {
   LogCommand command;
-  if (words.size() < 2) return command;
-  const std::string_view name = words[1];
-  if (name != "audit" && name != "export" && name != "backup") return command;
-  command.name = name;
+  for (std::string_view name : {"audit", "backup", "export", "genesis"}) {
+    if (words.size() > 1 && words[1] == name) command.name = name;
+  }
+  if (command.name.empty()) return command;
   size_t taken = 1;
   if (words.size() > 2 && words[2][0] != '-') command.file = words[1 + taken++];
   words.erase(words.begin() + 1, words.begin() + 1 + static_cast<std::ptrdiff_t>(taken));
   return command;
+}
+
+// Makes the ledger of a file, with the key in the state folder; a new one if there is none.
+int genesis(const DaemonStart& start, const std::string& file, hal::System& system) {
+  LedgerTime now = wall_time(system);
+  Result<std::vector<PoolTerms>> pools = read_genesis_file(file, now);
+  if (!pools) return refuse(k_exit_bad_settings, pools.error());
+  mkdir(start.state.c_str(), 0700);
+  Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store, StoreUse::serve);
+  if (!store) return refuse(k_exit_bad_state, store.error());
+  Result<SigningKey> key = load_or_create_key(start.state + "/" + k_ledger_key_file_name, system.random);
+  if (!key) return refuse(k_exit_bad_state, key.error());
+  Status made = make_ledger(**store, *key, std::move(*pools), now);
+  if (made) return k_exit_ok;
+  if (made.error().code != Errc::conflict) return refuse(k_exit_bad_state, made.error());
+  return refuse(k_exit_bad_state, error(Errc::conflict, "genesis: there is a ledger in " + start.state +
+                                                            " (or in ledgerd.store) already, "
+                                                            "and a ledger has one genesis; name another folder with --state"));
 }
 
 // What needs no daemon, and disturbs none that runs.
@@ -188,12 +210,11 @@ int run_on_store(const DaemonStart& start, const LogCommand& command, LogSink& l
 int run(int argc, char** argv) {
   std::vector<char*> words(argv, argv + argc);
   const LogCommand command = take_command(words);
-  if (command.name == "export" && command.file.empty()) {
-    return refuse(k_exit_bad_settings, error(Errc::bad_input, "export takes the FILE to write: millet-ledgerd export FILE [--state DIR]"));
-  }
-  if (command.name == "backup" && command.file.empty()) {
+  if (command.file.empty() && !command.name.empty() && command.name != "audit") {
+    std::string name(command.name);
+    const std::string what = command.name == "backup" ? "FOLDER" : "FILE";
     return refuse(k_exit_bad_settings,
-                  error(Errc::bad_input, "backup takes the FOLDER to make: millet-ledgerd backup FOLDER [--state DIR]"));
+                  error(Errc::bad_input, name + " takes a " + what + ": millet-ledgerd " + name + " " + what + " [--state DIR]"));
   }
   int exit_code = k_exit_ok;
   std::optional<DaemonStart> start =
@@ -203,8 +224,10 @@ int run(int argc, char** argv) {
   if (!crypto) return refuse(k_exit_failed, crypto.error());
   if (command.name == "audit" && !command.file.empty()) return audit_file_command(command.file);
   StderrLog log;
-  if (!command.name.empty() || !start->arguments.copy_to.empty()) return run_on_store(*start, command, log);
+  bool serves = command.name.empty() && start->arguments.copy_to.empty();
+  if (!serves && command.name != "genesis") return run_on_store(*start, command, log);
   hal::LinuxSystem machine(log);
+  if (command.name == "genesis") return genesis(*start, command.file, machine.system());
   exit_code = serve(*start, log, machine);
   if (machine.has_stuck_job()) ::_exit(exit_code);
   return exit_code;

@@ -6,11 +6,9 @@
 
 #include "apps/client.h"
 #include "apps/faucet_work.h"
-#include "apps/ledger_session.h"
+#include "apps/ledger_place.h"
 #include "apps/terminal.h"
-#include "control/arguments.h"
 #include "driver/key_file.h"
-#include "hal/linux/files.h"
 #include "hal/linux/random.h"
 #include "ledger/common/address.h"
 #include "ledger/common/read_token.h"
@@ -24,43 +22,11 @@ constexpr int k_claim_attempts = 3;            // challenges; each is good for 1
 struct Wallet {
   const CommandContext& context;
   std::vector<std::string> words;  // the command and its plain arguments
-  std::string ledger_url;
-  std::string ledger_key;
+  LedgerPlace ledger;
   hal::LinuxRandom random;
 
   std::string key_path() const { return context.state + "/" + k_key_file_name; }
 };
-
-// Where the ledger is: --ledger and --ledger-key, else what the running milletd uses, else its configuration file.
-Status find_ledger(Wallet& wallet) {
-  auto complete = [&] { return !wallet.ledger_url.empty() && !wallet.ledger_key.empty(); };
-  if (complete()) return ok;
-  if (Result<Client> client = Client::connect(wallet.context.socket)) {
-    Result<Json> reply = client->call("options", Json::object());
-    if (!reply) return std::move(reply).error();
-    json_t* options = reply->get("options");
-    auto take = [&](std::string& to, const char* name) {
-      const char* text = json_string_value(json_object_get(options, name));
-      if (to.empty() && text != nullptr) to = text;
-    };
-    take(wallet.ledger_url, "ledger.url");
-    take(wallet.ledger_key, "ledger.key");
-    if (complete()) return ok;
-  }
-  hal::LinuxFiles files;
-  for (const char* path : k_config_files) {
-    Result<std::vector<uint8_t>> text = files.read_file(path, k_config_bytes_max);
-    if (!text) continue;
-    TRY_ASSIGN(Settings settings, make_settings(Program::milletd, ConfigText{path, std::string(as_text(*text))}, {}));
-    if (wallet.ledger_url.empty()) wallet.ledger_url = option_value(settings, "ledger.url");
-    if (wallet.ledger_key.empty()) wallet.ledger_key = option_value(settings, "ledger.key");
-    break;
-  }
-  if (complete()) return ok;
-  return error(Errc::not_found,
-               "no ledger is configured: set ledger.url and ledger.key (/etc/millet/millet.conf, or --set of milletd), or give --ledger "
-               "URL --ledger-key KEY");
-}
 
 Result<SigningKey> existing_key(const Wallet& wallet) {
   Result<SigningKey> key = load_key(wallet.key_path());
@@ -70,10 +36,7 @@ Result<SigningKey> existing_key(const Wallet& wallet) {
 
 Result<LedgerSession> open_session(Wallet& wallet) {
   TRY_ASSIGN(SigningKey key, existing_key(wallet));
-  TRY(find_ledger(wallet));
-  Result<PublicKey> ledger_key = PublicKey::from_hex(wallet.ledger_key);
-  if (!ledger_key) return std::move(ledger_key).error().in("ledger.key");
-  return LedgerSession::open({wallet.ledger_url, *ledger_key}, std::move(key), wallet.random);
+  return open_ledger(wallet.context, wallet.ledger, std::move(key), wallet.random);
 }
 
 Status show_address(const Wallet& wallet, const PublicKey& key) {
@@ -202,9 +165,9 @@ Status read_arguments(CommandArguments arguments, Wallet& wallet) {
   ArgumentReader reader(arguments);
   while (reader.next()) {
     if (reader.is("--ledger")) {
-      TRY(reader.value_into(wallet.ledger_url));
+      TRY(reader.value_into(wallet.ledger.url));
     } else if (reader.is("--ledger-key")) {
-      TRY(reader.value_into(wallet.ledger_key));
+      TRY(reader.value_into(wallet.ledger.key));
     } else if (reader.is_option()) {
       return reader.unknown();
     } else {
@@ -217,7 +180,7 @@ Status read_arguments(CommandArguments arguments, Wallet& wallet) {
 }  // namespace
 
 int wallet_command(const CommandContext& context, CommandArguments arguments) {
-  Wallet wallet{context, {}, {}, {}, {}};
+  Wallet wallet{context, {}, {}, {}};
   Status read = read_arguments(arguments, wallet);
   if (!read) return report_error(context, read.error(), true);
   Status started = crypto_init();

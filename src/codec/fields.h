@@ -9,7 +9,7 @@
 //   };
 //
 // Field types: uint8_t to uint64_t, Amount (at most the supply), Rate (at most its maximum), LedgerTime, FixedBytes, std::array of bytes,
-// and other messages. Not for messages of variable size.
+// arrays of these, and other messages. Not for messages of variable size.
 #pragma once
 
 #include <tuple>
@@ -81,6 +81,19 @@ struct FieldCodec<std::array<uint8_t, N>> {
   static bool load(const uint8_t* from, std::array<uint8_t, N>& value) {
     std::memcpy(value.data(), from, N);
     return true;
+  }
+};
+// An array of anything else: its elements in order.
+template <typename T, size_t N>
+struct FieldCodec<std::array<T, N>> {
+  static constexpr size_t k_size = N * FieldCodec<T>::k_size;
+  static void store(uint8_t* to, const std::array<T, N>& value) {
+    for (size_t i = 0; i < N; ++i) FieldCodec<T>::store(to + i * FieldCodec<T>::k_size, value[i]);
+  }
+  static bool load(const uint8_t* from, std::array<T, N>& value) {
+    bool good = true;
+    for (size_t i = 0; i < N; ++i) good = FieldCodec<T>::load(from + i * FieldCodec<T>::k_size, value[i]) && good;
+    return good;
   }
 };
 template <typename Tag, size_t N>

@@ -61,7 +61,8 @@ std::string daemon_usage(Program program) {
   out += program == Program::milletd
              ? "\n\nThe node: seeds and downloads torrents, and sells and buys upload slots. Runs in the foreground until SIGTERM.\n\n"
              : "\n\nThe private ledger: accounts and payment channels. Runs in the foreground until SIGTERM.\n"
-               "\n  audit [FILE]               instead of serving: replays the whole log, of the state or of a file, and names the first "
+               "\n  genesis FILE               instead of serving: makes a ledger whose pools have the terms of a file (genesis.conf)\n"
+               "  audit [FILE]               instead of serving: replays the whole log, of the state or of a file, and names the first "
                "wrong record\n"
                "  export FILE                instead of serving: writes the log to a file, with a signed tree head\n"
                "  backup FOLDER              instead of serving: copies the database, as it is at one moment, into a new folder\n\n";

@@ -1,8 +1,7 @@
 // The audit of the whole log: right logs pass, of any history; every planted cheat is found, and the first wrong record is named.
 #include <unistd.h>
 
-#include "apps/audit_run.h"
-#include "apps/log_source.h"
+#include "unit/ledger_audited.h"
 #include "unit/ledger_cheat.h"
 #include "unit/test.h"
 
@@ -10,27 +9,6 @@ using namespace millet;
 using namespace ledger_world;
 
 namespace {
-
-struct Audited {
-  Status status = ok;
-  Result<AuditTotals> totals = error(Errc::not_found, "not audited");
-};
-Audited audit(World& world) {
-  auto store = world.store().begin_read();
-  auto row = read_row<LedgerRow>(**store, k_table_ledger, as_bytes(k_ledger_row_key));
-  StoreLogSource log(**store, (*row)->records);
-  LogAudit replay;
-  Audited out;
-  out.status = run_audit(log, {}, replay);
-  if (out.status) out.totals = replay.totals();
-  return out;
-}
-bool names(const Audited& audited, uint64_t record) {
-  if (audited.status) return false;
-  bool named = audited.status.error().reason.starts_with("record " + std::to_string(record) + " is wrong: ");
-  if (!named) fprintf(stderr, "expected record %d: %s\n", static_cast<int>(record), audited.status.error().reason.c_str());
-  return named;
-}
 
 // A world with some of everything; more than one batch of the audit.
 struct History {

@@ -87,6 +87,9 @@ void domain_tags_are_all_different(void**) {
                                    GenesisOperation::k_tag,
                                    ExpireOperation::k_tag,
                                    ExtendOperation::k_tag,
+                                   DrawStatement::k_tag,
+                                   PoolOperation::k_tag,
+                                   PoolTerms::k_tag,
                                    ReceiptStatement::k_tag,
                                    TreeHeadStatement::k_tag,
                                    "BTT1EVID",
@@ -159,6 +162,8 @@ Reply every_query_reply() {
       {ChallengeQuery::k_kind, LedgerCode::done, FaucetChallenge{vectors::filled<32>(1), 3, vectors::at(9), {}, Amount::micro(10)}});
   reply.queries.push_back(
       {ParamsQuery::k_kind, LedgerCode::done, LedgerParams{Amount::micro(1), 600, 2'592'000, 1000, Amount::micro(3), {}}});
+  PoolState pool{vectors::payer().public_key(), Amount::micro(9), Amount::micro(8), Amount::micro(7), 1, vectors::draw().keys, {}};
+  reply.queries.push_back({PoolQuery::k_kind, LedgerCode::done, pool});
   reply.head.count = static_cast<uint8_t>(reply.queries.size());
   return reply;
 }
@@ -171,7 +176,7 @@ void every_message_round_trips_and_no_other_length_decodes(void**) {
   assert_true(refuses_every_shorter_and_longer(bytes, decodes_operations));
 
   QueryRequest query = vectors::query();
-  query.queries = {ParamsQuery{}, BalanceQuery{}, ChannelQuery{vectors::channel()}, ClosedQuery{77}, ChallengeQuery{}};
+  query.queries = {ParamsQuery{}, BalanceQuery{}, ChannelQuery{vectors::channel()}, ClosedQuery{77}, ChallengeQuery{}, PoolQuery{7}};
   bytes = encode_request(query);
   assert_true(encode_request(*decode_query_request(bytes)) == bytes);
   assert_true(refuses_every_shorter_and_longer(bytes, decodes_query));
@@ -277,7 +282,7 @@ void the_protocol_text_agrees(void**) {
     std::string row = "\n| " + std::to_string(number) + " | " + name + " | ";
     assert_true(text.find(row) != std::string::npos);
   }
-  assert_int_equal(known, 27);
+  assert_int_equal(known, 29);
   for (const std::string& value : {vectors::channel().hex(), vectors::open().signature.hex(), vectors::pay_signature().hex(),
                                    vectors::close().signature.hex(), vectors::claim().signature.hex(), vectors::transfer().signature.hex(),
                                    vectors::faucet().signature.hex(), vectors::query().signature.hex()}) {
@@ -299,6 +304,9 @@ void the_protocol_text_agrees(void**) {
   assert_true(has_row("BTT1GENE", 8 + k_fields_size<GenesisOperation>));
   assert_true(has_row("BTT1EXPR", 8 + k_fields_size<ExpireOperation>));
   assert_true(has_row("BTT1EXTD", 8 + k_fields_size<ExtendOperation>));
+  assert_true(has_row("BTT1DRAW", 8 + k_fields_size<DrawStatement>));
+  assert_true(has_row("BTT1POOT", 8 + k_fields_size<PoolOperation>));
+  assert_true(has_row("BTT1PACC", 8 + k_fields_size<PoolTerms>));
 }
 
 }  // namespace

@@ -48,6 +48,42 @@ void no_operator_moves_the_money_of_a_user(void**) {
   assert_int_equal(world.available(user), k_money - 1000 - 5000);
 }
 
+// The terms of a pool whose account is `account`, as far as a draw shows them: with a key of the operator's.
+DrawOperation draw_from(World& world, const PublicKey& account, const SigningKey& key) {
+  PoolTerms terms;
+  terms.keys.threshold = 1;
+  terms.keys.keys[0] = key.public_key();
+  DrawOperation op = world.draw(terms, {&key}, key.public_key(), 1);
+  op.statement.pool = account;
+  op.signatures = World::pool_signatures(terms, {&key}, op.statement);
+  return op;
+}
+
+// Pools with terms move their own money only: no account of a user is a pool, whoever signs.
+void no_pool_command_moves_the_money_of_a_user(void**) {
+  PoolTerms terms;
+  SigningKey pool_key_holder = ledger_world::numbered_key(9);
+  terms.index = 7;
+  terms.issued = issued_to(k_genesis_pools[7]);
+  terms.keys.threshold = 1;
+  terms.keys.keys[0] = pool_key_holder.public_key();
+  make_keyless(terms);
+  World world(StoreKind::memory, World::easy_rules(), {terms});
+  SigningKey user = world.funded(1, k_money), friendly = world.funded(2, k_money);
+  OpenOperation open = world.open(user, friendly.public_key(), 400'000);
+  assert_true(world.code(open) == LedgerCode::done);
+  for (const SigningKey* key : {&std::as_const(pool_key_holder), &world.ledger_key()}) {
+    assert_true(world.code(draw_from(world, user.public_key(), *key)) == LedgerCode::unknown_pool);
+    assert_true(world.code(draw_from(world, PublicKey{channel_id(open.statement).raw}, *key)) == LedgerCode::unknown_pool);
+  }
+  // The user's own key makes no pool of the account either.
+  assert_true(world.code(draw_from(world, user.public_key(), user)) == LedgerCode::unknown_pool);
+  assert_int_equal(world.available(user), k_money - 400'000);
+  assert_true(world.code(world.draw(terms, {&pool_key_holder}, user.public_key(), 5)) == LedgerCode::done);
+  assert_int_equal(world.available(user), k_money - 400'000 + 5);
+  assert_true(world.code(world.transfer(user, friendly.public_key(), k_money - 400'000 + 5)) == LedgerCode::done);
+}
+
 // Expiry, extension and genesis are the ledger's own: from the network they are no operations, whoever signs the request.
 void what_the_ledger_does_by_itself_nobody_can_send(void**) {
   World world;
@@ -68,6 +104,7 @@ void what_the_ledger_does_by_itself_nobody_can_send(void**) {
   assert_false(is_taken(expire));
   assert_false(is_taken(ExtendOperation{world.id(), world.now(), world.in(1)}));
   assert_false(is_taken(make_genesis(world.ledger_key(), world.now())));
+  assert_false(is_taken(PoolOperation{world.id(), {}}));
 }
 
 }  // namespace
@@ -76,6 +113,7 @@ int main() {
   if (!crypto_init()) return 1;
   const CMUnitTest tests[] = {
       cmocka_unit_test(no_operator_moves_the_money_of_a_user),
+      cmocka_unit_test(no_pool_command_moves_the_money_of_a_user),
       cmocka_unit_test(what_the_ledger_does_by_itself_nobody_can_send),
   };
   return RUN_TESTS(tests);

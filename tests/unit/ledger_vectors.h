@@ -55,7 +55,15 @@ inline FaucetOperation faucet() {
   op.signature = payer().sign(preimage(op.statement));
   return op;
 }
-inline std::vector<Operation> one_of_each() { return {open(), close(), claim(), transfer(), faucet()}; }
+inline DrawOperation draw() {
+  DrawOperation op;
+  op.statement = {ledger(), PublicKey{filled<32>(0x88)}, payee().public_key(), Amount::micro(5), filled<16>(0x44), at(1'799'996'400), {}};
+  op.keys.threshold = 1;
+  op.keys.keys[0] = payer().public_key();
+  op.signatures[0] = payer().sign(preimage(op.statement));
+  return op;
+}
+inline std::vector<Operation> one_of_each() { return {open(), close(), claim(), transfer(), faucet(), draw()}; }
 
 inline QueryRequest query() {
   QueryRequest request{filled<16>(0x66), payer().public_key(), at(1'799'996'400), {BalanceQuery{}, ChannelQuery{channel()}}, {}};

@@ -26,7 +26,10 @@ class World {
   explicit World(bool lmdb = false) : World(lmdb, easy_rules()) {}
   explicit World(StoreKind kind) : World(kind, easy_rules()) {}
   World(bool lmdb, const LedgerRules& rules) : World(lmdb ? StoreKind::lmdb : StoreKind::memory, rules) {}
-  World(StoreKind kind, const LedgerRules& rules) : key_(numbered_key(0)), rules_(rules), store_(kind, TempFolder::memory_base()) {
+  // With pools that have terms, or without: a ledger for tests.
+  World(StoreKind kind, const LedgerRules& rules, std::vector<PoolTerms> pools = {})
+      : key_(numbered_key(0)), rules_(rules), store_(kind, TempFolder::memory_base()) {
+    if (!pools.empty()) CHECK(create_ledger(store(), new_ledger(key_, now(), std::move(pools))).has_value());
     CHECK(open_state().has_value());
   }
 
@@ -111,6 +114,24 @@ class World {
     op.statement = {id(), from.public_key(), to, Amount::micro(amount), nonce(), in(300), {}};
     op.signature = from.sign(preimage(op.statement));
     return op;
+  }
+  // Signed by these of the pool's keys.
+  DrawOperation draw(const PoolTerms& pool, const std::vector<const SigningKey*>& signers, const PublicKey& to, uint64_t amount) {
+    DrawOperation op;
+    op.statement = {id(), pool_account(pool), to, Amount::micro(amount), nonce(), in(300), {}};
+    op.keys = pool.keys;
+    op.signatures = pool_signatures(pool, signers, op.statement);
+    return op;
+  }
+  template <typename Statement>
+  static PoolSignatures pool_signatures(const PoolTerms& pool, const std::vector<const SigningKey*>& signers, const Statement& statement) {
+    PoolSignatures out{};
+    for (const SigningKey* signer : signers) {
+      for (size_t i = 0; i < k_pool_keys_max; ++i) {
+        if (pool.keys.keys[i] == signer->public_key()) out[i] = signer->sign(preimage(statement));
+      }
+    }
+    return out;
   }
   FaucetOperation faucet(const SigningKey& key) {
     CheckContext context = state_->check_context(now());

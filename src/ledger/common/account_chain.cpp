@@ -56,6 +56,13 @@ class Step {
     return out;
   }
   Result<Movement> movement(const ExtendOperation&) { return wrong("an extension touches no account"); }
+  Result<Movement> movement(const PoolOperation&) { return wrong("the terms of a pool touch no account"); }
+  Result<Movement> movement(const DrawOperation& op) {
+    if (record_.head.paid != op.statement.amount) return wrong("it pays another amount than the draw says");
+    if (op.statement.to == owner_.account) return Movement{op.statement.amount, {}};
+    if (op.statement.pool != owner_.account) return wrong("the draw is not of this account");
+    return Movement{{}, op.statement.amount};
+  }
   Result<Movement> movement(const TransferOperation& op) {
     if (record_.head.paid != op.statement.amount) return wrong("it pays another amount than the transfer says");
     if (op.statement.to == owner_.account) return Movement{op.statement.amount, {}};

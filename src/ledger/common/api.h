@@ -85,8 +85,14 @@ struct RecordsQuery {
   uint64_t until = k_no_record;
   static constexpr auto k_fields = std::make_tuple(field("from", &RecordsQuery::from), field("until", &RecordsQuery::until));
 };
-using Query =
-    std::variant<ParamsQuery, BalanceQuery, ChannelQuery, ClosedQuery, ChallengeQuery, InclusionQuery, ConsistencyQuery, RecordsQuery>;
+// A pool of the issuance table, by its place there. Anybody may ask.
+struct PoolQuery {
+  static constexpr uint8_t k_kind = 9;
+  uint8_t index = 0;
+  static constexpr auto k_fields = std::make_tuple(field("index", &PoolQuery::index));
+};
+using Query = std::variant<ParamsQuery, BalanceQuery, ChannelQuery, ClosedQuery, ChallengeQuery, InclusionQuery, ConsistencyQuery,
+                           RecordsQuery, PoolQuery>;
 
 struct QueryRequest {
   RequestNonce nonce{};
@@ -259,12 +265,28 @@ struct RecordPage {
   bool operator==(const RecordPage&) const = default;
 };
 
+struct PoolState {
+  static constexpr uint8_t k_kind = PoolQuery::k_kind;
+  PublicKey account;
+  Amount issued;
+  Amount available;
+  Amount vested;          // at the time of the reply; what was drawn is issued - available
+  uint8_t has_terms = 0;  // 1: they follow; 0: the account is a key, and zeros follow
+  PoolKeys keys;
+  Vesting vesting;
+  static constexpr auto k_fields =
+      std::make_tuple(field("account", &PoolState::account), field("issued", &PoolState::issued), field("available", &PoolState::available),
+                      field("vested", &PoolState::vested), field("has_terms", &PoolState::has_terms), field("keys", &PoolState::keys),
+                      field("vesting", &PoolState::vesting));
+  bool operator==(const PoolState&) const = default;
+};
+
 // kind u8, code u16; the body only if the code is done.
 struct QueryResult {
   uint8_t kind = 0;
   LedgerCode code = LedgerCode::done;
   std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, FaucetChallenge, InclusionProof, ConsistencyProof,
-               RecordPage>
+               RecordPage, PoolState>
       body;
   bool operator==(const QueryResult&) const = default;
 };

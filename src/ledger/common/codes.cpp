@@ -38,6 +38,8 @@ constexpr CodeText k_codes[] = {
     {LedgerCode::faucet_granted, "faucet_granted", "this account has had its initial balance"},
     {LedgerCode::faucet_empty, "faucet_empty", "today's budget for initial balances is spent; try again tomorrow"},
     {LedgerCode::spend_only, "spend_only", "what is left of an initial balance only pays for service at first; `balance` says until when"},
+    {LedgerCode::unknown_pool, "unknown_pool", "the ledger has no such pool, or it has other keys"},
+    {LedgerCode::not_vested, "not_vested", "so much of the pool has not vested yet; `millet pool list` says how much has"},
     {LedgerCode::beyond_log, "beyond_log", "the ledger's log has no such record, or not so many"},
 };
 

@@ -36,6 +36,8 @@ enum class LedgerCode : uint16_t {
   faucet_empty = 36,    // the budget of the day is spent
   spend_only = 37,      // the rest of the account is a grant that only pays for service yet
   beyond_log = 38,      // the log has no such record, or not so many
+  unknown_pool = 39,    // no pool with terms has that account, or it has other keys
+  not_vested = 40,      // less of the pool can be drawn yet
 };
 
 // snake_case name, stable like the number; "code_N" has no name of its own: "unknown_code".

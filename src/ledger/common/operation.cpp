@@ -8,6 +8,7 @@ const PublicKey& signer(const CloseOperation& op) { return op.payee; }
 const PublicKey& signer(const ClaimOperation& op) { return op.payee; }
 const PublicKey& signer(const TransferOperation& op) { return op.statement.from; }
 const PublicKey& signer(const FaucetOperation& op) { return op.statement.key; }
+const PublicKey& signer(const DrawOperation& op) { return op.keys.keys[0]; }
 
 template <size_t I = 0>
 Result<Operation> take_of_kind(uint8_t kind, ByteReader& in) {

@@ -8,18 +8,22 @@
 //    3 CLAIM         as CLOSE                                                                                       272
 //    4 TRANSFER      ledger[32] from[32] to[32] amount u64 nonce[16] valid_until u64 memo_hash[32] signature[64]    224
 //    5 FAUCET        ledger[32] key[32] epoch u64 memory_nonce u64 hashcash_nonce u64 valid_until u64 signature[64] 160
+//    6 DRAW          ledger[32] pool[32] to[32] amount u64 nonce[16] valid_until u64 memo_hash[32] keys[97]
+//                    signatures[64] x 3                                                                             449
 //   16 GENESIS       key[32] time u64 (account[32] amount u64) x 10                                                 440
 //   17 EXPIRE        ledger[32] channel[32]                                                                          64
 //   18 EXTEND        ledger[32] from u64 to u64                                                                      48
+//   19 POOL          ledger[32] terms[131]                                                                          163
 //
-// The keys in CLOSE and CLAIM are not signed: they let the signatures be checked before the channel is looked up, and must be the
-// channel's.
+// The keys in CLOSE, CLAIM and DRAW are not signed: they let the signatures be checked before the channel or the pool is looked up, and
+// must be its own.
 #pragma once
 
 #include <variant>
 
 #include "codec/signed.h"
 #include "crypto/hash.h"
+#include "ledger/common/pool.h"
 
 namespace millet {
 
@@ -112,6 +116,34 @@ struct FaucetOperation {
   bool operator==(const FaucetOperation&) const = default;
 };
 
+struct DrawStatement {
+  static constexpr std::string_view k_tag = "BTT1DRAW";
+  LedgerId ledger;
+  PublicKey pool;  // its account
+  PublicKey to;
+  Amount amount;
+  std::array<uint8_t, 16> nonce{};
+  LedgerTime valid_until;
+  std::array<uint8_t, 32> memo_hash{};  // as in TransferStatement
+  static constexpr auto k_fields =
+      std::make_tuple(field("ledger", &DrawStatement::ledger), field("pool", &DrawStatement::pool), field("to", &DrawStatement::to),
+                      field("amount", &DrawStatement::amount), field("nonce", &DrawStatement::nonce),
+                      field("valid_until", &DrawStatement::valid_until), field("memo_hash", &DrawStatement::memo_hash));
+  bool operator==(const DrawStatement&) const = default;
+};
+
+// What has vested of a pool goes to an account.
+struct DrawOperation {
+  static constexpr uint8_t k_kind = 6;
+  static constexpr const char* k_name = "draw";
+  DrawStatement statement;
+  PoolKeys keys;
+  PoolSignatures signatures;
+  static constexpr auto k_fields = std::make_tuple(field("statement", &DrawOperation::statement), field("keys", &DrawOperation::keys),
+                                                   field("signatures", &DrawOperation::signatures));
+  bool operator==(const DrawOperation&) const = default;
+};
+
 // An account that exists from the start, and what it holds then.
 struct GenesisAccount {
   PublicKey account;
@@ -120,21 +152,6 @@ struct GenesisAccount {
   bool operator==(const GenesisAccount&) const = default;
 };
 inline constexpr size_t k_genesis_accounts = 10;
-
-template <>
-struct FieldCodec<std::array<GenesisAccount, k_genesis_accounts>> {
-  using Accounts = std::array<GenesisAccount, k_genesis_accounts>;
-  static constexpr size_t k_size = k_genesis_accounts * k_fields_size<GenesisAccount>;
-  static void store(uint8_t* to, const Accounts& value) {
-    for (size_t i = 0; i < value.size(); ++i) FieldCodec<GenesisAccount>::store(to + i * k_fields_size<GenesisAccount>, value[i]);
-  }
-  static bool load(const uint8_t* from, Accounts& value) {
-    bool good = true;
-    for (size_t i = 0; i < value.size(); ++i)
-      good = FieldCodec<GenesisAccount>::load(from + i * k_fields_size<GenesisAccount>, value[i]) && good;
-    return good;
-  }
-};
 
 // The first record of a ledger. The ledger id is its operation id.
 struct GenesisOperation {
@@ -173,15 +190,27 @@ struct ExtendOperation {
   bool operator==(const ExtendOperation&) const = default;
 };
 
+// The terms of one pool, whose account the genesis has made: right after the genesis, once for each pool that has terms.
+struct PoolOperation {
+  static constexpr uint8_t k_kind = 19;
+  static constexpr const char* k_name = "pool";
+  static constexpr std::string_view k_tag = "BTT1POOT";
+  LedgerId ledger;
+  PoolTerms terms;
+  static constexpr auto k_fields = std::make_tuple(field("ledger", &PoolOperation::ledger), field("terms", &PoolOperation::terms));
+  bool operator==(const PoolOperation&) const = default;
+};
+
 static_assert(k_fields_size<OpenOperation> == 200);
 static_assert(k_fields_size<CloseOperation> == 272);
 static_assert(k_fields_size<ClaimOperation> == 272);
 static_assert(k_fields_size<TransferOperation> == 224);
 static_assert(k_fields_size<FaucetOperation> == 160);
+static_assert(k_fields_size<DrawOperation> == 449);
 static_assert(k_fields_size<GenesisOperation> == 440);
 
 // What a client may send.
-using Operation = std::variant<OpenOperation, CloseOperation, ClaimOperation, TransferOperation, FaucetOperation>;
+using Operation = std::variant<OpenOperation, CloseOperation, ClaimOperation, TransferOperation, FaucetOperation, DrawOperation>;
 
 // The id of what an account signed.
 template <typename Statement>
@@ -191,7 +220,7 @@ OperationId statement_id(const Statement& statement) {
 inline ChannelId channel_id(const ChannelTerms& terms) { return ChannelId{blake2b_256(preimage(terms))}; }
 
 OperationId operation_id(const Operation& operation);
-// The account that signs: payer, payee, sender or receiver of a grant.
+// The account that signs: payer, payee, sender or receiver of a grant; the first key of a pool.
 const PublicKey& operation_signer(const Operation& operation);
 const LedgerId& operation_ledger(const Operation& operation);
 const char* operation_name(const Operation& operation);

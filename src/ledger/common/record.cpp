@@ -10,6 +10,7 @@ OperationId id_of(const Op& op) {
 OperationId id_of(const GenesisOperation& op) { return statement_id(op); }
 OperationId id_of(const ExpireOperation& op) { return statement_id(op); }
 OperationId id_of(const ExtendOperation& op) { return statement_id(op); }
+OperationId id_of(const PoolOperation& op) { return statement_id(op); }
 
 template <size_t I = 0>
 Result<LoggedOperation> decode_of_kind(uint8_t kind, Bytes fields) {

@@ -32,9 +32,12 @@ bool signatures_hold(const CloseOperation& op) { return redemption_holds(op); }
 bool signatures_hold(const GenesisOperation&) { return true; }
 bool signatures_hold(const ExpireOperation&) { return true; }
 bool signatures_hold(const ExtendOperation&) { return true; }
+bool signatures_hold(const PoolOperation&) { return true; }
+bool signatures_hold(const DrawOperation& op) { return pool_signatures_hold(op.keys, preimage(op.statement), op.signatures); }
 
 const LedgerId& ledger_of(const ExpireOperation& op) { return op.ledger; }
 const LedgerId& ledger_of(const ExtendOperation& op) { return op.ledger; }
+const LedgerId& ledger_of(const PoolOperation& op) { return op.ledger; }
 template <typename Op>
 const LedgerId& ledger_of(const Op& op) {
   return op.statement.ledger;
@@ -75,6 +78,7 @@ Result<LogAudit::Expected> LogAudit::replay(const LogRecord& record, const Logge
           return wrong("a second genesis");
         } else {
           if (ledger_of(op) != ledger_) return wrong("its operation is of another ledger");
+          if (!std::is_same_v<Op, PoolOperation>) pools_are_known_ = true;
           return run(record, op);
         }
       },
@@ -126,6 +130,7 @@ Status LogAudit::once(const LogRecord& record, LedgerTime valid_until) {
 Status LogAudit::move(const PublicKey& from, const PublicKey& to, Amount amount) {
   if (amount.is_zero()) return wrong("it moves nothing");
   if (from == to) return wrong("sender and receiver are one account");
+  if (pools_.contains(to)) return wrong("nothing goes into a pool");
   auto rest = accounts_[from].balance.minus(amount);
   if (!rest) return wrong("account " + from.hex() + " does not have that much");
   auto more = accounts_[to].balance.plus(amount);
@@ -140,7 +145,7 @@ Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const GenesisO
   Expected expected;
   for (size_t i = 0; i < k_genesis_accounts; ++i) {
     const GenesisAccount& pool = op.accounts[i];
-    if (pool.amount != Amount::micro(k_supply_micro / 1000 * k_genesis_pools[i].per_mille)) {
+    if (pool.amount != issued_to(k_genesis_pools[i])) {
       return wrong(std::string("the pool ") + k_genesis_pools[i].name + " is not the one of the issuance table");
     }
     if (!accounts_.emplace(pool.account, Account{pool.amount, k_no_record, false}).second) return wrong("two pools have one account");
@@ -160,6 +165,7 @@ Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const Transfer
 
 Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const FaucetOperation& op) {
   TRY(once(record, op.statement.valid_until));
+  TRY(draw(record, faucet_pool_, record.head.paid));
   TRY(move(faucet_pool_, op.statement.key, record.head.paid));
   if (std::exchange(accounts_[op.statement.key].granted, true)) return wrong("the account had its initial balance before");
   return Expected{record.head.paid, {}, k_no_record, {faucet_pool_, op.statement.key}};
@@ -235,6 +241,43 @@ Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const ExtendOp
   if (op.from < time_ || op.to != record.head.time || op.to < op.from) return wrong("it extends by another time than the outage");
   extension_s_ += op.to.seconds_since(op.from);
   return Expected();
+}
+
+// ---- pools ----
+
+Status LogAudit::draw(const LogRecord& record, const PublicKey& account, Amount amount) {
+  auto found = pools_.find(account);
+  if (found == pools_.end()) return ok;
+  Pool& pool = found->second;
+  Amount limit = vested(pool.terms.issued, pool.terms.vesting, record.head.time);
+  auto drawn = pool.drawn.plus(amount);
+  if (!drawn || *drawn > limit) {
+    return wrong("it takes " + amount.to_btt() + " BTT from the pool " + k_genesis_pools[pool.terms.index].name + ", of which " +
+                 limit.minus_or_zero(pool.drawn).to_btt() + " BTT had vested and were not drawn");
+  }
+  pool.drawn = *drawn;
+  return ok;
+}
+
+Result<LogAudit::Expected> LogAudit::run(const LogRecord&, const PoolOperation& op) {
+  PublicKey account = pool_account(op.terms);
+  if (pools_are_known_) return wrong("the terms of a pool come right after the genesis, and never later");
+  auto found = accounts_.find(account);
+  bool issued = found != accounts_.end() && found->second.balance == op.terms.issued && op.terms.index < k_onchain_pool;
+  if (!issued || op.terms.vesting.at_start > op.terms.issued) return wrong("its terms are those of no pool that the genesis has made");
+  if (!pools_.emplace(account, Pool{op.terms, {}}).second) return wrong("the terms of this pool came before");
+  return Expected();
+}
+
+Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const DrawOperation& op) {
+  const DrawStatement& s = op.statement;
+  TRY(once(record, s.valid_until));
+  auto pool = pools_.find(s.pool);
+  if (pool == pools_.end() || pool->second.terms.keys != op.keys)
+    return wrong("it draws from no pool, or with keys that are not the pool's");
+  TRY(draw(record, s.pool, s.amount));
+  TRY(move(s.pool, s.to, s.amount));
+  return Expected{s.amount, {}, k_no_record, {s.pool, s.to}};
 }
 
 // ---- results ----

@@ -1,6 +1,8 @@
 // An audit of the whole log: replays every record from the genesis by rules of its own, beside the code that executed them, and recomputes
 // balances, channels, the supply and the root of the tree. It trusts nothing but the bytes of the records.
 //
+// What pools may give at which time is checked by their terms, which the ledger id promises.
+//
 // What it can't check: the operator's own limits (least capacity, length of a channel's life, size of a grant, the faucet's budget and
 // work).
 #pragma once
@@ -49,6 +51,10 @@ class LogAudit {
     uint64_t extension_s = 0;  // when it was opened
     uint64_t last_record = 0;
   };
+  struct Pool {
+    PoolTerms terms;
+    Amount drawn;
+  };
   // What the record must say beside its operation; the accounts hold their new balances already.
   struct Expected {
     Amount paid;
@@ -65,6 +71,10 @@ class LogAudit {
   Result<Expected> run(const LogRecord& record, const FaucetOperation& op);
   Result<Expected> run(const LogRecord& record, const ExpireOperation& op);
   Result<Expected> run(const LogRecord& record, const ExtendOperation& op);
+  Result<Expected> run(const LogRecord& record, const DrawOperation& op);
+  Result<Expected> run(const LogRecord& record, const PoolOperation& op);
+  // Only what has vested leaves a pool with terms.
+  Status draw(const LogRecord& record, const PublicKey& pool, Amount amount);
   Status check_record(const LogRecord& record, const Expected& expected);
   Status once(const LogRecord& record, LedgerTime valid_until);
   Status move(const PublicKey& from, const PublicKey& to, Amount amount);
@@ -80,6 +90,8 @@ class LogAudit {
   uint64_t extension_s_ = 0;
   std::map<PublicKey, Account> accounts_;
   std::map<ChannelId, Channel> channels_;  // open ones
+  std::map<PublicKey, Pool> pools_;        // that have terms
+  bool pools_are_known_ = false;           // an operation came: no terms any more
   // Operations that could be repeated: until their valid_until.
   std::multimap<uint64_t, OperationId> recent_by_time_;
   std::set<OperationId> recent_;

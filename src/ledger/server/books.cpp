@@ -69,6 +69,23 @@ Status total_channels(StoreTransaction& store, Totals& totals) {
   });
 }
 
+// What was drawn is what is missing: nothing goes into a pool with terms.
+Status check_pools(StoreTransaction& store) {
+  std::vector<std::pair<std::vector<uint8_t>, PoolRow>> pools;
+  TRY(for_each(store, k_table_pools, [&](Bytes key, Bytes value) -> Status {
+    TRY_ASSIGN(PoolRow row, decode_row<PoolRow>(k_table_pools, value));
+    pools.emplace_back(std::vector<uint8_t>(key.begin(), key.end()), row);
+    return ok;
+  }));
+  for (const auto& [key, row] : pools) {
+    if (!equal(key, pool_account(row.terms).bytes())) return damaged("a pool is not the one of its account");
+    TRY_ASSIGN(std::optional<AccountRow> account, read_row<AccountRow>(store, k_table_accounts, key));
+    auto left = row.terms.issued.minus(row.drawn);
+    if (!account || !left || account->available != *left) return damaged("a pool has not what it was issued less what was drawn");
+  }
+  return ok;
+}
+
 // Every open channel will expire: there are as many rows, and each names an open channel at its place.
 Status check_expiry(StoreTransaction& store, Totals& totals) {
   std::vector<std::vector<uint8_t>> keys;
@@ -113,6 +130,7 @@ Result<LedgerBooks> LedgerState::check_books() {
   Totals totals;
   TRY(total_accounts(*store, totals));
   TRY(total_channels(*store, totals));
+  TRY(check_pools(*store));
   TRY(check_expiry(*store, totals));
   TRY(check_log(*store, row));
   auto sum = totals.available.plus(totals.escrow);

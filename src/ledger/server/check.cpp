@@ -26,6 +26,11 @@ LedgerCode check(const CheckContext&, const TransferOperation& op) {
   return code_of(verify(op.statement.from, preimage(op.statement), op.signature));
 }
 
+LedgerCode check(const CheckContext&, const DrawOperation& op) {
+  if (!is_public_key(op.statement.to)) return LedgerCode::bad_account;
+  return code_of(pool_signatures_hold(op.keys, preimage(op.statement), op.signatures));
+}
+
 LedgerCode check(const CheckContext& context, const FaucetOperation& op) {
   const FaucetStatement& s = op.statement;
   uint64_t epoch = context.time.in_seconds() / k_faucet_epoch_s;

@@ -4,6 +4,7 @@
 
 #include "crypto/sign.h"
 #include "ledger/common/operation.h"
+#include "store/store.h"
 
 namespace millet {
 
@@ -12,13 +13,29 @@ struct GenesisPool {
   uint32_t per_mille;  // of the supply
 };
 inline constexpr GenesisPool k_genesis_pools[k_genesis_accounts] = {
-    {"public_sale", 60},      {"private_sale", 20},     {"seed_sale", 90},  {"tron_airdrop", 101}, {"protocol_airdrop", 100},
-    {"team_foundation", 190}, {"tron_foundation", 200}, {"ecosystem", 199}, {"partnership", 40},   {"onchain", 0}};
+    {k_pool_names[0], 60},  {k_pool_names[1], 20},  {k_pool_names[2], 90},  {k_pool_names[3], 101}, {k_pool_names[4], 100},
+    {k_pool_names[5], 190}, {k_pool_names[6], 200}, {k_pool_names[7], 199}, {k_pool_names[8], 40},  {k_pool_names[9], 0}};
 // Initial balances come from the protocol airdrop.
 inline constexpr size_t k_faucet_pool = 4;
+inline constexpr size_t k_ecosystem_pool = 7;
+inline constexpr size_t k_onchain_pool = 9;
 
-// The key of a pool's account, derived from the ledger's: whoever runs the ledger can spend the pools, with the signatures that everybody
-// needs. Requires: pool < k_genesis_accounts.
+constexpr Amount issued_to(const GenesisPool& pool) { return Amount::micro(k_supply_micro / 1000 * pool.per_mille); }
+
+// The first records of a ledger, still to be written.
+struct NewLedger {
+  GenesisOperation genesis;
+  std::vector<PoolTerms> pools;  // that have terms
+};
+// A ledger whose pools have no terms: the key of each is derived from the ledger's (pool_key). For tests and demonstrations: whoever runs
+// it can spend the pools, at once.
+NewLedger new_test_ledger(const SigningKey& ledger_key, LedgerTime time);
+// The pools with these terms, whose accounts are nobody's keys (make_keyless); the others as in a test ledger. ONCHAIN is never among them.
+NewLedger new_ledger(const SigningKey& ledger_key, LedgerTime time, std::vector<PoolTerms> pools);
+// Makes the ledger in a store that has none. Errors: conflict (there is one); of the store.
+Status create_ledger(Store& store, const NewLedger& ledger);
+
+// The key of an account without terms, derived from the ledger's. Requires: pool < k_genesis_accounts.
 SigningKey pool_key(const SigningKey& ledger_key, size_t pool);
 GenesisOperation make_genesis(const SigningKey& ledger_key, LedgerTime time);
 LedgerId ledger_id(const GenesisOperation& genesis);

@@ -121,20 +121,9 @@ Result<GetAnswer> answer_records(StoreTransaction& store, const QueryContext& co
   return answer;
 }
 
-// Issued by the genesis, what is left by the accounts.
-Result<GetAnswer> answer_pools(StoreTransaction& store) {
-  TRY_ASSIGN(LoggedRecord first, read_record(store, 0));
-  auto operation = decode_logged_operation(first.record.operation);
-  const GenesisOperation* genesis = operation ? std::get_if<GenesisOperation>(&*operation) : nullptr;
-  if (genesis == nullptr) return damaged(0);
-  std::vector<LedgerPool> pools;
-  for (size_t i = 0; i < genesis->accounts.size(); ++i) {
-    const auto& [account, amount] = genesis->accounts[i];
-    TRY_ASSIGN(std::optional<AccountRow> row, read_row<AccountRow>(store, k_table_accounts, account.bytes()));
-    pools.push_back({k_genesis_pools[i].name, account, amount, row.value_or(AccountRow()).available});
-  }
+Result<GetAnswer> answer_pools(StoreTransaction& store, const QueryContext& context) {
   GetAnswer answer;
-  answer.body = std::move(pools);
+  TRY_ASSIGN(answer.body, read_pools(store, context.row.time));
   return answer;
 }
 
@@ -166,7 +155,7 @@ Result<GetAnswer> answer_body(StoreTransaction& store, const QueryContext& conte
     case GetKind::closed: return ask(store, context, asking, ClosedQuery{request.from});
     case GetKind::channel: return ask(store, context, asking, ChannelQuery{request.channel});
     case GetKind::records: return answer_records(store, context, request);
-    case GetKind::pools: return answer_pools(store);
+    case GetKind::pools: return answer_pools(store, context);
     case GetKind::inclusion:
     case GetKind::consistency: return answer_proof(store, context, request);
     case GetKind::supply: {

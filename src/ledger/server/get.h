@@ -44,12 +44,6 @@ struct LedgerSupply {
   Amount in_accounts;
   Amount in_channels;
 };
-struct LedgerPool {
-  const char* name = "";
-  PublicKey account;
-  Amount issued;
-  Amount available;
-};
 struct LoggedRecord {
   LogRecord record;
   std::vector<uint8_t> bytes;  // as in the log
@@ -70,8 +64,7 @@ struct GetAnswer {
   LedgerTime time;
   uint64_t records = 0;  // in the log
   Hash32 root{};         // of its tree
-  std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, LedgerSupply, std::vector<LedgerPool>, LoggedPage,
-               TreeProof>
+  std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, LedgerSupply, std::vector<PoolState>, LoggedPage, TreeProof>
       body;
 };
 // Errors: of the store.

@@ -91,11 +91,27 @@ void write(JsonWriter& json, const LedgerSupply& supply) {
   json.amount("supply", Amount::supply()).amount("in_accounts", supply.in_accounts).amount("in_channels", supply.in_channels);
 }
 
-void write(JsonWriter& json, const std::vector<LedgerPool>& pools) {
+void write_terms(JsonWriter& json, const PoolState& pool) {
+  if (pool.has_terms == 0) {
+    json.null();
+    return;
+  }
+  json.open('{').key("threshold").number(pool.keys.threshold).key("keys").open('[');
+  for (const PublicKey& key : pool.keys.keys) {
+    if (!key.is_zero()) json.text(address_of(key));
+  }
+  json.close(']').amount("at_start", pool.vesting.at_start).key("begin").number(pool.vesting.begin.in_seconds());
+  json.key("period_s").number(pool.vesting.period_s).key("periods").number(pool.vesting.periods).close('}');
+}
+
+void write(JsonWriter& json, const std::vector<PoolState>& pools) {
   json.key("pools").open('[');
-  for (const LedgerPool& pool : pools) {
-    json.open('{').key("name").text(pool.name).key("account").text(address_of(pool.account));
-    json.amount("issued", pool.issued).amount("available", pool.available).close('}');
+  for (size_t i = 0; i < pools.size(); ++i) {
+    const PoolState& pool = pools[i];
+    json.open('{').key("name").text(k_genesis_pools[i].name).key("account").text(address_of(pool.account));
+    json.amount("issued", pool.issued).amount("available", pool.available).amount("vested", pool.vested).key("terms");
+    write_terms(json, pool);
+    json.close('}');
   }
   json.close(']');
 }

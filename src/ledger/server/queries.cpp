@@ -1,5 +1,6 @@
 #include "ledger/server/queries.h"
 
+#include "ledger/server/genesis.h"
 #include "ledger/server/log_tree.h"
 
 namespace millet {
@@ -75,6 +76,12 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
   FaucetChallenge challenge{faucet_challenge(context.check, key, epoch), epoch, LedgerTime::from_seconds((epoch + 2) * k_faucet_epoch_s),
                             rules.faucet_work, rules.faucet_grant};
   return QueryResult{ChallengeQuery::k_kind, LedgerCode::done, challenge};
+}
+
+Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const PoolQuery& query) {
+  TRY_ASSIGN(std::vector<PoolState> pools, read_pools(store, context.row.time));
+  if (query.index >= pools.size()) return refused<PoolQuery>(LedgerCode::unknown_pool);
+  return QueryResult{PoolQuery::k_kind, LedgerCode::done, pools[query.index]};
 }
 
 // ---- proofs ----
@@ -153,6 +160,31 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
 }
 
 }  // namespace
+
+Result<std::vector<PoolState>> read_pools(StoreTransaction& store, LedgerTime time) {
+  TRY_ASSIGN(std::optional<Bytes> first, store.get(k_table_log, log_key(0)));
+  Result<LogRecord> record = first ? decode_record(*first) : error(Errc::io, "missing");
+  Result<LoggedOperation> operation = record ? decode_logged_operation(record->operation) : record.error();
+  const GenesisOperation* genesis = operation ? std::get_if<GenesisOperation>(&*operation) : nullptr;
+  if (genesis == nullptr) return error(Errc::io, "the ledger's log is damaged: it does not begin with a genesis");
+  std::vector<PoolState> pools;
+  for (const auto& [account, issued] : genesis->accounts) {
+    TRY_ASSIGN(std::optional<AccountRow> row, read_row<AccountRow>(store, k_table_accounts, account.bytes()));
+    TRY_ASSIGN(std::optional<PoolRow> pool, read_row<PoolRow>(store, k_table_pools, account.bytes()));
+    PoolState& state = pools.emplace_back();
+    state.account = account;
+    state.issued = state.vested = issued;
+    state.available = row.value_or(AccountRow()).available;
+    if (!pool) continue;
+    const Vesting& vesting = pool->terms.vesting;
+    if (vesting.at_start > issued) return error(Errc::io, "the ledger's table pools is damaged");
+    state.has_terms = 1;
+    state.keys = pool->terms.keys;
+    state.vesting = vesting;
+    state.vested = vested(issued, vesting, time);
+  }
+  return pools;
+}
 
 Result<QueryResult> answer_query(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const Query& query) {
   return std::visit([&](const auto& q) { return answer(store, context, key, q); }, query);

@@ -12,6 +12,9 @@ struct QueryContext {
   CheckContext check;  // at the row's time
 };
 
+// The accounts of the issuance table, in its order: as the genesis made them, and what is left. Errors: of the store.
+Result<std::vector<PoolState>> read_pools(StoreTransaction& store, LedgerTime time);
+
 // FUND statements are not signed yet. Errors: of the store.
 Result<QueryResult> answer_query(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const Query& query);
 

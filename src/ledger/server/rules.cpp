@@ -2,57 +2,13 @@
 
 #include <utility>
 
+#include "ledger/server/pools.h"
+#include "ledger/server/rule_parts.h"
+
 namespace millet {
 namespace {
 
-constexpr uint64_t k_seconds_per_day = 86400;
-// A repetition is recognised this long after valid_until; by then no client has it in a queue.
-constexpr uint64_t k_executed_kept_s = k_seconds_per_day;
-
-OperationResult refused(LedgerCode code) {
-  OperationResult result;
-  result.code = static_cast<uint16_t>(code);
-  return result;
-}
-
-// Sums and differences that the invariants make possible.
-Amount add(Amount a, Amount b) {
-  auto sum = a.plus(b);
-  CHECK(sum.has_value());
-  return *sum;
-}
-Amount subtract(Amount a, Amount b) {
-  auto difference = a.minus(b);
-  CHECK(difference.has_value());
-  return *difference;
-}
-
-template <typename Op>
-std::vector<uint8_t> bytes_of(const Op& operation) {
-  std::vector<uint8_t> bytes;
-  append_operation(bytes, operation);
-  return bytes;
-}
-
-LedgerCode check_valid_until(LedgerTime time, LedgerTime valid_until) {
-  if (time >= valid_until) return LedgerCode::too_late;
-  if (valid_until > time.plus_seconds(k_valid_ahead_max_s)) return LedgerCode::too_early;
-  return LedgerCode::done;
-}
-
-// ---- operations that are remembered until they can't be repeated ----
-
-// The record of an earlier execution. Errors: of the store.
-Result<std::optional<uint64_t>> executed_before(LedgerTransaction& t, LedgerTime valid_until, const OperationId& id) {
-  TRY_ASSIGN(std::optional<Bytes> found, t.store().get(k_table_executed, executed_key(valid_until, id)));
-  if (!found) return std::optional<uint64_t>();
-  if (found->size() != 8) return error(Errc::io, "the ledger's table executed is damaged");
-  return std::optional<uint64_t>(load_be<uint64_t>(found->data()));
-}
-
-Status remember(LedgerTransaction& t, LedgerTime valid_until, const OperationResult& result) {
-  return t.store().put(k_table_executed, executed_key(valid_until, result.operation), log_key(result.record));
-}
+using namespace rule_parts;
 
 // What is left of a grant stays in the account, or in its channels, while it may only pay for service.
 bool keeps_the_grant(const AccountRow& from, LedgerTime time, Amount amount) {
@@ -96,6 +52,8 @@ Result<OperationResult> execute_faucet(LedgerTransaction& t, const LedgerRules& 
   if (account->granted != 0 || s.key == rules.faucet_pool) return refused(LedgerCode::faucet_granted);
   auto rest = pool->available.minus(rules.faucet_grant);
   if (!rest || faucet_left(rules, t.row()) < rules.faucet_grant) return refused(LedgerCode::faucet_empty);
+  TRY_ASSIGN(bool vested, draw_vested(t, rules.faucet_pool, rules.faucet_grant));
+  if (!vested) return refused(LedgerCode::faucet_empty);
   uint64_t day = t.time().in_seconds() / k_seconds_per_day;
   if (t.row().faucet_day != day) t.row().faucet_spent = Amount();
   t.row().faucet_day = day;
@@ -235,6 +193,7 @@ Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, cons
 Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const FaucetOperation& op) {
   return execute_faucet(t, rules, op);
 }
+Result<OperationResult> run(LedgerTransaction& t, const LedgerRules&, const DrawOperation& op) { return execute_draw(t, op); }
 
 }  // namespace
 

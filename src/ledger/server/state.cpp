@@ -61,6 +61,12 @@ std::vector<StoreKey> keys_of(const LedgerBatch& batch) {
       once(op.statement.valid_until, statement_id(op.statement));
       add(k_table_accounts, op.statement.key.bytes());
     }
+    void operator()(const DrawOperation& op) const {
+      once(op.statement.valid_until, statement_id(op.statement));
+      add(k_table_pools, op.statement.pool.bytes());
+      add(k_table_accounts, op.statement.pool.bytes());
+      add(k_table_accounts, op.statement.to.bytes());
+    }
     void channel(const ChannelId& id, const PublicKey& payer, const PublicKey& payee) const {
       add(k_table_channels, id.bytes());
       add(k_table_accounts, payer.bytes());
@@ -101,7 +107,6 @@ LedgerState::LedgerState(Store& store, const SigningKey& key, const LedgerRules&
 
 Result<std::unique_ptr<LedgerState>> LedgerState::open(Store& store, const SigningKey& key, const LedgerRules& rules, LedgerTime wall) {
   std::unique_ptr<LedgerState> state(new LedgerState(store, key, rules));
-  state->rules_.faucet_pool = pool_key(key, k_faucet_pool).public_key();
   state->context_.faucet_work = rules.faucet_work;
   state->context_.faucet_secret = faucet_secret(key);
   bool fresh = false;
@@ -111,46 +116,13 @@ Result<std::unique_ptr<LedgerState>> LedgerState::open(Store& store, const Signi
     fresh = !row.has_value();
   }
   if (fresh) {
-    Status created = state->create(key, wall);
+    Status created = create_ledger(store, new_test_ledger(key, wall));
     // Another front end may have made it in this moment: load() looks whether it is ours.
     if (!created && created.error().code != Errc::conflict) return created.error();
   }
   TRY(state->load(key));
   TRY(state->check_books());
   return state;
-}
-
-Status LedgerState::create(const SigningKey& key, LedgerTime wall) {
-  GenesisOperation genesis = make_genesis(key, wall);
-  LedgerRow row;
-  row.time = wall;
-  TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_write());
-  TRY_ASSIGN(std::optional<Bytes> existing, store->get(k_table_ledger, as_bytes(k_ledger_row_key)));
-  if (existing) return error(Errc::conflict, "the ledger has been made meanwhile");
-  // The pools come from nothing: the only place where the supply is made, so the sums start at what the table says.
-  LogRecord record;
-  record.head.time = wall;
-  record.head.operation = statement_id(genesis);
-  append_operation(record.operation, genesis);
-  for (const GenesisAccount& pool : genesis.accounts) {
-    AccountRow account;
-    account.available = pool.amount;
-    account.last_record = 0;
-    auto sum = row.accounts_sum.plus(pool.amount);
-    CHECK(sum.has_value());
-    row.accounts_sum = *sum;
-    TRY(store->put(k_table_accounts, pool.account.bytes(), encode_fields(account)));
-    record.touched.push_back({pool.account, pool.amount, k_no_record});
-  }
-  CHECK(row.accounts_sum == Amount::supply());
-  std::vector<uint8_t> bytes = encode_record(record);
-  LogTreeWriter tree(*store, 0);
-  TRY(tree.append(merkle_leaf(bytes)));
-  TRY_ASSIGN(row.root, tree.flush());
-  row.records = 1;
-  TRY(store->put(k_table_log, log_key(0), bytes));
-  TRY(store->put(k_table_ledger, as_bytes(k_ledger_row_key), encode_fields(row)));
-  return store->commit();
 }
 
 Status LedgerState::load(const SigningKey& key) {
@@ -167,6 +139,7 @@ Status LedgerState::load(const SigningKey& key) {
                                      key.public_key().hex() + ": use the key file that belongs to it, or another state folder");
   }
   context_.ledger = ledger_id(*genesis);
+  rules_.faucet_pool = genesis->accounts[k_faucet_pool].account;
   opened_tree_ = sign_tree(row);
   return ok;
 }

@@ -59,7 +59,7 @@ class LedgerState {
   static constexpr uint64_t k_heartbeat_s = 30;
   static constexpr uint64_t k_outage_min_s = 90;
 
-  // Opens the ledger in the store, or makes a new one there. Everything is read once, to check that the books add up.
+  // Opens the ledger in the store, or makes a new one for tests there (genesis.h). Everything is read once, to check that the books add up.
   // Requires: `store` outlives this. Errors: of the store; io (damaged); conflict (the state belongs to another key).
   static Result<std::unique_ptr<LedgerState>> open(Store& store, const SigningKey& key, const LedgerRules& rules, LedgerTime wall);
   LedgerState(const LedgerState&) = delete;
@@ -82,7 +82,6 @@ class LedgerState {
 
  private:
   LedgerState(Store& store, const SigningKey& key, const LedgerRules& rules);
-  Status create(const SigningKey& key, LedgerTime wall);
   Status load(const SigningKey& key);
   Result<LedgerRow> read_ledger_row(StoreTransaction& transaction);
   Status write_if_due(const LedgerBatch& batch, LedgerTime wall, BatchOutcome& outcome);

@@ -6,6 +6,7 @@
 //   expiry     order u64 | id[32]           nothing; open channels by effective expiry (see ChannelRow::expiry_order)
 //   closed     party[32] | record u64       channel id; channels that ended, for the closed feed of payer and payee
 //   executed   valid_until u64 | id[32]     record u64; transfers and grants, until no repetition is possible any more
+//   pools      account[32]                  PoolRow; pools that have terms
 //   log        index u64                    record (common/record.h)
 //   tree       tile level u8 | index u64    hashes of the log's Merkle tree (log_tree.h)
 #pragma once
@@ -21,6 +22,7 @@ inline constexpr const char* k_table_channels = "channels";
 inline constexpr const char* k_table_expiry = "expiry";
 inline constexpr const char* k_table_closed = "closed";
 inline constexpr const char* k_table_executed = "executed";
+inline constexpr const char* k_table_pools = "pools";
 inline constexpr const char* k_table_log = "log";
 inline constexpr std::string_view k_ledger_row_key = "state";
 
@@ -93,6 +95,12 @@ struct ChannelRow {
     CHECK(until >= extension_open_s);
     return terms.expiry.plus_seconds(until - extension_open_s);
   }
+};
+
+struct PoolRow {
+  PoolTerms terms;
+  Amount drawn;  // ever; the account has what is left of terms.issued
+  static constexpr auto k_fields = std::make_tuple(field("terms", &PoolRow::terms), field("drawn", &PoolRow::drawn));
 };
 
 std::array<uint8_t, 40> expiry_key(const ChannelRow& row, const ChannelId& id);

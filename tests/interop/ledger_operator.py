@@ -1,0 +1,126 @@
+"""What whoever runs the ledger does: a genesis from a file, draws from its pools, copies, audits."""
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from harness.node import Ledgerd, Milletd, expect_refused
+from harness.world import expect, main, wait_until
+from wallet import EASY, Wallet
+
+DEFAULT = Path(__file__).resolve().parents[2] / "config" / "genesis.conf"
+HOLE = "#\tlist key 'ADDRESS'"
+HOST = "127.0.0.1"
+
+
+class Holder:
+    """Who has a key of a pool: a wallet without money."""
+
+    def __init__(self, world, name):
+        self.node = Milletd(world, 2, name=name)  # never started
+        self.address = self.node.call("wallet", "create")["address"]
+        self.key_file = self.node.state / "wallet.key"
+
+
+def _genesis_text(holders, **pools):
+    """The default file, with the first holder's key for every pool; POOL="lines" replaces the key lines of one."""
+    text = DEFAULT.read_text()
+    for name, lines in pools.items():
+        text = re.sub(rf"(config pool '{name}'\n(?:\t[^\n]*\n)*){re.escape(HOLE)}\n", lambda found, lines=lines: found.group(1) + lines, text)
+    return text.replace(HOLE, f"\tlist key '{holders[0].address}'")
+
+
+def _run(world, *arguments, timeout=60):
+    done = subprocess.run([world.bin / "millet-ledgerd", *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def _make(world, ledger, text):
+    file = world.path("genesis.conf")
+    file.write_text(text)
+    status, out, err = _run(world, "genesis", file, "--state", ledger.state)
+    expect(status == 0, f"genesis ended with {status}: {err}")
+    return out
+
+
+def _pool(node, ledger, *arguments):
+    return node.call("pool", *arguments, "--ledger", ledger.url, "--ledger-key", ledger.key)
+
+
+def _pools(node, ledger):
+    return {row["pool"]: row for row in _pool(node, ledger, "list")["pools"]}
+
+
+def genesis_from_a_file(world):
+    """The default file with keys is the white paper's ledger; pools pay what has vested, to whom their keys say, and the audit agrees."""
+    one, two, three = (Holder(world, name) for name in ("one", "two", "three"))
+    ledger = Ledgerd(world, 1, ledgerd__listen=f"{HOST}:7411", **EASY)
+    several = "".join(f"\tlist key '{holder.address}'\n" for holder in (one, two, three)) + "\toption threshold '2'\n"
+    begin = int(time.time()) - 3
+    text = _genesis_text([one], ecosystem=several, partnership=f"\toption begin '{begin}'\n\toption period '2'\n\toption periods '19800'\n\tlist key '{two.address}'\n")
+    out = _make(world, ledger, text)
+    made = re.search(r"^ledger  ([0-9a-f]{64})$", out, re.MULTILINE).group(1)
+    status, _, err = _run(world, "genesis", world.path("genesis.conf"), "--state", ledger.state)
+    expect(status == 3 and "already" in err and err.count("\n") == 1, f"a second genesis: {status} {err}")
+    ledger.start()
+    expect(f"ledger_id={made}" in world.log(ledger.name), "the ledger has another id")
+    user = Wallet(world, ledger, "user")
+    user.call("claim")  # of the protocol airdrop, which has no key
+    pools = _pools(user.node, ledger)
+    expect(sum(row["issued_micro"] for row in pools.values()) == 990_000_000_000_000_000, "the pools are not the supply")
+    airdrop = pools["tron_airdrop"]
+    expect((airdrop["issued_btt"], airdrop["vested_btt"]) == ("99990000000", "0"), f"the airdrop has {airdrop}")
+    expect(pools["protocol_airdrop"]["available_btt"] == "98999999990", "the initial balance did not come from the airdrop")
+
+    def draw(pool, amount, *keys):
+        return _pool(user.node, ledger, "draw", pool, user.address, amount, *(word for key in keys for word in ("--key", key.key_file)))
+
+    expect_refused(lambda: draw("tron_airdrop", "0.000001", one), "denied", "not vested")
+    expect_refused(lambda: draw("ecosystem", "5", one), "denied", "2 of its keys, here are 1")
+    expect_refused(lambda: draw("ecosystem", "5", one, one), "denied", "here are 1")
+    expect_refused(lambda: draw("partnership", "5", one), "denied", "not one of the pool's keys")
+    expect_refused(lambda: draw("public_sail", "5", one), "bad_input", "public_sail")
+    before = user.available()
+    draw("ecosystem", "5", one, three)
+    draw("public_sale", "2.5", one)
+    expect(user.available() == before + 7_500_000, "the draws did not arrive")
+    # 39,600,000,000 BTT in 19,800 steps of two seconds: 2,000,000 BTT each.
+    can = _pools(user.node, ledger)["partnership"]["can_be_drawn_micro"]
+    expect(can > 0 and can % 2_000_000_000_000 == 0, f"{can} micro-BTT of the partnership can be drawn")
+    expect_refused(lambda: draw("partnership", str(can // 1_000_000 + 100_000_000), two), "denied", "not vested")
+    draw("partnership", str(can // 1_000_000), two)
+    wait_until(lambda: _pools(user.node, ledger)["partnership"]["can_be_drawn_micro"] >= 2_000_000_000_000, 20, "more to vest")
+    ledger.stop()
+    ledger.start()
+    expect(user.available() == before + 7_500_000 + can, "another balance after a restart")
+    ledger.stop()
+    status, out, err = _run(world, "audit", "--state", ledger.state)
+    expect(status == 0 and "every record is right" in out, f"the audit ends with {status}: {out} {err}")
+
+
+def faults_of_a_genesis_file(world):
+    """Refused with the file, the line and the way out; nothing is made."""
+    one = Holder(world, "one")
+    file, state = world.path("bad.conf"), world.path("nothing.state")
+    good = _genesis_text([one])
+    for text, status, *words in (
+            (DEFAULT.read_text(), 2, "line ", "pool public_sale has no key", "list key 'ADDRESS'"),
+            (good.replace("'59400000000'", "'59400000001'"), 2, "59400000001", "the supply of 990000000000 BTT"),
+            (good.replace("config pool 'seed_sale'", "config pool 'seeds'"), 2, "there is no pool 'seeds'"),
+            ("config pool 'x", 2, "line 1: "), ("\0", 2, "line 1: "), ("#" * 100_000, 2, str(file))):
+        file.write_text(text)
+        done, out, err = _run(world, "genesis", file, "--state", state)
+        expect(done == status and not out and err.count("\n") == 1 and str(file) in err, f"{done}: {out} {err}")
+        for word in words:
+            expect(word in err, f"no '{word}' in: {err}")
+        expect(not state.exists(), "something was made")
+    done, _, err = _run(world, "genesis", world.path("missing.conf"), "--state", state)
+    expect(done == 2 and "missing.conf" in err, f"a file that is not there: {done} {err}")
+    done, _, err = _run(world, "genesis", "--state", state)
+    expect(done == 2 and "takes a FILE" in err, f"no file: {done} {err}")
+
+
+CASES = {case.__name__: case for case in (genesis_from_a_file, faults_of_a_genesis_file)}
+
+if __name__ == "__main__":
+    raise SystemExit(main(CASES))
