@@ -41,10 +41,12 @@ constexpr Command k_commands[] = {
      "changes options while milletd runs; with HASH speed.budget, speed.max_rate or speed.enabled of one torrent"},
     {"wallet", wallet_command, "create | address | balance | claim | token | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
      "the account on the ledger: claim gets the initial balance by proof of work; the ledger is the one that milletd uses, unless given"},
-    {"pool", pool_command, "list | draw POOL ADDRESS BTT --key FILE... [--ledger URL] [--ledger-key KEY]",
+    {"pool", pool_command,
+     "list | draw POOL ADDRESS BTT --key FILE... | policy FILE --key FILE... | show-policy POLICY | grant POLICY ADDRESS BTT --key FILE "
+     "[--ledger URL] [--ledger-key KEY]",
      "the pools that the ledger began with; draw pays out what has vested, signed by each of the key files (as `millet wallet create` "
      "makes "
-     "them)"},
+     "them); policy lets one key give grants within limits (config/policy.conf)"},
     {"ledger", ledger_command, "verify-evidence FILE [--ledger-key KEY]",
      "checks evidence against a ledger, as milletd writes it to ledger-evidence-* in its state folder: no ledger and no trust is needed"},
     {"create", create_command, "PATH -o FILE.torrent [--tracker URL]... [--piece-size N] [--private]",

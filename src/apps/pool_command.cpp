@@ -4,8 +4,10 @@
 
 #include "apps/client.h"
 #include "apps/ledger_place.h"
+#include "apps/policy_file.h"
 #include "apps/terminal.h"
 #include "driver/key_file.h"
+#include "hal/linux/files.h"
 #include "hal/linux/random.h"
 #include "ledger/common/address.h"
 
@@ -26,15 +28,6 @@ struct PoolWords {
 // Nobody in particular may ask about pools.
 Result<LedgerSession> open_session(PoolWords& pool) {
   return open_ledger(pool.context, pool.ledger, SigningKey::generate(pool.random), pool.random);
-}
-
-Result<uint8_t> pool_index(const std::string& name) {
-  std::string names;
-  for (size_t i = 0; i < k_pools; ++i) {
-    if (name == k_pool_names[i]) return static_cast<uint8_t>(i);
-    names += (i == 0 ? "" : ", ") + std::string(k_pool_names[i]);
-  }
-  return error(Errc::bad_input, "there is no pool '" + printable(name) + "'; the white paper has " + names);
 }
 
 Amount left_of(const PoolState& pool) { return pool.vested.minus_or_zero(pool.issued.minus_or_zero(pool.available)); }
@@ -121,12 +114,85 @@ Status draw(PoolWords& words) {
   return show_result(words, "drawn", result);
 }
 
+// Publishes the document, signed by the pool's keys.
+Status publish_policy(PoolWords& words) {
+  TRY_ASSIGN(LedgerSession session, open_session(words));
+  hal::LinuxFiles files;
+  const std::string& path = words.words[1];
+  TRY_ASSIGN(std::vector<uint8_t> text, files.read_file(path, k_policy_file_size_max));
+  Result<PolicyDocument> document = parse_policy_file(as_text(text), session.time());
+  if (!document) return std::move(document).error().in(path);
+  TRY_ASSIGN(PoolState pool, session.ask<PoolState>(PoolQuery{document->pool}));
+  PolicyOperation operation;
+  operation.statement = document->statement;
+  operation.statement.ledger = session.ledger();
+  operation.statement.pool = pool.account;
+  operation.statement.valid_until = session.time().plus_seconds(k_operation_valid_s);
+  operation.keys = pool.keys;
+  TRY_ASSIGN(operation.signatures, sign_for(words, pool, operation.statement));
+  TRY_ASSIGN(OperationResult result, session.submit(operation));
+  if (words.context.json) {
+    Json out = Json::object();
+    out.set("policy", result.operation.hex()).set("record", result.record).set("ledger_time", result.time.in_seconds());
+    print_json(out);
+  } else {
+    std::printf("%s\n", result.operation.hex().c_str());
+  }
+  return ok;
+}
+
+// The next grant of a policy, signed by its granter.
+Status grant(PoolWords& words) {
+  TRY_ASSIGN(OperationId policy, OperationId::from_hex(words.words[1]));
+  TRY_ASSIGN(PublicKey to, parse_address(words.words[2]));
+  TRY_ASSIGN(Amount amount, Amount::parse_btt(words.words[3]));
+  if (words.key_files.size() != 1) return error(Errc::bad_input, "a grant has one signature: name the granter's key with --key FILE");
+  TRY_ASSIGN(SigningKey key, load_key(words.key_files[0]));
+  TRY_ASSIGN(LedgerSession session, open_session(words));
+  TRY_ASSIGN(PolicyState state, session.ask<PolicyState>(PolicyQuery{policy}));
+  if (state.terms.granter != key.public_key()) {
+    return error(Errc::denied, words.key_files[0] + " is not the policy's granter, who is " + address_of(state.terms.granter));
+  }
+  GrantOperation operation;
+  operation.statement = {session.ledger(), policy, state.grants + 1, to, amount, {}, session.time().plus_seconds(k_operation_valid_s)};
+  operation.granter = key.public_key();
+  operation.signature = key.sign(preimage(operation.statement));
+  TRY_ASSIGN(OperationResult result, session.submit(operation));
+  return show_result(words, "granted", result);
+}
+
+Status show_policy(PoolWords& words) {
+  TRY_ASSIGN(OperationId policy, OperationId::from_hex(words.words[1]));
+  TRY_ASSIGN(LedgerSession session, open_session(words));
+  TRY_ASSIGN(PolicyState state, session.ask<PolicyState>(PolicyQuery{policy}));
+  const PolicyStatement& terms = state.terms;
+  bool ended = state.ended != 0 || session.time() >= terms.until;
+  if (words.context.json) {
+    Json out = Json::object();
+    out.set("granter", address_of(terms.granter)).set("begin", terms.begin.in_seconds()).set("until", terms.until.in_seconds());
+    out.set("period_s", terms.period_s).set("per_grant", terms.per_grant).set("per_period", terms.per_period);
+    out.set("left", state.left).set("grants", state.grants).set("ended", ended);
+    print_json(out);
+    return ok;
+  }
+  std::printf("granter      %s\nfrom         %s\nuntil        %s%s\n", address_of(terms.granter).c_str(),
+              local_time(terms.begin.in_seconds()).c_str(), local_time(terms.until.in_seconds()).c_str(), ended ? " (ended)" : "");
+  std::printf("at most      %s BTT in a grant, %s BTT in %u s\nleft         %s BTT in this period\ngrants       %llu\n",
+              terms.per_grant.to_btt().c_str(), terms.per_period.to_btt().c_str(), terms.period_s, state.left.to_btt().c_str(),
+              static_cast<unsigned long long>(state.grants));
+  for (const PublicKey& recipient : terms.recipients) {
+    if (!recipient.is_zero()) std::printf("recipient    %s\n", address_of(recipient).c_str());
+  }
+  return ok;
+}
+
 struct Action {
   const char* name;
   size_t arguments;
   Status (*run)(PoolWords&);
 };
-constexpr Action k_actions[] = {{"list", 0, list}, {"draw", 3, draw}};
+constexpr Action k_actions[] = {
+    {"list", 0, list}, {"draw", 3, draw}, {"policy", 1, publish_policy}, {"grant", 3, grant}, {"show-policy", 1, show_policy}};
 
 Status read_arguments(CommandArguments arguments, PoolWords& words) {
   ArgumentReader reader(arguments);
@@ -160,7 +226,11 @@ int pool_command(const CommandContext& context, CommandArguments arguments) {
     Status done = action.run(words);
     return done ? k_exit_done : report_error(context, done.error());
   }
-  return report_error(context, error(Errc::bad_input, "pool takes list, or draw POOL ADDRESS BTT --key FILE..."), true);
+  return report_error(context,
+                      error(Errc::bad_input,
+                            "pool takes list, draw POOL ADDRESS BTT --key FILE..., policy FILE --key FILE..., show-policy POLICY, or "
+                            "grant POLICY ADDRESS BTT --key FILE"),
+                      true);
 }
 
 }  // namespace millet

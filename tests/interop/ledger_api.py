@@ -119,6 +119,10 @@ def answers_are_as_openapi_says(world):
     api.get(channel, 401, channel="00" * 32)
     api.get(channel, 400, token=token, channel="00")
 
+    policy = "/v1/policies/{policy}"
+    api.get(policy, 404, policy="00" * 32)
+    api.get(policy, 400, policy="00")
+
     count = api.get("/v1/tree", 200)["size"]
     records, start = [], 0
     while start is not None:
@@ -141,8 +145,8 @@ def answers_are_as_openapi_says(world):
     for path in ("/v1/params", "/v1/time", "/v1/supply", "/v1/pools", "/v1/records", "/v1/tree", "/v1/tree/inclusion", "/v1/tree/consistency"):
         for query in ("?x=1", "?from=-1", "?from=1&from=1", "?limit=1e3", "?="):
             api.get(path, 400, query)
-    # Channels that are there are shown by ledger_get_test.
-    missing = api.not_seen() - {(channel, 200), (channel, 403)}
+    # Channels that are there are shown by ledger_get_test, a policy by ledger_operator.
+    missing = api.not_seen() - {(channel, 200), (channel, 403), (policy, 200)}
     expect(not missing, f"paths and answers of openapi.json that were not tried: {sorted(missing)}")
     for target in ("/", "/v1", "/v1/", "/v1/accounts/", "/v1/nothing", "/v1/time/", "/v1/accounts/a/b"):
         expect(_get(target)[0] == 404, f"{target} is there")

@@ -120,7 +120,50 @@ def faults_of_a_genesis_file(world):
     expect(done == 2 and "takes a FILE" in err, f"no file: {done} {err}")
 
 
-CASES = {case.__name__: case for case in (genesis_from_a_file, faults_of_a_genesis_file)}
+def grants_by_a_signed_policy(world):
+    """A policy that the pool's keys signed lets its granter give, within its limits; every grant names it, and all of it is in the log."""
+    one, two, giver = (Holder(world, name) for name in ("one", "two", "giver"))
+    ledger = Ledgerd(world, 1, ledgerd__listen=f"{HOST}:7411", **EASY)
+    keys = f"\tlist key '{one.address}'\n\tlist key '{two.address}'\n\toption threshold '2'\n"
+    _make(world, ledger, _genesis_text([one], ecosystem=keys))
+    ledger.start()
+    user, stranger = Wallet(world, ledger, "user"), Wallet(world, ledger, "stranger")
+    document = world.path("policy.conf")
+    text = (DEFAULT.parent / "policy.conf").read_text()
+    text = text.replace("#\toption granter 'ADDRESS'", f"\toption granter '{giver.address}'")
+    text = text.replace("#\tlist recipient 'ADDRESS'", f"\tlist recipient '{user.address}'")
+    text = re.sub("option until '[0-9]+'", f"option until '{int(time.time()) + 3600}'", text)
+
+    def publish(changed, *holders):
+        document.write_text(changed)
+        return _pool(user.node, ledger, "policy", document, *(word for holder in holders for word in ("--key", holder.key_file)))["policy"]
+
+    def grant(policy, to, amount, holder=giver):
+        return _pool(user.node, ledger, "grant", policy, to.address, amount, "--key", holder.key_file)
+
+    expect_refused(lambda: publish(text, one), "denied", "2 of its keys, here are 1")
+    expect_refused(lambda: publish(text.replace("'50000'", "'2000000'"), one, two), "bad_input", str(document), "more for one grant")
+    expect_refused(lambda: grant("00" * 32, user, "1"), "denied", "no such policy")
+    policy = publish(text, one, two)
+    grant(policy, user, "50000")
+    expect_refused(lambda: grant(policy, user, "50000.000001"), "denied", "for one grant")
+    expect_refused(lambda: grant(policy, stranger, "1"), "denied", "does not name this account")
+    expect_refused(lambda: grant(policy, user, "1", one), "denied", "not the policy's granter", giver.address)
+    for _ in range(19):
+        grant(policy, user, "50000")
+    expect_refused(lambda: grant(policy, user, "0.000001"), "denied", "this period is spent")
+    shown = _pool(user.node, ledger, "show-policy", policy)
+    expect((shown["grants"], shown["left_micro"], shown["ended"]) == (20, 0, False), f"{shown}")
+    other = publish(text.replace("#\toption replaces 'POLICY'", f"\toption replaces '{policy}'"), one, two)
+    expect_refused(lambda: grant(policy, user, "1"), "denied", "was replaced")
+    grant(other, user, "1")
+    expect(user.available() == 1_000_001_000_000, "the grants did not arrive")
+    ledger.stop()
+    status, out, err = _run(world, "audit", "--state", ledger.state)
+    expect(status == 0 and "every record is right" in out, f"the audit ends with {status}: {out} {err}")
+
+
+CASES = {case.__name__: case for case in (genesis_from_a_file, faults_of_a_genesis_file, grants_by_a_signed_policy)}
 
 if __name__ == "__main__":
     raise SystemExit(main(CASES))

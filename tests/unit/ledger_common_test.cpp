@@ -90,6 +90,8 @@ void domain_tags_are_all_different(void**) {
                                    DrawStatement::k_tag,
                                    PoolOperation::k_tag,
                                    PoolTerms::k_tag,
+                                   PolicyStatement::k_tag,
+                                   GrantStatement::k_tag,
                                    ReceiptStatement::k_tag,
                                    TreeHeadStatement::k_tag,
                                    "BTT1EVID",
@@ -164,6 +166,7 @@ Reply every_query_reply() {
       {ParamsQuery::k_kind, LedgerCode::done, LedgerParams{Amount::micro(1), 600, 2'592'000, 1000, Amount::micro(3), {}}});
   PoolState pool{vectors::payer().public_key(), Amount::micro(9), Amount::micro(8), Amount::micro(7), 1, vectors::draw().keys, {}};
   reply.queries.push_back({PoolQuery::k_kind, LedgerCode::done, pool});
+  reply.queries.push_back({PolicyQuery::k_kind, LedgerCode::done, PolicyState{vectors::policy().statement, 5, 1, 6, Amount::micro(7)}});
   reply.head.count = static_cast<uint8_t>(reply.queries.size());
   return reply;
 }
@@ -176,7 +179,13 @@ void every_message_round_trips_and_no_other_length_decodes(void**) {
   assert_true(refuses_every_shorter_and_longer(bytes, decodes_operations));
 
   QueryRequest query = vectors::query();
-  query.queries = {ParamsQuery{}, BalanceQuery{}, ChannelQuery{vectors::channel()}, ClosedQuery{77}, ChallengeQuery{}, PoolQuery{7}};
+  query.queries = {ParamsQuery{},
+                   BalanceQuery{},
+                   ChannelQuery{vectors::channel()},
+                   ClosedQuery{77},
+                   ChallengeQuery{},
+                   PoolQuery{7},
+                   PolicyQuery{OperationId{vectors::filled<32>(4)}}};
   bytes = encode_request(query);
   assert_true(encode_request(*decode_query_request(bytes)) == bytes);
   assert_true(refuses_every_shorter_and_longer(bytes, decodes_query));
@@ -282,7 +291,7 @@ void the_protocol_text_agrees(void**) {
     std::string row = "\n| " + std::to_string(number) + " | " + name + " | ";
     assert_true(text.find(row) != std::string::npos);
   }
-  assert_int_equal(known, 29);
+  assert_int_equal(known, 36);
   for (const std::string& value : {vectors::channel().hex(), vectors::open().signature.hex(), vectors::pay_signature().hex(),
                                    vectors::close().signature.hex(), vectors::claim().signature.hex(), vectors::transfer().signature.hex(),
                                    vectors::faucet().signature.hex(), vectors::query().signature.hex()}) {
@@ -305,6 +314,8 @@ void the_protocol_text_agrees(void**) {
   assert_true(has_row("BTT1EXPR", 8 + k_fields_size<ExpireOperation>));
   assert_true(has_row("BTT1EXTD", 8 + k_fields_size<ExtendOperation>));
   assert_true(has_row("BTT1DRAW", 8 + k_fields_size<DrawStatement>));
+  assert_true(has_row("BTT1PLCY", 8 + k_fields_size<PolicyStatement>));
+  assert_true(has_row("BTT1GRNT", 8 + k_fields_size<GrantStatement>));
   assert_true(has_row("BTT1POOT", 8 + k_fields_size<PoolOperation>));
   assert_true(has_row("BTT1PACC", 8 + k_fields_size<PoolTerms>));
 }

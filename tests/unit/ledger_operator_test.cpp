@@ -76,6 +76,21 @@ void no_pool_command_moves_the_money_of_a_user(void**) {
     assert_true(world.code(draw_from(world, user.public_key(), *key)) == LedgerCode::unknown_pool);
     assert_true(world.code(draw_from(world, PublicKey{channel_id(open.statement).raw}, *key)) == LedgerCode::unknown_pool);
   }
+  // A policy of the user's account, or of a channel, is none; grants go to accounts and come from a pool.
+  for (const PublicKey& account : {user.public_key(), PublicKey{channel_id(open.statement).raw}}) {
+    PolicyOperation policy;
+    policy.statement = {
+        world.id(), account,      {}, world.now(), world.in(1000), 10, Amount::micro(1), Amount::micro(5), pool_key_holder.public_key(),
+        {},         world.in(300)};
+    policy.keys = terms.keys;
+    policy.signatures = World::pool_signatures(terms, {&pool_key_holder}, policy.statement);
+    assert_true(world.code(policy) == LedgerCode::unknown_pool);
+    GrantOperation grant;
+    grant.statement = {world.id(), statement_id(policy.statement), 1, friendly.public_key(), Amount::micro(1), {}, world.in(300)};
+    grant.granter = pool_key_holder.public_key();
+    grant.signature = pool_key_holder.sign(preimage(grant.statement));
+    assert_true(world.code(grant) == LedgerCode::unknown_policy);
+  }
   // The user's own key makes no pool of the account either.
   assert_true(world.code(draw_from(world, user.public_key(), user)) == LedgerCode::unknown_pool);
   assert_int_equal(world.available(user), k_money - 400'000);

@@ -135,6 +135,8 @@ class Run {
   static size_t item_count(const LedgerBatch& batch) { return batch.items.empty() ? 0 : batch.items[0].operations.size(); }
   LedgerCode run(const FaucetOperation&) { return LedgerCode::faucet_off; }
   LedgerCode run(const DrawOperation&) { return LedgerCode::unknown_pool; }
+  LedgerCode run(const PolicyOperation&) { return LedgerCode::unknown_pool; }
+  LedgerCode run(const GrantOperation&) { return LedgerCode::unknown_policy; }
   template <typename Op>
   LedgerCode run(const Op& op) {
     return model_.run(op);

@@ -63,7 +63,22 @@ inline DrawOperation draw() {
   op.signatures[0] = payer().sign(preimage(op.statement));
   return op;
 }
-inline std::vector<Operation> one_of_each() { return {open(), close(), claim(), transfer(), faucet(), draw()}; }
+inline PolicyOperation policy() {
+  PolicyOperation op;
+  op.statement = {ledger(),         PublicKey{filled<32>(0x88)}, {}, at(1'799'996'000), at(1'899'996'000), 86'400, Amount::micro(5),
+                  Amount::micro(9), payee().public_key(),        {}, at(1'799'996'400)};
+  op.keys = draw().keys;
+  op.signatures[0] = payer().sign(preimage(op.statement));
+  return op;
+}
+inline GrantOperation grant() {
+  GrantOperation op;
+  op.statement = {ledger(), statement_id(policy().statement), 1, payer().public_key(), Amount::micro(3), {}, at(1'799'996'400)};
+  op.granter = payee().public_key();
+  op.signature = payee().sign(preimage(op.statement));
+  return op;
+}
+inline std::vector<Operation> one_of_each() { return {open(), close(), claim(), transfer(), faucet(), draw(), policy(), grant()}; }
 
 inline QueryRequest query() {
   QueryRequest request{filled<16>(0x66), payer().public_key(), at(1'799'996'400), {BalanceQuery{}, ChannelQuery{channel()}}, {}};

@@ -57,6 +57,12 @@ class Step {
   }
   Result<Movement> movement(const ExtendOperation&) { return wrong("an extension touches no account"); }
   Result<Movement> movement(const PoolOperation&) { return wrong("the terms of a pool touch no account"); }
+  Result<Movement> movement(const PolicyOperation&) { return wrong("a policy touches no account"); }
+  Result<Movement> movement(const GrantOperation& op) {
+    if (record_.head.paid != op.statement.amount) return wrong("it pays another amount than the grant says");
+    if (op.statement.to != owner_.account) return wrong("the grant is not to this account");
+    return Movement{op.statement.amount, {}};
+  }
   Result<Movement> movement(const DrawOperation& op) {
     if (record_.head.paid != op.statement.amount) return wrong("it pays another amount than the draw says");
     if (op.statement.to == owner_.account) return Movement{op.statement.amount, {}};

@@ -160,6 +160,7 @@ Result<QueryResult> take_query_result(ByteReader& in) {
     case Balance::k_kind: TRY(take_result_body<Balance>(in, result)); return result;
     case ChannelState::k_kind: TRY(take_result_body<ChannelState>(in, result)); return result;
     case PoolState::k_kind: TRY(take_result_body<PoolState>(in, result)); return result;
+    case PolicyState::k_kind: TRY(take_result_body<PolicyState>(in, result)); return result;
     case FaucetChallenge::k_kind: TRY(take_result_body<FaucetChallenge>(in, result)); return result;
     case ClosedPage::k_kind: {
       TRY_ASSIGN(result.body, take_closed_page(in));

@@ -91,8 +91,14 @@ struct PoolQuery {
   uint8_t index = 0;
   static constexpr auto k_fields = std::make_tuple(field("index", &PoolQuery::index));
 };
+// A policy for grants. Anybody may ask.
+struct PolicyQuery {
+  static constexpr uint8_t k_kind = 10;
+  OperationId policy;
+  static constexpr auto k_fields = std::make_tuple(field("policy", &PolicyQuery::policy));
+};
 using Query = std::variant<ParamsQuery, BalanceQuery, ChannelQuery, ClosedQuery, ChallengeQuery, InclusionQuery, ConsistencyQuery,
-                           RecordsQuery, PoolQuery>;
+                           RecordsQuery, PoolQuery, PolicyQuery>;
 
 struct QueryRequest {
   RequestNonce nonce{};
@@ -281,12 +287,25 @@ struct PoolState {
   bool operator==(const PoolState&) const = default;
 };
 
+struct PolicyState {
+  static constexpr uint8_t k_kind = PolicyQuery::k_kind;
+  PolicyStatement terms;
+  uint64_t record = 0;
+  uint8_t ended = 0;    // 1: another one has replaced it
+  uint64_t grants = 0;  // the number of the last
+  Amount left;          // that may be granted in the period of the reply's time
+  static constexpr auto k_fields =
+      std::make_tuple(field("terms", &PolicyState::terms), field("record", &PolicyState::record), field("ended", &PolicyState::ended),
+                      field("grants", &PolicyState::grants), field("left", &PolicyState::left));
+  bool operator==(const PolicyState&) const = default;
+};
+
 // kind u8, code u16; the body only if the code is done.
 struct QueryResult {
   uint8_t kind = 0;
   LedgerCode code = LedgerCode::done;
   std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, FaucetChallenge, InclusionProof, ConsistencyProof,
-               RecordPage, PoolState>
+               RecordPage, PoolState, PolicyState>
       body;
   bool operator==(const QueryResult&) const = default;
 };

@@ -40,6 +40,14 @@ constexpr CodeText k_codes[] = {
     {LedgerCode::spend_only, "spend_only", "what is left of an initial balance only pays for service at first; `balance` says until when"},
     {LedgerCode::unknown_pool, "unknown_pool", "the ledger has no such pool, or it has other keys"},
     {LedgerCode::not_vested, "not_vested", "so much of the pool has not vested yet; `millet pool list` says how much has"},
+    {LedgerCode::bad_policy, "bad_policy",
+     "the policy's times or limits make no sense: begin < until, period above zero, per_grant <= per_period"},
+    {LedgerCode::unknown_policy, "unknown_policy", "the ledger has no such policy, or it is another pool's"},
+    {LedgerCode::policy_ended, "policy_ended", "the policy has ended, was replaced, or has not begun"},
+    {LedgerCode::grant_too_large, "grant_too_large", "more than the policy allows for one grant"},
+    {LedgerCode::grant_period, "grant_period", "what the policy allows in this period is spent; try again in the next"},
+    {LedgerCode::grant_recipient, "grant_recipient", "the policy does not name this account"},
+    {LedgerCode::grant_number, "grant_number", "a grant with this number was given, or one before it was not"},
     {LedgerCode::beyond_log, "beyond_log", "the ledger's log has no such record, or not so many"},
 };
 

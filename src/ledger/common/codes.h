@@ -38,6 +38,13 @@ enum class LedgerCode : uint16_t {
   beyond_log = 38,      // the log has no such record, or not so many
   unknown_pool = 39,    // no pool with terms has that account, or it has other keys
   not_vested = 40,      // less of the pool can be drawn yet
+  bad_policy = 41,      // its times or limits make no sense
+  unknown_policy = 42,
+  policy_ended = 43,     // or has not begun, or was replaced
+  grant_too_large = 44,  // for one grant
+  grant_period = 45,     // what the policy allows in this period is spent
+  grant_recipient = 46,  // not one whom the policy names
+  grant_number = 47,     // not the one after the last grant of the policy
 };
 
 // snake_case name, stable like the number; "code_N" has no name of its own: "unknown_code".

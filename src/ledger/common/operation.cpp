@@ -9,6 +9,8 @@ const PublicKey& signer(const ClaimOperation& op) { return op.payee; }
 const PublicKey& signer(const TransferOperation& op) { return op.statement.from; }
 const PublicKey& signer(const FaucetOperation& op) { return op.statement.key; }
 const PublicKey& signer(const DrawOperation& op) { return op.keys.keys[0]; }
+const PublicKey& signer(const PolicyOperation& op) { return op.keys.keys[0]; }
+const PublicKey& signer(const GrantOperation& op) { return op.granter; }
 
 template <size_t I = 0>
 Result<Operation> take_of_kind(uint8_t kind, ByteReader& in) {
@@ -24,6 +26,16 @@ Result<Operation> take_of_kind(uint8_t kind, ByteReader& in) {
 }
 
 }  // namespace
+
+bool PolicyStatement::allows(const PublicKey& to) const {
+  bool anybody = true;
+  for (const PublicKey& recipient : recipients) {
+    if (recipient.is_zero()) continue;
+    if (recipient == to) return true;
+    anybody = false;
+  }
+  return anybody;
+}
 
 OperationId operation_id(const Operation& operation) {
   return std::visit([](const auto& op) { return statement_id(op.statement); }, operation);

@@ -10,13 +10,17 @@
 //    5 FAUCET        ledger[32] key[32] epoch u64 memory_nonce u64 hashcash_nonce u64 valid_until u64 signature[64] 160
 //    6 DRAW          ledger[32] pool[32] to[32] amount u64 nonce[16] valid_until u64 memo_hash[32] keys[97]
 //                    signatures[64] x 3                                                                             449
+//    7 POLICY        ledger[32] pool[32] replaces[32] begin u64 until u64 period_s u32 per_grant u64 per_period u64
+//                    granter[32] recipients[32] x 8 valid_until u64 keys[97] signatures[64] x 3                     717
+//    8 GRANT         ledger[32] policy[32] number u64 to[32] amount u64 memo_hash[32] valid_until u64 granter[32]
+//                    signature[64]                                                                                  248
 //   16 GENESIS       key[32] time u64 (account[32] amount u64) x 10                                                 440
 //   17 EXPIRE        ledger[32] channel[32]                                                                          64
 //   18 EXTEND        ledger[32] from u64 to u64                                                                      48
 //   19 POOL          ledger[32] terms[131]                                                                          163
 //
-// The keys in CLOSE, CLAIM and DRAW are not signed: they let the signatures be checked before the channel or the pool is looked up, and
-// must be its own.
+// The keys in CLOSE, CLAIM, DRAW and POLICY, and the granter in GRANT, are not signed: they let the signatures be checked before the
+// channel, the pool or the policy is looked up, and must be its own.
 #pragma once
 
 #include <variant>
@@ -144,6 +148,76 @@ struct DrawOperation {
   bool operator==(const DrawOperation&) const = default;
 };
 
+inline constexpr size_t k_policy_recipients_max = 8;
+
+// The keys of a pool let somebody give from it, within limits that everybody can check: grants to developers of applications.
+struct PolicyStatement {
+  static constexpr std::string_view k_tag = "BTT1PLCY";
+  LedgerId ledger;
+  PublicKey pool;
+  OperationId replaces;  // a policy of the same pool, which ends with this; zeros: none
+  LedgerTime begin;      // grants are executed in begin <= time < until
+  LedgerTime until;
+  uint32_t period_s = 0;                                        // periods follow each other from `begin` on
+  Amount per_grant;                                             // most of one grant
+  Amount per_period;                                            // most of all grants in one period
+  PublicKey granter;                                            // signs the grants
+  std::array<PublicKey, k_policy_recipients_max> recipients{};  // who may get one; all zeros: any account
+  LedgerTime valid_until;                                       // of this operation
+  static constexpr auto k_fields = std::make_tuple(
+      field("ledger", &PolicyStatement::ledger), field("pool", &PolicyStatement::pool), field("replaces", &PolicyStatement::replaces),
+      field("begin", &PolicyStatement::begin), field("until", &PolicyStatement::until), field("period_s", &PolicyStatement::period_s),
+      field("per_grant", &PolicyStatement::per_grant), field("per_period", &PolicyStatement::per_period),
+      field("granter", &PolicyStatement::granter), field("recipients", &PolicyStatement::recipients),
+      field("valid_until", &PolicyStatement::valid_until));
+  bool operator==(const PolicyStatement&) const = default;
+
+  // Its times and limits can be kept.
+  bool makes_sense() const { return period_s > 0 && begin < until && per_grant <= per_period; }
+  bool allows(const PublicKey& to) const;
+  // Requires: begin <= time, makes_sense().
+  uint64_t period_at(LedgerTime time) const { return time.seconds_since(begin) / period_s; }
+};
+
+struct PolicyOperation {
+  static constexpr uint8_t k_kind = 7;
+  static constexpr const char* k_name = "policy";
+  PolicyStatement statement;
+  PoolKeys keys;
+  PoolSignatures signatures;
+  static constexpr auto k_fields = std::make_tuple(field("statement", &PolicyOperation::statement), field("keys", &PolicyOperation::keys),
+                                                   field("signatures", &PolicyOperation::signatures));
+  bool operator==(const PolicyOperation&) const = default;
+};
+
+struct GrantStatement {
+  static constexpr std::string_view k_tag = "BTT1GRNT";
+  LedgerId ledger;
+  OperationId policy;
+  uint64_t number = 0;  // grants of a policy are 1, 2, 3...: none is executed twice, however old, and none is missing
+  PublicKey to;
+  Amount amount;
+  std::array<uint8_t, 32> memo_hash{};  // as in TransferStatement
+  LedgerTime valid_until;
+  static constexpr auto k_fields =
+      std::make_tuple(field("ledger", &GrantStatement::ledger), field("policy", &GrantStatement::policy),
+                      field("number", &GrantStatement::number), field("to", &GrantStatement::to), field("amount", &GrantStatement::amount),
+                      field("memo_hash", &GrantStatement::memo_hash), field("valid_until", &GrantStatement::valid_until));
+  bool operator==(const GrantStatement&) const = default;
+};
+
+struct GrantOperation {
+  static constexpr uint8_t k_kind = 8;
+  static constexpr const char* k_name = "grant";
+  GrantStatement statement;
+  PublicKey granter;
+  Signature signature;  // by `granter`
+  static constexpr auto k_fields =
+      std::make_tuple(field("statement", &GrantOperation::statement), field("granter", &GrantOperation::granter),
+                      field("signature", &GrantOperation::signature));
+  bool operator==(const GrantOperation&) const = default;
+};
+
 // An account that exists from the start, and what it holds then.
 struct GenesisAccount {
   PublicKey account;
@@ -207,10 +281,13 @@ static_assert(k_fields_size<ClaimOperation> == 272);
 static_assert(k_fields_size<TransferOperation> == 224);
 static_assert(k_fields_size<FaucetOperation> == 160);
 static_assert(k_fields_size<DrawOperation> == 449);
+static_assert(k_fields_size<PolicyOperation> == 717);
+static_assert(k_fields_size<GrantOperation> == 248);
 static_assert(k_fields_size<GenesisOperation> == 440);
 
 // What a client may send.
-using Operation = std::variant<OpenOperation, CloseOperation, ClaimOperation, TransferOperation, FaucetOperation, DrawOperation>;
+using Operation = std::variant<OpenOperation, CloseOperation, ClaimOperation, TransferOperation, FaucetOperation, DrawOperation,
+                               PolicyOperation, GrantOperation>;
 
 // The id of what an account signed.
 template <typename Statement>
@@ -220,7 +297,7 @@ OperationId statement_id(const Statement& statement) {
 inline ChannelId channel_id(const ChannelTerms& terms) { return ChannelId{blake2b_256(preimage(terms))}; }
 
 OperationId operation_id(const Operation& operation);
-// The account that signs: payer, payee, sender or receiver of a grant; the first key of a pool.
+// The account that signs: payer, payee, sender or receiver of a grant; the first key of a pool; the granter.
 const PublicKey& operation_signer(const Operation& operation);
 const LedgerId& operation_ledger(const Operation& operation);
 const char* operation_name(const Operation& operation);

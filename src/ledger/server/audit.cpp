@@ -33,6 +33,8 @@ bool signatures_hold(const GenesisOperation&) { return true; }
 bool signatures_hold(const ExpireOperation&) { return true; }
 bool signatures_hold(const ExtendOperation&) { return true; }
 bool signatures_hold(const PoolOperation&) { return true; }
+bool signatures_hold(const PolicyOperation& op) { return pool_signatures_hold(op.keys, preimage(op.statement), op.signatures); }
+bool signatures_hold(const GrantOperation& op) { return is_signed(op.granter, op.statement, op.signature); }
 bool signatures_hold(const DrawOperation& op) { return pool_signatures_hold(op.keys, preimage(op.statement), op.signatures); }
 
 const LedgerId& ledger_of(const ExpireOperation& op) { return op.ledger; }
@@ -278,6 +280,48 @@ Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const DrawOper
   TRY(draw(record, s.pool, s.amount));
   TRY(move(s.pool, s.to, s.amount));
   return Expected{s.amount, {}, k_no_record, {s.pool, s.to}};
+}
+
+Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const PolicyOperation& op) {
+  const PolicyStatement& s = op.statement;
+  TRY(once(record, s.valid_until));
+  auto pool = pools_.find(s.pool);
+  if (pool == pools_.end() || pool->second.terms.keys != op.keys)
+    return wrong("its policy is of no pool, or with keys that are not the pool's");
+  if (!s.makes_sense()) return wrong("its policy's times or limits make no sense");
+  if (!s.replaces.is_zero()) {
+    auto replaced = policies_.find(s.replaces);
+    if (replaced == policies_.end() || replaced->second.terms.pool != s.pool)
+      return wrong("it replaces a policy that its pool does not have");
+    replaced->second.ended = true;
+  }
+  if (!policies_.emplace(record.head.operation, Policy{s, false, 0, {}}).second) return wrong("the policy came before");
+  return Expected();
+}
+
+Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const GrantOperation& op) {
+  const GrantStatement& s = op.statement;
+  LedgerTime time = record.head.time;
+  TRY(once(record, s.valid_until));
+  auto found = policies_.find(s.policy);
+  if (found == policies_.end()) return wrong("its policy is not in the log");
+  Policy& policy = found->second;
+  const PolicyStatement& terms = policy.terms;
+  if (op.granter != terms.granter) return wrong("its policy has another granter");
+  if (policy.ended || time < terms.begin || time >= terms.until) return wrong("its policy was not in force");
+  if (s.number != ++policy.grants)
+    return wrong("it is grant " + std::to_string(s.number) + " of its policy after " + std::to_string(policy.grants - 1));
+  if (!terms.allows(s.to)) return wrong("its policy does not name the receiver");
+  if (s.amount > terms.per_grant)
+    return wrong("it gives " + s.amount.to_btt() + " BTT, its policy at most " + terms.per_grant.to_btt() + " BTT");
+  uint64_t period = terms.period_at(time);
+  policy.spent.erase(policy.spent.begin(), policy.spent.lower_bound(period));
+  auto spent = policy.spent[period].plus(s.amount);
+  if (!spent || *spent > terms.per_period) return wrong("its policy's limit of a period was spent");
+  policy.spent[period] = *spent;
+  TRY(draw(record, terms.pool, s.amount));
+  TRY(move(terms.pool, s.to, s.amount));
+  return Expected{s.amount, {}, k_no_record, {terms.pool, s.to}};
 }
 
 // ---- results ----

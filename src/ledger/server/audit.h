@@ -55,6 +55,12 @@ class LogAudit {
     PoolTerms terms;
     Amount drawn;
   };
+  struct Policy {
+    PolicyStatement terms;
+    bool ended = false;
+    uint64_t grants = 0;
+    std::map<uint64_t, Amount> spent;  // by period; the last one only
+  };
   // What the record must say beside its operation; the accounts hold their new balances already.
   struct Expected {
     Amount paid;
@@ -73,6 +79,8 @@ class LogAudit {
   Result<Expected> run(const LogRecord& record, const ExtendOperation& op);
   Result<Expected> run(const LogRecord& record, const DrawOperation& op);
   Result<Expected> run(const LogRecord& record, const PoolOperation& op);
+  Result<Expected> run(const LogRecord& record, const PolicyOperation& op);
+  Result<Expected> run(const LogRecord& record, const GrantOperation& op);
   // Only what has vested leaves a pool with terms.
   Status draw(const LogRecord& record, const PublicKey& pool, Amount amount);
   Status check_record(const LogRecord& record, const Expected& expected);
@@ -91,7 +99,8 @@ class LogAudit {
   std::map<PublicKey, Account> accounts_;
   std::map<ChannelId, Channel> channels_;  // open ones
   std::map<PublicKey, Pool> pools_;        // that have terms
-  bool pools_are_known_ = false;           // an operation came: no terms any more
+  std::map<OperationId, Policy> policies_;
+  bool pools_are_known_ = false;  // an operation came: no terms any more
   // Operations that could be repeated: until their valid_until.
   std::multimap<uint64_t, OperationId> recent_by_time_;
   std::set<OperationId> recent_;

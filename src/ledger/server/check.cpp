@@ -31,6 +31,19 @@ LedgerCode check(const CheckContext&, const DrawOperation& op) {
   return code_of(pool_signatures_hold(op.keys, preimage(op.statement), op.signatures));
 }
 
+LedgerCode check(const CheckContext&, const PolicyOperation& op) {
+  if (!is_public_key(op.statement.granter)) return LedgerCode::bad_account;
+  for (const PublicKey& recipient : op.statement.recipients) {
+    if (!recipient.is_zero() && !is_public_key(recipient)) return LedgerCode::bad_account;
+  }
+  return code_of(pool_signatures_hold(op.keys, preimage(op.statement), op.signatures));
+}
+
+LedgerCode check(const CheckContext&, const GrantOperation& op) {
+  if (!is_public_key(op.statement.to)) return LedgerCode::bad_account;
+  return code_of(verify(op.granter, preimage(op.statement), op.signature));
+}
+
 LedgerCode check(const CheckContext& context, const FaucetOperation& op) {
   const FaucetStatement& s = op.statement;
   uint64_t epoch = context.time.in_seconds() / k_faucet_epoch_s;

@@ -23,6 +23,7 @@ constexpr Route k_routes[] = {
     {"/v1/accounts/", true, "", GetKind::account, "", ""},
     {"/v1/accounts/", true, "/closed", GetKind::closed, "after", ""},
     {"/v1/channels/", true, "", GetKind::channel, "", ""},
+    {"/v1/policies/", true, "", GetKind::policy, "", ""},
     {"/v1/records", false, "", GetKind::records, "from", "limit"},
     {"/v1/tree", false, "", GetKind::tree, "", ""},
     {"/v1/tree/inclusion", false, "", GetKind::inclusion, "record", "size"},
@@ -70,11 +71,16 @@ bool parse_parameters(const Route& route, std::string_view query, GetRequest& ou
   return true;
 }
 
-// The account of the path, or the channel.
+// The account of the path, the channel or the policy.
 bool parse_name(std::string_view name, GetRequest& out) {
   if (out.kind == GetKind::channel) {
     auto id = ChannelId::from_hex(name);
     if (id) out.channel = *id;
+    return id.has_value();
+  }
+  if (out.kind == GetKind::policy) {
+    auto id = OperationId::from_hex(name);
+    if (id) out.policy = *id;
     return id.has_value();
   }
   std::optional<PublicKey> account = parse_account(name);
@@ -92,6 +98,7 @@ Result<GetAnswer> ask(StoreTransaction& store, const QueryContext& context, cons
   if (auto* params = std::get_if<LedgerParams>(&result.body)) answer.body = *params;
   if (auto* balance = std::get_if<Balance>(&result.body)) answer.body = *balance;
   if (auto* channel = std::get_if<ChannelState>(&result.body)) answer.body = *channel;
+  if (auto* policy = std::get_if<PolicyState>(&result.body)) answer.body = *policy;
   if (auto* closed = std::get_if<ClosedPage>(&result.body)) answer.body = std::move(*closed);
   return answer;
 }
@@ -154,6 +161,7 @@ Result<GetAnswer> answer_body(StoreTransaction& store, const QueryContext& conte
     case GetKind::account: return ask(store, context, asking, BalanceQuery{});
     case GetKind::closed: return ask(store, context, asking, ClosedQuery{request.from});
     case GetKind::channel: return ask(store, context, asking, ChannelQuery{request.channel});
+    case GetKind::policy: return ask(store, context, asking, PolicyQuery{request.policy});
     case GetKind::records: return answer_records(store, context, request);
     case GetKind::pools: return answer_pools(store, context);
     case GetKind::inclusion:

@@ -18,13 +18,14 @@ namespace millet {
 inline constexpr uint64_t k_get_records_max = 100;  // of one page; some 60 KiB of JSON
 inline constexpr uint64_t k_get_records_default = 20;
 
-enum class GetKind : uint8_t { params, time, supply, pools, account, closed, channel, records, tree, inclusion, consistency };
+enum class GetKind : uint8_t { params, time, supply, pools, account, closed, channel, policy, records, tree, inclusion, consistency };
 
 struct GetRequest {
   GetKind kind = GetKind::params;
   std::string target;  // as it came: the answer's signature names it
   PublicKey account;
   ChannelId channel;
+  OperationId policy;
   uint64_t from = 0;  // after, from, record
   uint64_t to = 0;    // limit, size, to; 0: not given
   std::optional<ReadToken> token;
@@ -64,7 +65,8 @@ struct GetAnswer {
   LedgerTime time;
   uint64_t records = 0;  // in the log
   Hash32 root{};         // of its tree
-  std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, LedgerSupply, std::vector<PoolState>, LoggedPage, TreeProof>
+  std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, LedgerSupply, std::vector<PoolState>, PolicyState,
+               LoggedPage, TreeProof>
       body;
 };
 // Errors: of the store.

@@ -16,6 +16,7 @@ int http_status(LedgerCode code) {
     case LedgerCode::not_a_party: return 403;
     case LedgerCode::unknown_path:
     case LedgerCode::unknown_channel:
+    case LedgerCode::unknown_policy:
     case LedgerCode::beyond_log: return 404;
     case LedgerCode::too_large: return 413;
     case LedgerCode::busy:
@@ -114,6 +115,22 @@ void write(JsonWriter& json, const std::vector<PoolState>& pools) {
     json.close('}');
   }
   json.close(']');
+}
+
+void write(JsonWriter& json, const PolicyState& policy) {
+  const PolicyStatement& terms = policy.terms;
+  json.key("policy").hex(statement_id(terms).bytes()).key("pool").text(address_of(terms.pool)).key("replaces");
+  if (terms.replaces.is_zero())
+    json.null();
+  else
+    json.hex(terms.replaces.bytes());
+  json.key("begin").number(terms.begin.in_seconds()).key("until").number(terms.until.in_seconds());
+  json.key("period_s").number(terms.period_s).amount("per_grant", terms.per_grant).amount("per_period", terms.per_period);
+  json.amount("left", policy.left).key("granter").text(address_of(terms.granter)).key("recipients").open('[');
+  for (const PublicKey& recipient : terms.recipients) {
+    if (!recipient.is_zero()) json.text(address_of(recipient));
+  }
+  json.close(']').key("grants").number(policy.grants).key("ended").boolean(policy.ended != 0).key("record").number(policy.record);
 }
 
 const char* kind_of(const LogRecord& record) {

@@ -23,6 +23,24 @@ Result<OperationResult> pay_from(LedgerTransaction& t, const PublicKey& pool, co
   return t.append(id, std::move(operation), {amount, Amount()}, {pool, to});
 }
 
+Result<std::optional<PolicyRow>> read_policy(LedgerTransaction& t, const OperationId& id) {
+  TRY_ASSIGN(std::optional<PolicyRow> row, read_row<PolicyRow>(t.store(), k_table_policies, id.bytes()));
+  if (row && !row->terms.makes_sense()) return error(Errc::io, "the ledger's table policies is damaged");
+  return row;
+}
+
+LedgerCode check_grant(const PolicyRow& policy, const GrantOperation& op, LedgerTime time) {
+  const GrantStatement& s = op.statement;
+  if (op.granter != policy.terms.granter) return LedgerCode::not_a_party;
+  if (s.number != policy.grants + 1) return LedgerCode::grant_number;
+  if (policy.ended != 0 || time < policy.terms.begin || time >= policy.terms.until) return LedgerCode::policy_ended;
+  if (s.amount.is_zero()) return LedgerCode::bad_amount;
+  if (!policy.terms.allows(s.to)) return LedgerCode::grant_recipient;
+  if (s.amount > policy.terms.per_grant) return LedgerCode::grant_too_large;
+  if (s.amount > policy.left_at(time)) return LedgerCode::grant_period;
+  return LedgerCode::done;
+}
+
 }  // namespace
 
 Result<bool> draw_vested(LedgerTransaction& transaction, const PublicKey& pool, Amount amount) {
@@ -48,6 +66,53 @@ Result<OperationResult> execute_draw(LedgerTransaction& t, const DrawOperation& 
   TRY_ASSIGN(bool has_vested, draw_vested(t, s.pool, s.amount));
   if (!has_vested) return refused(LedgerCode::not_vested);
   TRY_ASSIGN(OperationResult result, pay_from(t, s.pool, s.to, s.amount, id, bytes_of(op)));
+  TRY(remember(t, s.valid_until, result));
+  return result;
+}
+
+// ---- policies ----
+
+Result<OperationResult> execute_policy(LedgerTransaction& t, const PolicyOperation& op) {
+  const PolicyStatement& s = op.statement;
+  OperationId id = statement_id(s);
+  TRY_ASSIGN(std::optional<PolicyRow> known, read_policy(t, id));
+  if (known) return t.result_of(known->record);
+  LedgerCode valid = check_valid_until(t.time(), s.valid_until);
+  if (valid != LedgerCode::done) return refused(valid);
+  TRY_ASSIGN(std::optional<PoolRow> pool, read_pool(t, s.pool));
+  if (!pool || pool->terms.keys != op.keys) return refused(LedgerCode::unknown_pool);
+  if (!s.makes_sense()) return refused(LedgerCode::bad_policy);
+  if (!s.replaces.is_zero()) {
+    TRY_ASSIGN(std::optional<PolicyRow> replaced, read_policy(t, s.replaces));
+    if (!replaced || replaced->terms.pool != s.pool) return refused(LedgerCode::unknown_policy);
+    replaced->ended = 1;
+    TRY(t.store().put(k_table_policies, s.replaces.bytes(), encode_fields(*replaced)));
+  }
+  PolicyRow row;
+  row.terms = s;
+  row.record = t.row().records;
+  TRY(t.store().put(k_table_policies, id.bytes(), encode_fields(row)));
+  return t.append(id, bytes_of(op), {}, {});
+}
+
+Result<OperationResult> execute_grant(LedgerTransaction& t, const GrantOperation& op) {
+  const GrantStatement& s = op.statement;
+  OperationId id = statement_id(s);
+  TRY_ASSIGN(std::optional<uint64_t> record, executed_before(t, s.valid_until, id));
+  if (record) return t.result_of(*record);
+  LedgerCode valid = check_valid_until(t.time(), s.valid_until);
+  if (valid != LedgerCode::done) return refused(valid);
+  TRY_ASSIGN(std::optional<PolicyRow> policy, read_policy(t, s.policy));
+  if (!policy) return refused(LedgerCode::unknown_policy);
+  LedgerCode good = check_grant(*policy, op, t.time());
+  if (good != LedgerCode::done) return refused(good);
+  TRY_ASSIGN(bool has_vested, draw_vested(t, policy->terms.pool, s.amount));
+  if (!has_vested) return refused(LedgerCode::not_vested);
+  policy->spent = subtract(policy->terms.per_period, subtract(policy->left_at(t.time()), s.amount));
+  policy->period = policy->terms.period_at(t.time());
+  policy->grants = s.number;
+  TRY(t.store().put(k_table_policies, s.policy.bytes(), encode_fields(*policy)));
+  TRY_ASSIGN(OperationResult result, pay_from(t, policy->terms.pool, s.to, s.amount, id, bytes_of(op)));
   TRY(remember(t, s.valid_until, result));
   return result;
 }

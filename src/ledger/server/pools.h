@@ -1,4 +1,5 @@
-// What moves money out of pools that have terms: draws by their keys, and what the ledger itself gives from them. Nothing that has not
+// What moves money out of pools that have terms: draws by their keys, grants by policies that their keys
+// signed, and what the ledger itself gives from them. Nothing that has not
 // vested ever leaves one, and nothing goes into one: its account is nobody's key.
 #pragma once
 
@@ -12,5 +13,7 @@ Result<bool> draw_vested(LedgerTransaction& transaction, const PublicKey& pool, 
 
 // As execute() of rules.h.
 Result<OperationResult> execute_draw(LedgerTransaction& transaction, const DrawOperation& op);
+Result<OperationResult> execute_policy(LedgerTransaction& transaction, const PolicyOperation& op);
+Result<OperationResult> execute_grant(LedgerTransaction& transaction, const GrantOperation& op);
 
 }  // namespace millet

@@ -84,6 +84,13 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
   return QueryResult{PoolQuery::k_kind, LedgerCode::done, pools[query.index]};
 }
 
+Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const PolicyQuery& query) {
+  TRY_ASSIGN(std::optional<PolicyRow> row, read_row<PolicyRow>(store, k_table_policies, query.policy.bytes()));
+  if (!row) return refused<PolicyQuery>(LedgerCode::unknown_policy);
+  PolicyState state{row->terms, row->record, row->ended, row->grants, row->left_at(context.row.time)};
+  return QueryResult{PolicyQuery::k_kind, LedgerCode::done, state};
+}
+
 // ---- proofs ----
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const InclusionQuery& query) {

@@ -194,6 +194,8 @@ Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, cons
   return execute_faucet(t, rules, op);
 }
 Result<OperationResult> run(LedgerTransaction& t, const LedgerRules&, const DrawOperation& op) { return execute_draw(t, op); }
+Result<OperationResult> run(LedgerTransaction& t, const LedgerRules&, const PolicyOperation& op) { return execute_policy(t, op); }
+Result<OperationResult> run(LedgerTransaction& t, const LedgerRules&, const GrantOperation& op) { return execute_grant(t, op); }
 
 }  // namespace
 

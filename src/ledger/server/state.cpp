@@ -67,6 +67,15 @@ std::vector<StoreKey> keys_of(const LedgerBatch& batch) {
       add(k_table_accounts, op.statement.pool.bytes());
       add(k_table_accounts, op.statement.to.bytes());
     }
+    void operator()(const PolicyOperation& op) const {
+      add(k_table_policies, statement_id(op.statement).bytes());
+      add(k_table_pools, op.statement.pool.bytes());
+    }
+    void operator()(const GrantOperation& op) const {
+      once(op.statement.valid_until, statement_id(op.statement));
+      add(k_table_policies, op.statement.policy.bytes());
+      add(k_table_accounts, op.statement.to.bytes());
+    }
     void channel(const ChannelId& id, const PublicKey& payer, const PublicKey& payee) const {
       add(k_table_channels, id.bytes());
       add(k_table_accounts, payer.bytes());

@@ -7,6 +7,7 @@
 //   closed     party[32] | record u64       channel id; channels that ended, for the closed feed of payer and payee
 //   executed   valid_until u64 | id[32]     record u64; transfers and grants, until no repetition is possible any more
 //   pools      account[32]                  PoolRow; pools that have terms
+//   policies   operation id[32]             PolicyRow
 //   log        index u64                    record (common/record.h)
 //   tree       tile level u8 | index u64    hashes of the log's Merkle tree (log_tree.h)
 #pragma once
@@ -23,6 +24,7 @@ inline constexpr const char* k_table_expiry = "expiry";
 inline constexpr const char* k_table_closed = "closed";
 inline constexpr const char* k_table_executed = "executed";
 inline constexpr const char* k_table_pools = "pools";
+inline constexpr const char* k_table_policies = "policies";
 inline constexpr const char* k_table_log = "log";
 inline constexpr std::string_view k_ledger_row_key = "state";
 
@@ -101,6 +103,24 @@ struct PoolRow {
   PoolTerms terms;
   Amount drawn;  // ever; the account has what is left of terms.issued
   static constexpr auto k_fields = std::make_tuple(field("terms", &PoolRow::terms), field("drawn", &PoolRow::drawn));
+};
+
+struct PolicyRow {
+  PolicyStatement terms;
+  uint64_t record = 0;
+  uint8_t ended = 0;    // 1: another one has replaced it
+  uint64_t grants = 0;  // the number of the last
+  uint64_t period = 0;  // of the last grant
+  Amount spent;         // in that period
+  static constexpr auto k_fields =
+      std::make_tuple(field("terms", &PolicyRow::terms), field("record", &PolicyRow::record), field("ended", &PolicyRow::ended),
+                      field("grants", &PolicyRow::grants), field("period", &PolicyRow::period), field("spent", &PolicyRow::spent));
+
+  // What grants may still take in the period of `time`.
+  Amount left_at(LedgerTime time) const {
+    if (time < terms.begin || terms.period_s == 0) return Amount();
+    return terms.period_at(time) == period ? terms.per_period.minus_or_zero(spent) : terms.per_period;
+  }
 };
 
 std::array<uint8_t, 40> expiry_key(const ChannelRow& row, const ChannelId& id);
