@@ -19,7 +19,10 @@ constexpr int k_background_nice = 10;
 
 constexpr uint64_t k_resolve_wait_ns = 1'000'000'000;
 
-int threads_of(Queue queue, int processors) {
+constexpr int k_signature_threads_max = 64;
+
+int threads_of(Queue queue, int processors, LinuxExecutor::Use use) {
+  if (queue == Queue::compute && use == LinuxExecutor::Use::signatures) return std::clamp(processors, 1, k_signature_threads_max);
   switch (queue) {
     case Queue::disk_read: return 2;                               // keeps a disk's queue filled without starving the loop's core
     case Queue::disk_write: return 1;                              // in order, so that a sync follows the writes before it
@@ -43,12 +46,12 @@ class Lock {
 
 }  // namespace
 
-LinuxExecutor::LinuxExecutor(uv_loop_t* loop, int processors) {
+LinuxExecutor::LinuxExecutor(uv_loop_t* loop, int processors, Use use) {
   CHECK(uv_mutex_init(&mutex_) == 0);
   for (int i = 0; i < k_queue_count; ++i) {
     Lane& lane = lanes_[static_cast<size_t>(i)];
     lane.owner = this;
-    lane.threads_max = threads_of(static_cast<Queue>(i), processors);
+    lane.threads_max = threads_of(static_cast<Queue>(i), processors, use);
     lane.background = static_cast<Queue>(i) == Queue::hash;
     CHECK(uv_cond_init(&lane.wake) == 0);
   }

@@ -14,8 +14,10 @@ namespace millet::hal {
 
 class LinuxExecutor final : public Executor {
  public:
+  // What most of the work is. A node's is payload, and a core stays for the loop; a ledger's is signatures, for which it has them all.
+  enum class Use : uint8_t { payload, signatures };
   // `processors` of the machine: they bound hashing and signatures; the others are fixed (threads_of). Requires: the loop outlives it.
-  LinuxExecutor(uv_loop_t* loop, int processors);
+  LinuxExecutor(uv_loop_t* loop, int processors, Use use);
   // Requires: stop() was called and has_stuck_job() is false.
   ~LinuxExecutor() override;
   LinuxExecutor(const LinuxExecutor&) = delete;

@@ -36,10 +36,10 @@ uv_loop_t* prepared(uv_loop_t* loop) {
 
 }  // namespace
 
-LinuxSystem::LinuxSystem(LogSink& log)
+LinuxSystem::LinuxSystem(LogSink& log, LinuxExecutor::Use use)
     : loop_(clock_), streams_(prepared(loop_.uv()), log), datagrams_(loop_.uv(), log),
-      executor_(loop_.uv(), static_cast<int>(uv_available_parallelism())), system_{clock_,    random_,   streams_, datagrams_,  files_,
-                                                                                   executor_, resolver_, loop_,    detect_cpu()} {}
+      executor_(loop_.uv(), static_cast<int>(uv_available_parallelism()), use), system_{clock_,    random_,   streams_, datagrams_,  files_,
+                                                                                        executor_, resolver_, loop_,    detect_cpu()} {}
 
 LinuxSystem::~LinuxSystem() {
   executor_.stop();

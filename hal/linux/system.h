@@ -20,7 +20,7 @@ namespace millet::hal {
 class LinuxSystem {
  public:
   // Process-wide: ignores SIGPIPE, raises the limit of open files, keeps the allocator from making a pool for each thread.
-  explicit LinuxSystem(LogSink& log);
+  explicit LinuxSystem(LogSink& log, LinuxExecutor::Use use = LinuxExecutor::Use::payload);
   ~LinuxSystem();
   LinuxSystem(const LinuxSystem&) = delete;
 

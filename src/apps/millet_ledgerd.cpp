@@ -226,7 +226,7 @@ int run(int argc, char** argv) {
   StderrLog log;
   bool serves = command.name.empty() && start->arguments.copy_to.empty();
   if (!serves && command.name != "genesis") return run_on_store(*start, command, log);
-  hal::LinuxSystem machine(log);
+  hal::LinuxSystem machine(log, hal::LinuxExecutor::Use::signatures);
   if (command.name == "genesis") return genesis(*start, command.file, machine.system());
   exit_code = serve(*start, log, machine);
   if (machine.has_stuck_job()) ::_exit(exit_code);

@@ -15,7 +15,7 @@ void HttpServer::on_accepted(Instant now, hal::StreamId stream, const Endpoint& 
   Connection& connection = connections_.try_emplace(stream, body_size_max_).first->second;
   connection.address = remote.address;
   connection.waiting_since = now;
-  connection.deadline = now + k_request_max;
+  set_deadline(connection, now + k_request_max);
 }
 
 bool HttpServer::make_room() {
@@ -52,7 +52,7 @@ void HttpServer::pump(Instant now, hal::StreamId stream) {
 }
 
 void HttpServer::feed(Instant now, hal::StreamId stream, Connection& connection, Bytes bytes) {
-  if (connection.reader.is_idle() && !bytes.empty()) connection.deadline = now + k_request_max;
+  if (connection.reader.is_idle() && !bytes.empty()) set_deadline(connection, now + k_request_max);
   Result<size_t> taken = connection.reader.feed(bytes);
   if (!taken) return refuse(now, stream, connection, taken.error());
   if (!connection.reader.is_complete()) return;
@@ -60,7 +60,7 @@ void HttpServer::feed(Instant now, hal::StreamId stream, Connection& connection,
   bool flood = rest.size() > body_size_max_ + http::k_head_size_max;
   if (!flood) connection.early.assign(rest.begin(), rest.end());
   connection.state = State::answering;
-  connection.deadline = Instant::never();
+  set_deadline(connection, Instant::never());
   connection.close_after = flood || !connection.reader.keeps_alive();
   streams_.set_reading(stream, false);
   events_.on_http_request(stream, connection.reader.method(), connection.reader.target(), connection.reader.body());
@@ -68,7 +68,7 @@ void HttpServer::feed(Instant now, hal::StreamId stream, Connection& connection,
 
 void HttpServer::refuse(Instant now, hal::StreamId stream, Connection& connection, const Error& reason) {
   connection.state = State::answering;
-  connection.deadline = Instant::never();
+  set_deadline(connection, Instant::never());
   connection.close_after = true;
   streams_.set_reading(stream, false);
   if (reason.code == Errc::no_room) return events_.on_http_oversized(stream);
@@ -97,7 +97,7 @@ void HttpServer::reply(Instant now, hal::StreamId stream, const Answer& answer) 
   response.keep_alive = !connection.close_after;
   http::encode(response, connection.out);
   connection.state = State::writing;
-  connection.deadline = now + k_reply_max;
+  set_deadline(connection, now + k_reply_max);
   flush(now, stream, connection);
 }
 
@@ -113,7 +113,7 @@ void HttpServer::flush(Instant now, hal::StreamId stream, Connection& connection
   connection.sent = 0;
   connection.state = State::reading;
   connection.waiting_since = now;
-  connection.deadline = now + k_idle_max;
+  set_deadline(connection, now + k_idle_max);
   connection.reader.start();
   streams_.set_reading(stream, true);
   pump(now, stream);
@@ -148,16 +148,21 @@ void HttpServer::stop() {
   for (hal::StreamId stream : idle) drop(stream);
 }
 
-Instant HttpServer::next_deadline() const {
-  Instant next = Instant::never();
-  for (const auto& [stream, connection] : connections_) next = earlier(next, connection.deadline);
-  return next;
+void HttpServer::set_deadline(Connection& connection, Instant deadline) {
+  connection.deadline = deadline;
+  earliest_ = earlier(earliest_, deadline);
 }
 
 void HttpServer::on_timer(Instant now) {
+  if (now < earliest_) return;
   std::vector<hal::StreamId> late;
+  earliest_ = Instant::never();
   for (const auto& [stream, connection] : connections_) {
-    if (connection.deadline <= now) late.push_back(stream);
+    if (connection.deadline <= now) {
+      late.push_back(stream);
+    } else {
+      earliest_ = earlier(earliest_, connection.deadline);
+    }
   }
   for (hal::StreamId stream : late) drop(stream);
 }

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "interop"))
 from harness import world as worlds
 from harness.torrents import Torrent, make_payload, make_torrent
 from harness.world import Failure, Skip, World, address
-from ledger import measure_ledger
+from ledger import LEDGER_PARTS, measure_ledger
 from link import LINK_SEEDERS, STEPS, measure_link
 from seeders import ONLY_SERVING, OVER_TCP, OVER_UTP, PEERS, SEEDERS, TICKS
 from table import Figures, Target
@@ -351,6 +351,8 @@ def parse_arguments():
     parser.add_argument("--settle", type=int, default=3, help="seconds between a start and the measurement of memory (default 3)")
     parser.add_argument("--steps", type=some_of(STEPS), default=list(STEPS), metavar="STEP,...", help="what to measure on the link: utp, shares, tcp (default: all)")
     parser.add_argument("--accounts", type=counts, default=[10_000, 1_000_000], metavar="N,...", help="accounts of the ledgers whose growth is measured (default 10000,1000000)")
+    parser.add_argument("--audit", type=counts, default=[100_000, 1_000_000], metavar="N,...", help="records of the ledgers whose audit is measured (default 100000,1000000)")
+    parser.add_argument("--ledger", type=some_of(LEDGER_PARTS), default=list(LEDGER_PARTS), metavar="PART,...", help="what to measure of the ledger beside its speed: sql, audit, growth (default: all)")
     parser.add_argument("--plot", metavar="FILE", help="draw how the ledger's cost grows (SVG)")
     parser.add_argument("--quick", action="store_true", help="link and ledger in seconds, not minutes: that they work, the figures say little")
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file as well")

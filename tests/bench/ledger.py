@@ -1,5 +1,5 @@
-"""What millet-ledgerd does in a second, beside the same operations as plain SQL on PostgreSQL and beside what limits both: the disk's syncs
-and the checking of signatures. How proofs, an audit, a start and memory grow with the number of accounts.
+"""What millet-ledgerd does in a second, on its own store and on PostgreSQL, beside the same operations as plain SQL on PostgreSQL and beside
+what limits all of them: the disk's syncs and the checking of signatures. How an audit, proofs, a start and memory grow with the ledger.
 
 The load is ledger_load.cpp, large states come from ledger_fill.cpp. The ledger has core 0, the load the others.
 """
@@ -9,18 +9,21 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from harness.node import Ledgerd
 from harness.world import Failure, wait_until
+from ledger_plot import plot
 from seeders import memory_mib
 from table import Figures, Target
 
-OURS, SQL, LIMIT = "millet-ledgerd", "postgresql", "limit"
+OURS, ON_SQL, SQL, LIMIT = "millet-ledgerd", "the same on postgresql", "plain postgresql", "limit"
 CONNECTIONS = 32
+READERS = 8
+SIGNATURES = 1.45  # of an operation of the mix
+LEDGER_PARTS = ("sql", "audit", "growth")
 DURABLE = 3500  # operations a second on one core
 PG_BIN = Path("/usr/lib/postgresql/15/bin")
 
@@ -83,9 +86,9 @@ def _json_of(command, what, timeout):
 class _Ledger(Ledgerd):
     """A ledger with TLS on some of the cores."""
 
-    def __init__(self, world, name, cores):
+    def __init__(self, world, name, cores, **options):
         super().__init__(world, 2, name=name, ledgerd__listen="127.78.0.2:0", ledgerd__tls_listen="127.78.0.2:0",
-                         ledgerd__address_rate=0, ledgerd__key_rate=0)
+                         ledgerd__address_rate=0, ledgerd__key_rate=0, **options)
         self.cores = cores
 
     def start(self, ready=600):
@@ -98,10 +101,20 @@ class _Ledger(Ledgerd):
         self.tls = next(word.partition("=")[2].strip('"') for word in line.split() if word.startswith("tls_listen="))
         return self
 
-    def load(self, world, seconds, batch, rate=0, connections=CONNECTIONS):
-        command = _cores(1, os.cpu_count()) + [_program(world, "ledger_load"), "--to", self.tls, "--state", self.state, "--connections", connections,
-                                                "--batch", batch, "--seconds", seconds, "--rate", rate]
-        return _json_of(command, f"{self.name} under load", seconds * 10 + 120)
+    def load(self, world, seconds, batch, rate=0, readers=0):
+        """What ledger_load says, and the CPU time that the ledger took for an operation."""
+        command = _cores(1, os.cpu_count()) + [_program(world, "ledger_load"), "--to", self.tls, "--state", self.state, "--connections", CONNECTIONS,
+                                                "--batch", batch, "--seconds", seconds, "--rate", rate, "--readers", readers]
+        before = self.cpu_s()
+        found = _json_of(command, f"{self.name} under load", seconds * 10 + 120)
+        found["cpu_us"] = 1e6 * (self.cpu_s() - before) / found["operations"]
+        return found
+
+    def cpu_s(self):
+        """User and system time of all threads."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class _Postgres:
@@ -134,6 +147,11 @@ class _Postgres:
             script = self.folder / f"{name}.sql"
             script.write_text(statements + RECORD + "\nCOMMIT;\n", encoding="ascii")
             script.chmod(0o644)
+
+    def make_database(self, name):
+        """What ledgerd.store takes to use it."""
+        self._run(PG_BIN / "createdb", "-h", self.folder, "-U", "bench", name, timeout=60)
+        return f"postgres:host={self.folder} user=bench dbname={name}"
 
     def operations_per_s(self, seconds):
         scripts = [word for name, (weight, _) in SCRIPTS.items() for word in ("-f", f"{self.folder}/{name}.sql@{weight}")]
@@ -170,21 +188,32 @@ def _serving(world, arguments, figures, say, seconds):
             for batch in (16, 1):
                 say(f"ledger, run {run + 1} of {arguments.runs}: {batch} operations a request on {on}")
                 found = ledger.load(world, seconds, batch)
-                what = f"durable operations/s on {on}, {batch} a request"
                 targets = [Target(DURABLE), Target(1.0, (SQL,))] if cores == 1 and batch == 16 else []
-                figures.add(what, OURS, found["operations_per_s"], more_is_better=True, targets=targets)
+                figures.add(f"durable operations/s on {on}, {batch} a request", OURS, found["operations_per_s"], more_is_better=True, targets=targets)
+                if cores == 1:
+                    figures.add(f"CPU us an operation, {batch} a request", OURS, found["cpu_us"], targets=[])
             if cores == 1:
-                say(f"ledger, run {run + 1} of {arguments.runs}: {DURABLE // 2} operations a second")
-                found = ledger.load(world, seconds, 1, rate=DURABLE // 2)
-                for percent, targets in ((50, []), (99, [Target(20)])):
-                    figures.add(f"ms at {DURABLE // 2}/s, 1 a request, {percent} %", OURS, found[f"latency_ms_p{percent}"], targets=targets)
+                _latency(world, ledger, figures, say, seconds, f"ledger, run {run + 1} of {arguments.runs}")
             ledger.stop()
     signatures = _json_of(_cores(0, 1) + [_program(world, "ledger_load"), "--crypto", "yes"], "crypto", 60)
     for batch in (16, 1):
-        figures.add(f"durable operations/s on 1 core, {batch} a request", LIMIT, signatures["verifications_per_s"] / 1.45, more_is_better=True)
-    figures.note("limit: signatures that one core checks in a second, by 1.45 for each operation of the mix (9 OPEN, 8 CLOSE, 1 CLAIM, 2 TRANSFER), "
-                 f"and nothing else; it makes {signatures['signatures_per_s']} a second, one for each result and one for each answer")
+        figures.add(f"durable operations/s on 1 core, {batch} a request", LIMIT, signatures["verifications_per_s"] / SIGNATURES, more_is_better=True)
+        figures.add(f"CPU us an operation, {batch} a request", LIMIT, 1e6 * SIGNATURES / signatures["verifications_per_s"])
+    figures.note(f"limit: what checking the signatures alone takes, {SIGNATURES} for each operation of the mix (9 OPEN, 8 CLOSE, 1 CLAIM, 2 TRANSFER): one core "
+                 f"checks {signatures['verifications_per_s']} a second; it makes {signatures['signatures_per_s']}, one for each result and one for each answer")
     figures.note(f"the disk makes {_syncs_per_s(world.folder, 1):.0f} syncs of 4 KiB a second")
+    return signatures["verifications_per_s"]
+
+
+def _latency(world, ledger, figures, say, seconds, run):
+    for readers in (0, READERS):
+        beside = f", beside {readers} that read" if readers else ""
+        say(f"{run}: {DURABLE // 2} operations a second{beside}")
+        found = ledger.load(world, seconds, 1, rate=DURABLE // 2, readers=readers)
+        for percent, targets in ((50, []), (99, [] if readers else [Target(20)])):
+            figures.add(f"ms at {DURABLE // 2}/s, 1 a request{beside}, {percent} %", OURS, found[f"latency_ms_p{percent}"], targets=targets)
+        if readers:
+            figures.add(f"pages of records/s that {readers} read beside {DURABLE // 2} operations/s", OURS, found["pages_per_s"], more_is_better=True, targets=[])
 
 
 def _sql(world, arguments, figures, say, seconds):
@@ -196,12 +225,41 @@ def _sql(world, arguments, figures, say, seconds):
             postgres.start()
             say(f"ledger, run {run + 1} of {arguments.runs}: PostgreSQL")
             rate = postgres.operations_per_s(seconds)
+            for batch in (16, 1):
+                figures.add(f"durable operations/s on 1 core, {batch} a request", SQL, rate, more_is_better=True)
+            ledger = _Ledger(world, f"ledger{run}.postgres", 1, ledgerd__store=postgres.make_database("ledger")).start()
+            for batch in (16, 1):
+                say(f"ledger, run {run + 1} of {arguments.runs}: {batch} operations a request, on PostgreSQL")
+                found = ledger.load(world, seconds, batch)
+                figures.add(f"durable operations/s on 1 core, {batch} a request", ON_SQL, found["operations_per_s"], more_is_better=True)
+            ledger.stop()
         finally:
             postgres.end()
-        figures.add("durable operations/s on 1 core, 1 a request", SQL, rate, more_is_better=True)
-        figures.add("durable operations/s on 1 core, 16 a request", SQL, rate, more_is_better=True)
-    figures.note(f"postgresql: the same mix as plain SQL without signatures and tree, a transaction for each operation, {CONNECTIONS} connections over a local socket")
+    figures.note(f"plain postgresql: the same mix as SQL without signatures and tree, a transaction for each operation, {CONNECTIONS} connections over a local socket; "
+                 "the same on postgresql: millet-ledgerd with ledgerd.store=postgres:, which shares its core with the database")
     return None
+
+
+def _audit(world, ledger):
+    """Seconds of an audit on two cores, that finds nothing wrong."""
+    began = time.monotonic()
+    command = _cores(0, 2) + [str(world.bin / "millet-ledgerd"), "audit", "--state", str(ledger.state)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=7200, check=False)
+    if done.returncode != 0:
+        raise Failure(f"the audit of {ledger.name} failed: {done.stderr.decode(errors='replace').strip()[-200:]}")
+    return time.monotonic() - began
+
+
+def _audits(world, arguments, figures, say, verifications_per_s):
+    cores = min(2, os.cpu_count())
+    for records in arguments.audit:
+        say(f"an audit of {records} records")
+        ledger = _Ledger(world, f"audited{records}", 1)
+        _json_of([_program(world, "ledger_fill"), "--state", ledger.state, "--accounts", min(10_000, records // 4), "--channels", 0, "--records", records, "--proofs", 0], "ledger_fill", 7200)
+        what = f"s an audit of {records} records of the mix on {cores} cores"
+        figures.add(what, OURS, _audit(world, ledger), targets=[Target(120)] if 900_000 <= records <= 1_100_000 else [])
+        figures.add(what, LIMIT, records * SIGNATURES / verifications_per_s / cores)
+        shutil.rmtree(ledger.state)
 
 
 def _growth(world, arguments, figures, say, seconds):
@@ -211,74 +269,44 @@ def _growth(world, arguments, figures, say, seconds):
         say(f"ledger with {accounts} accounts")
         ledger = _Ledger(world, f"grown{accounts}", 1)
         channels = min(100_000, accounts)
-        fill = [_program(world, "ledger_fill"), "--state", ledger.state, "--accounts", accounts, "--channels", channels]
-        row = _json_of(fill, "ledger_fill", 7200)
-        began = time.monotonic()
-        audit = subprocess.run([str(world.bin / "millet-ledgerd"), "--state", str(ledger.state), "audit"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        row["audit_s"] = time.monotonic() - began if audit.returncode == 0 else None
-        if audit.returncode != 0:
-            figures.note(f"the audit of {row['records']} records failed: {audit.stderr.decode(errors='replace').strip()[-200:]}")
+        row = _json_of([_program(world, "ledger_fill"), "--state", ledger.state, "--accounts", accounts, "--channels", channels], "ledger_fill", 4 * 3600)
+        row["audit_s"] = _audit(world, ledger)
         began = time.monotonic()
         ledger.start()
         row["start_s"] = time.monotonic() - began
-        row["operations_per_s"] = ledger.load(world, seconds, 16)["operations_per_s"]
+        found = ledger.load(world, seconds, 16)
+        row["operations_per_s"], row["cpu_us"] = found["operations_per_s"], found["cpu_us"]
         row["resident_mib"], row["anonymous_mib"] = memory_mib(ledger.process)
         ledger.stop()
         row["state_mib"] = (ledger.state / "data.mdb").stat().st_blocks * 512 / (1 << 20)
         rows[accounts] = row
         shutil.rmtree(ledger.state)
         many = f"{accounts} accounts, {channels} channels"
-        million = accounts >= 1_000_000
+        million = accounts == 1_000_000
         figures.add(f"us a proof of inclusion: {row['records']} records", OURS, row["proof_us"], targets=[Target(1000)])
-        if row["audit_s"] is not None:
-            figures.add(f"s an audit: {row['records']} records", OURS, row["audit_s"], targets=[Target(120)] if 1_000_000 <= row["records"] < 2_000_000 else [])
+        figures.add(f"s an audit: {row['records']} records", OURS, row["audit_s"], targets=[])
         figures.add(f"s a start: {many}", OURS, row["start_s"], targets=[])
         figures.add(f"durable operations/s on 1 core, 16 a request: {many}", OURS, row["operations_per_s"], more_is_better=True, targets=[])
+        figures.add(f"CPU us an operation, 16 a request: {many}", OURS, row["cpu_us"], targets=[])
         figures.add(f"anonymous MiB: {many}", OURS, row["anonymous_mib"], targets=[Target(256)] if million else [])
-        figures.add(f"resident MiB, pages of the state's file included: {many}", OURS, row["resident_mib"], targets=[])
+        figures.add(f"resident MiB, pages of the state's file included: {many}", OURS, row["resident_mib"], targets=[Target(256)] if million else [])
         figures.add(f"MiB of the state: {many}", OURS, row["state_mib"], targets=[])
     return rows
 
 
-def plot(rows, path):
-    """The growth as an SVG: each figure by its value with the fewest accounts, both axes logarithmic."""
-    from math import log10  # pylint: disable=import-outside-toplevel
-
-    kinds = {"operations_per_s": ("operations a second", "#1b6ca8"), "proof_us": ("time of a proof", "#b3541e"), "start_s": ("time of a start", "#3a7d44"),
-             "anonymous_mib": ("anonymous memory", "#7a3e9d"), "audit_s": ("time of an audit", "#888888")}
-    sizes = sorted(rows)
-    series = {kind: [(size, rows[size][kind] / rows[sizes[0]][kind]) for size in sizes if rows[size].get(kind)] for kind in kinds if rows[sizes[0]].get(kind)}
-    low = min(0.0, *(log10(value) for points in series.values() for _, value in points))
-    high = max(1.0, *(log10(value) for points in series.values() for _, value in points))
-    span = max(1e-9, log10(sizes[-1]) - log10(sizes[0]))
-
-    def at(size, value):
-        return 70 + 500 * (log10(size) - log10(sizes[0])) / span, 320 - 280 * (log10(value) - low) / (high - low)
-
-    lines = ['<svg xmlns="http://www.w3.org/2000/svg" width="780" height="370" font-family="sans-serif" font-size="12">', '<rect width="780" height="370" fill="white"/>']
-    for size in sizes:
-        x = at(size, 1)[0]
-        lines.append(f'<line x1="{x:.1f}" y1="40" x2="{x:.1f}" y2="320" stroke="#ddd"/><text x="{x:.1f}" y="338" text-anchor="middle">{size:,}</text>')
-    for power in range(int(low) - 1, int(high) + 2):
-        if low <= power <= high:
-            y = at(sizes[0], 10.0**power)[1]
-            lines.append(f'<line x1="70" y1="{y:.1f}" x2="570" y2="{y:.1f}" stroke="#ddd"/><text x="62" y="{y + 4:.1f}" text-anchor="end">x {10.0 ** power:g}</text>')
-    lines.append('<text x="320" y="360" text-anchor="middle">accounts</text><text x="70" y="24">figures of millet-ledgerd, by those with the fewest accounts</text>')
-    for number, (kind, points) in enumerate(series.items()):
-        text, colour = kinds[kind]
-        lines.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="' + " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in points)) + '"/>')
-        lines.append(f'<line x1="585" y1="{60 + 20 * number}" x2="605" y2="{60 + 20 * number}" stroke="{colour}" stroke-width="2"/><text x="612" y="{64 + 20 * number}">{text}</text>')
-    Path(path).write_text("\n".join([*lines, "</svg>"]) + "\n", encoding="utf-8")
-
-
 def measure_ledger(world, arguments, say):
     """The figures of the ledger, a table of its own."""
-    figures = Figures([OURS, SQL, LIMIT], OURS, [SQL])
+    figures = Figures([OURS, ON_SQL, SQL, LIMIT], OURS, [SQL])
     seconds = 1 if arguments.quick else arguments.seconds
-    _serving(world, arguments, figures, say, seconds)
-    _sql(world, arguments, figures, say, seconds)
-    rows = _growth(world, arguments, figures, say, seconds)
-    if arguments.plot:
-        plot(rows, arguments.plot)
-        print(f"bench: wrote {arguments.plot}", file=sys.stderr)
+    parts = arguments.ledger
+    verifications_per_s = _serving(world, arguments, figures, say, seconds)
+    if "sql" in parts:
+        _sql(world, arguments, figures, say, seconds)
+    if "audit" in parts:
+        _audits(world, arguments, figures, say, verifications_per_s)
+    if "growth" in parts:
+        rows = _growth(world, arguments, figures, say, seconds)
+        if arguments.plot:
+            plot(rows, arguments.plot)
+            say(f"wrote {arguments.plot}")
     return figures

@@ -3,12 +3,17 @@
 //
 //   ledger_fill --state FOLDER --accounts N --channels N [--records N] [--proofs 1000]
 //
-// Beyond accounts and channels, transfers between the accounts fill the log up to `records`. FOLDER is what millet-ledgerd --state takes;
-// it may hold a state already, which then grows. One line of JSON goes to standard output.
+// Beyond accounts and channels, the log is filled up to `records` with what ledger_load.cpp sends: of 20 operations 9 OPEN, 8 CLOSE, 1
+// CLAIM, 2 TRANSFER. One thread makes and signs, the other executes. FOLDER is what millet-ledgerd --state takes; it may hold a state
+// already, which then grows. One line of JSON goes to standard output.
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/random.h"
@@ -66,42 +71,103 @@ SigningKey account_key(uint64_t index) {
   return SigningKey::from_seed(seed);
 }
 
-class Fill {
+// Batches on their way from the thread that signs to the one that executes.
+class Batches {
  public:
-  Fill(LedgerState& state, const SigningKey& ledger_key) : state_(state), pool_(pool_key(ledger_key, 0)) {}
+  static constexpr size_t k_waiting_max = 16;
+
+  void put(LedgerBatch batch) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return waiting_.size() < k_waiting_max; });
+    waiting_.push_back(std::move(batch));
+    changed_.notify_all();
+  }
+  void end() {
+    std::unique_lock lock(mutex_);
+    ended_ = true;
+    changed_.notify_all();
+  }
+  std::optional<LedgerBatch> take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return ended_ || !waiting_.empty(); });
+    if (waiting_.empty()) return std::nullopt;
+    LedgerBatch batch = std::move(waiting_.front());
+    waiting_.pop_front();
+    changed_.notify_all();
+    return batch;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<LedgerBatch> waiting_;
+  bool ended_ = false;
+};
+
+// Makes the operations, in batches.
+class Maker {
+ public:
+  Maker(const LedgerId& ledger, const SigningKey& ledger_key, Batches& batches)
+      : ledger_(ledger), pool_(pool_key(ledger_key, 0)), batches_(batches) {}
+
+  void run(const Options& options) {
+    accounts(options.accounts);
+    for (uint64_t i = 0; i < options.channels; ++i) add(open(20 * 86'400));
+    uint64_t made = options.accounts + options.channels;
+    if (options.records > made) operations(options.records - made);
+    flush();
+    batches_.end();
+  }
+
+ private:
+  struct Channel {
+    ChannelId id;
+    size_t payer;
+    uint64_t claimed;
+  };
 
   void accounts(uint64_t count) {
     for (uint64_t i = 0; i < count; ++i) {
       SigningKey key = account_key(i);
-      add(transfer(pool_, key.public_key(), k_fund_micro));
+      add(make_transfer(ledger_, pool_, key.public_key(), k_fund_micro, nonce(), time()));
       if (senders_.size() < k_senders) senders_.push_back(std::move(key));
     }
-    flush();
   }
-  void channels(uint64_t count) {
+  void operations(uint64_t count) {
     for (uint64_t i = 0; i < count; ++i) {
-      const SigningKey& payer = senders_[i % senders_.size()];
-      const PublicKey& payee = senders_[(i + 1) % senders_.size()].public_key();
-      add(make_open(state_.ledger(), payer, payee, k_capacity_micro, 20 * 86'400, nonce(), time()));
+      uint64_t kind = i % 20;
+      if (kind < 2) {
+        size_t from = next_sender();
+        add(make_transfer(ledger_, senders_[from], payee(from).public_key(), 1, nonce(), time()));
+      } else if (kind >= 11 || open_.size() < k_batch) {
+        OpenOperation op = open(86'400);
+        open_.push_back({channel_id(op.statement), last_sender_, 0});
+        add(op);
+      } else {
+        Channel channel = open_.front();
+        open_.pop_front();
+        const SigningKey& payer = senders_[channel.payer];
+        if (kind == 2) {
+          channel.claimed += k_capacity_micro / 10;
+          add(make_redemption<ClaimOperation>(ledger_, channel.id, payer, payee(channel.payer), channel.claimed));
+          if (channel.claimed < k_capacity_micro / 2) open_.push_back(channel);
+        } else {
+          add(make_redemption<CloseOperation>(ledger_, channel.id, payer, payee(channel.payer), k_capacity_micro - 1));
+        }
+      }
     }
-    flush();
   }
-  void transfers(uint64_t count) {
-    for (uint64_t i = 0; i < count; ++i) {
-      add(transfer(senders_[i % senders_.size()], senders_[(i + 1) % senders_.size()].public_key(), 1));
-    }
-    flush();
+  size_t next_sender() { return last_sender_ = (last_sender_ + 1) % senders_.size(); }
+  const SigningKey& payee(size_t payer) const { return senders_[(payer + 1) % senders_.size()]; }
+  OpenOperation open(uint64_t life_s) {
+    size_t payer = next_sender();
+    return make_open(ledger_, senders_[payer], payee(payer).public_key(), k_capacity_micro, life_s, nonce(), time());
   }
-
- private:
   LedgerTime time() { return LedgerTime::from_seconds(static_cast<uint64_t>(clock_.wall().in_seconds())); }
   std::array<uint8_t, 16> nonce() {
     std::array<uint8_t, 16> out;
     random_.fill(out);
     return out;
-  }
-  Operation transfer(const SigningKey& from, const PublicKey& to, uint64_t micro) {
-    return make_transfer(state_.ledger(), from, to, micro, nonce(), time());
   }
   // Made here: their signatures need no check.
   void add(const Operation& operation) {
@@ -110,21 +176,35 @@ class Fill {
     if (batch_.items[0].operations.size() == k_batch) flush();
   }
   void flush() {
-    if (batch_.items.empty()) return;
-    BatchOutcome outcome = state_.apply(batch_, time());
-    for (const OperationResult& result : outcome.items[0].operations) {
-      if (result.code != 0) stop(std::string("an operation was refused: ") + ledger_code_reason(result.ledger_code()));
-    }
-    batch_.items.clear();
+    if (!batch_.items.empty()) batches_.put(std::move(batch_));
+    batch_ = {};
   }
 
-  LedgerState& state_;
+  LedgerId ledger_;
   SigningKey pool_;
+  Batches& batches_;
   std::vector<SigningKey> senders_;
+  size_t last_sender_ = 0;
+  std::deque<Channel> open_;  // of those that are closed again
   hal::LinuxClock clock_;
   hal::LinuxRandom random_;
   LedgerBatch batch_;
 };
+
+void fill(LedgerState& state, const SigningKey& ledger_key, const Options& options) {
+  hal::LinuxClock clock;
+  Batches batches;
+  Maker maker(state.ledger(), ledger_key, batches);
+  std::thread making([&] { maker.run(options); });
+  while (std::optional<LedgerBatch> batch = batches.take()) {
+    BatchOutcome outcome = state.apply(*batch, LedgerTime::from_seconds(static_cast<uint64_t>(clock.wall().in_seconds())));
+    if (!outcome.status) stop("the state: " + outcome.status.error().reason);
+    for (const OperationResult& result : outcome.items[0].operations) {
+      if (result.code != 0) stop(std::string("an operation was refused: ") + ledger_code_reason(result.ledger_code()));
+    }
+  }
+  making.join();
+}
 
 // Microseconds of one proof of inclusion, each in a transaction of its own, of records anywhere in the log; each is checked.
 double time_proofs(Store& store, uint64_t records, uint64_t count) {
@@ -161,12 +241,8 @@ int main(int argc, char** argv) {
   SigningKey key = take(load_or_create_key(options.state + "/ledger.key", random), "the key");
   LedgerTime now = LedgerTime::from_seconds(static_cast<uint64_t>(clock.wall().in_seconds()));
   auto state = take(LedgerState::open(*store, key, LedgerRules(), now), "the state");
-  Fill fill(*state, key);
   Instant begin = clock.now();
-  fill.accounts(options.accounts);
-  fill.channels(options.channels);
-  uint64_t made = options.accounts + options.channels;
-  if (options.records > made) fill.transfers(options.records - made);
+  fill(*state, key, options);
   double seconds = static_cast<double>((clock.now() - begin).in_us()) / 1e6;
   uint64_t records = 0;
   {

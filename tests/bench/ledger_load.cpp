@@ -1,11 +1,14 @@
 // Loads millet-ledgerd with signed operations over TLS, as many nodes would, and says how many were made durable and how long each took.
 //
-//   ledger_load --to HOST:PORT --state FOLDER [--connections 32] [--batch 16] [--seconds 5] [--rate 0] [--tls yes] [--wait 20]
+//   ledger_load --to HOST:PORT --state FOLDER [--connections 32] [--batch 16] [--seconds 5] [--rate 0] [--readers 0] [--tls yes] [--wait
+//   20]
 //
 // FOLDER is the ledger's state: its key signs the first transfers out of a pool, and is whom answers must come from. `rate`: operations a
 // second on a fixed schedule, from which latency counts also where a request had to wait for its turn; 0: as fast as answers come.
 // Of 20 operations 9 are OPEN, 8 CLOSE, 1 CLAIM, 2 TRANSFER. They are made and signed before the measurement where they can be (all but
-// what depends on an answer). Every answer is decoded, one in 16 has its signature checked. One line of JSON goes to standard output.
+// what depends on an answer). Every answer is decoded, one in 16 has its signature checked. `readers` are connections more, each of which
+// asks for a page of the records of an account, with their proofs, as soon as it has the one before: the longest reads that there are. One
+// line of JSON goes to standard output.
 //
 //   ledger_load --crypto yes     says how many signatures one core checks and makes in a second
 //
@@ -45,6 +48,7 @@ namespace {
 constexpr size_t k_accounts = 400;  // payers; each pays the next one
 constexpr uint64_t k_fund_micro = 1'000'000'000'000;
 constexpr uint64_t k_capacity_micro = 100'000;
+constexpr size_t k_first_channels = 2048;
 
 struct Options {
   Endpoint to;
@@ -53,6 +57,7 @@ struct Options {
   size_t batch = 16;
   uint32_t seconds = 5;
   uint32_t rate = 0;
+  size_t readers = 0;
   uint32_t wait_seconds = 20;
   bool tls = true;
   bool crypto = false;
@@ -74,6 +79,8 @@ Options parse_options(int argc, char** argv) {
       out.seconds = static_cast<uint32_t>(number(argv[i + 1]));
     } else if (name == "--rate") {
       out.rate = static_cast<uint32_t>(number(argv[i + 1]));
+    } else if (name == "--readers") {
+      out.readers = number(argv[i + 1]);
     } else if (name == "--wait") {
       out.wait_seconds = static_cast<uint32_t>(number(argv[i + 1]));
     } else if (name == "--tls" || name == "--crypto") {
@@ -119,6 +126,13 @@ class Operations {
     return out;
   }
 
+  // Channels that are there to be closed from the first moment of the measurement on.
+  std::vector<Operation> first_channels(size_t count) {
+    std::vector<Operation> out;
+    while (out.size() < count) out.push_back(open());
+    return out;
+  }
+
   // Signs what needs no answer before the measurement.
   void prepare(size_t count) {
     while (opens_.size() < count) opens_.push_back(open());
@@ -151,6 +165,14 @@ class Operations {
     return out;
   }
 
+  // A signed question for the newest records of one of the accounts.
+  QueryRequest page(const RequestNonce& nonce) {
+    const SigningKey& asking = accounts_[static_cast<size_t>(++pages_) % k_accounts];
+    QueryRequest query{nonce, asking.public_key(), time_.plus_seconds(k_bench_valid_s), {RecordsQuery{}}, {}};
+    query.signature = asking.sign(query_preimage(query, ledger_));
+    return query;
+  }
+
   void on_done(const Operation& operation) {
     if (const auto* open = std::get_if<OpenOperation>(&operation)) open_.push_back({open->statement, channel_id(open->statement), 0});
   }
@@ -177,16 +199,7 @@ class Operations {
   }
   template <typename Op>
   Operation redeem(const Channel& channel, uint64_t cum) {
-    Op op;
-    op.statement.ledger = ledger_;
-    op.statement.channel = channel.id;
-    op.statement.seq = cum;
-    op.statement.cum = Amount::micro(cum);
-    op.payer = channel.terms.payer;
-    op.payee = channel.terms.payee;
-    op.payer_signature = owner(op.payer).sign(preimage(PayStatement{ledger_, channel.id, cum, op.statement.cum}));
-    op.signature = owner(op.payee).sign(preimage(op.statement));
-    return op;
+    return make_redemption<Op>(ledger_, channel.id, owner(channel.terms.payer), owner(channel.terms.payee), cum);
   }
   const SigningKey& owner(const PublicKey& key) const { return accounts_[by_key_.at(key)]; }
 
@@ -198,7 +211,7 @@ class Operations {
   std::deque<Operation> opens_;  // signed, not sent
   std::deque<Channel> open_;     // that the ledger has
   size_t funded_ = 0;
-  uint64_t run_ = 0, nonces_ = 0, made_ = 0, next_payer_ = 0;
+  uint64_t run_ = 0, nonces_ = 0, made_ = 0, next_payer_ = 0, pages_ = 0;
 };
 
 // ---- one connection ----
@@ -300,12 +313,14 @@ class Load {
         operations_(ledger_key_, random_) {
     if (options.tls) context_ = take(TlsContext::client(random_), "TLS");
     LedgerPin pin{ledger_key_.public_key(), {}, {}};
-    for (size_t i = 0; i < options.connections; ++i) clients_.push_back(std::make_unique<Client>(options, context_.get(), pin));
+    for (size_t i = 0; i < options.connections + options.readers; ++i)
+      clients_.push_back(std::make_unique<Client>(options, context_.get(), pin));
   }
 
   void run() {
     learn();
     for (std::vector<Operation> money; !(money = operations_.funding(k_operations_max)).empty();) ask(*clients_[0], std::move(money));
+    for (size_t i = 0; i < k_first_channels; i += k_operations_max) ask(*clients_[0], operations_.first_channels(k_operations_max));
     operations_.prepare(options_.rate != 0 ? size_t{options_.rate} * options_.seconds / 2 : size_t{3000} * options_.seconds);
     learn();  // signing took a while
     measure();
@@ -324,12 +339,18 @@ class Load {
     operations_.set_ledger(reply.head.ledger);
     operations_.set_time(reply.head.time);
   }
+  bool is_reader(size_t client) const { return client >= options_.connections; }
+  void read_page(Client& client) {
+    RequestNonce nonce{};
+    random_.fill(nonce);
+    client.send("/v1/query", encode_request(operations_.page(nonce)), {}, clock_.now());
+  }
   void ask(Client& client, std::vector<Operation> operations) {
     submit(client, std::move(operations), clock_.now());
     std::vector<uint8_t> body;
     while (!client.receive(body)) {
     }
-    finish(client, body);
+    all_ += finish(client, body);
   }
   void submit(Client& client, std::vector<Operation> operations, Instant scheduled) {
     OperationRequest request;
@@ -369,11 +390,19 @@ class Load {
     for (;;) {
       Instant now = clock_.now();
       bool any = false;
-      for (auto& client : clients_) {
+      for (size_t i = 0; i < clients_.size(); ++i) {
+        Client* client = clients_[i].get();
         if (!client->is_idle() || now >= end) continue;
+        if (is_reader(i)) {
+          read_page(*client);
+          continue;
+        }
         Instant scheduled =
             options_.rate == 0 ? now : begin + Duration::us(static_cast<int64_t>(due * options_.batch * 1'000'000 / options_.rate));
-        if (scheduled > now) break;
+        if (scheduled > now) {
+          i = std::max(i, options_.connections - 1);  // readers have no schedule
+          continue;
+        }
         ++due;
         submit(*client, operations_.next(options_.batch), scheduled);
         now = clock_.now();
@@ -388,9 +417,15 @@ class Load {
       if (poll(polled.data(), polled.size(), options_.rate == 0 ? 100 : 1) < 0 && errno != EINTR) stop("poll failed");
       for (size_t i = 0; i < clients_.size(); ++i) {
         if (polled[i].revents == 0 || !clients_[i]->receive(body)) continue;
+        if (is_reader(i)) {
+          if (decode(body, ReplyKind::queries).queries.at(0).code != LedgerCode::done) stop("a page of records was refused");
+          if (clock_.now() <= end) ++pages_;
+          continue;
+        }
         size_t done = finish(*clients_[i], body);
         now = clock_.now();
         if (now <= end) done_ += done;
+        all_ += done;
         latency_us_.push_back((now - clients_[i]->scheduled()).in_us());
       }
     }
@@ -401,8 +436,10 @@ class Load {
     std::sort(latency_us_.begin(), latency_us_.end());
     auto at = [&](size_t per_mille) { return static_cast<double>(latency_us_[(latency_us_.size() - 1) * per_mille / 1000]) / 1000; };
     printf(
-        "{\"operations_per_s\": %.1f, \"requests\": %zu, \"latency_ms_p50\": %.2f, \"latency_ms_p99\": %.2f, \"latency_ms_max\": %.2f}\n",
-        static_cast<double>(done_) / options_.seconds, latency_us_.size(), at(500), at(990), at(1000));
+        "{\"operations_per_s\": %.1f, \"operations\": %llu, \"requests\": %zu, \"latency_ms_p50\": %.2f, \"latency_ms_p99\": %.2f, "
+        "\"latency_ms_max\": %.2f, \"pages_per_s\": %.1f}\n",
+        static_cast<double>(done_) / options_.seconds, static_cast<unsigned long long>(all_), latency_us_.size(), at(500), at(990),
+        at(1000), static_cast<double>(pages_) / options_.seconds);
   }
 
   Options options_;
@@ -412,7 +449,7 @@ class Load {
   Operations operations_;
   std::unique_ptr<TlsContext> context_;
   std::vector<std::unique_ptr<Client>> clients_;
-  uint64_t answers_ = 0, done_ = 0;
+  uint64_t answers_ = 0, done_ = 0, all_ = 0, pages_ = 0;
   std::vector<int64_t> latency_us_;
 };
 

@@ -41,6 +41,21 @@ inline TransferOperation make_transfer(const LedgerId& ledger, const SigningKey&
   return op;
 }
 
+// CLAIM or CLOSE of a channel by its payee: `cum` in micro BTT.
+template <typename Op>
+Op make_redemption(const LedgerId& ledger, const ChannelId& channel, const SigningKey& payer, const SigningKey& payee, uint64_t cum) {
+  Op op;
+  op.statement.ledger = ledger;
+  op.statement.channel = channel;
+  op.statement.seq = cum;
+  op.statement.cum = Amount::micro(cum);
+  op.payer = payer.public_key();
+  op.payee = payee.public_key();
+  op.payer_signature = payer.sign(preimage(PayStatement{ledger, channel, cum, op.statement.cum}));
+  op.signature = payee.sign(preimage(op.statement));
+  return op;
+}
+
 inline OpenOperation make_open(const LedgerId& ledger, const SigningKey& payer, const PublicKey& payee, uint64_t micro, uint64_t life_s,
                                const std::array<uint8_t, 16>& nonce, LedgerTime now) {
   OpenOperation op;

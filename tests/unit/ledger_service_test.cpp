@@ -454,6 +454,100 @@ void a_shutdown_finishes_what_is_under_way_and_makes_the_time_durable(void**) {
   assert_true(server.world.state().opened_at() == server.world.now());
 }
 
+// While a worker still checks requests, the batch waits for them: a few milliseconds, or until it is worth a sync.
+void a_batch_waits_a_little_for_what_is_being_checked(void**) {
+  Server server;
+  SigningKey a = server.world.funded(1, 1'000'000);
+  server.advance(1);
+  size_t before = server.batch_sizes.size();
+  auto send = [&] {
+    auto body = request_of({server.world.transfer(a, numbered_key(2).public_key(), 1)});
+    return server.service.on_request(server.now, "POST", "/v1/op", body);
+  };
+  auto finish_check = [&] {
+    server.service.on_checked(server.now, run_check(std::move(server.slow_checks.front())));
+    server.slow_checks.pop_front();
+    server.settle();
+  };
+  server.hold_checks = true;
+  std::vector<std::optional<uint64_t>> ids = {send(), send(), send()};
+  server.settle();
+  finish_check();
+  finish_check();
+  assert_int_equal(server.batch_sizes.size(), before);
+  finish_check();
+  assert_int_equal(server.batch_sizes.size(), before + 1);  // the last one was checked: no time has passed
+  assert_int_equal(server.batch_sizes.back(), 3);
+  for (auto& id : ids) assert_int_equal(server.reply_to(id)->status, 200);
+  ids = {send(), send()};
+  server.settle();
+  finish_check();
+  assert_true(server.service.next_deadline() == server.now + LedgerService::k_gather_max);
+  server.now = server.service.next_deadline();
+  server.service.on_timer(server.now);
+  server.settle();
+  assert_int_equal(server.reply_to(ids[0])->status, 200);
+  assert_false(server.reply_to(ids[1]).has_value());
+}
+
+// Pages of others hold nobody's operation up for more than one turn.
+void long_reads_are_answered_a_few_in_each_turn(void**) {
+  Server server;
+  SigningKey a = server.world.funded(1, 1'000'000);
+  server.advance(1);
+  size_t before = server.batch_sizes.size();
+  QueryRequest pages{vectors_nonce(), a.public_key(), server.world.in(300), {ClosedQuery{0}, RecordsQuery{}}, {}};
+  pages.signature = a.sign(query_preimage(pages, server.world.id()));
+  std::vector<std::optional<uint64_t>> reads;
+  for (int i = 0; i < 40; ++i) reads.push_back(server.service.on_request(server.now, "POST", "/v1/query", encode_request(pages)));
+  auto operation =
+      server.service.on_request(server.now, "POST", "/v1/op", request_of({server.world.transfer(a, numbered_key(2).public_key(), 1)}));
+  server.settle(2);  // the first read was alone there
+  assert_int_equal(server.reply_to(operation)->status, 200);
+  assert_false(server.reply_to(reads.back()).has_value());
+  server.settle();
+  for (auto& id : reads) assert_int_equal(server.reply_to(id)->status, 200);
+  const size_t of_one = LedgerService::k_rows_per_batch_max / 97;  // a turn; a request of these reads that many rows
+  assert_int_equal(server.batch_sizes.size() - before, 1 + (39 + of_one - 1) / of_one);
+}
+
+// Whether a key is one takes as long to say as whether a signature is.
+void whom_an_operation_pays_is_checked_once(void**) {
+  Server server;
+  SigningKey a = server.world.funded(1, 1'000'000);
+  PublicKey no_key;
+  no_key.raw[0] = 2;  // not on the curve
+  server.hold_checks = true;
+  auto known = [&](const PublicKey& to) {
+    TransferOperation good = server.world.transfer(a, numbered_key(2).public_key(), 1);
+    auto body = request_of({good, server.world.transfer(a, to, 1), server.world.open(a, to, 600)});
+    auto id = server.service.on_request(server.now, "POST", "/v1/op", body);
+    server.settle(0);
+    uint64_t bits = server.slow_checks.front().accounts_known;
+    server.service.on_checked(server.now, run_check(std::move(server.slow_checks.front())));
+    server.slow_checks.pop_front();
+    server.settle();
+    Reply reply = server.read(*server.reply_to(id), body, ReplyKind::operations);
+    LedgerCode expected = to == no_key ? LedgerCode::bad_account : LedgerCode::done;
+    assert_int_equal(reply.operations[0].ledger_code(), LedgerCode::done);
+    assert_int_equal(reply.operations[1].ledger_code(), expected);
+    assert_int_equal(reply.operations[2].ledger_code(), expected);
+    return bits;
+  };
+  assert_int_equal(known(no_key), 0);
+  assert_int_equal(known(no_key), 1);  // of numbered_key(2) alone
+  assert_int_equal(known(numbered_key(3).public_key()), 1);
+  assert_int_equal(known(numbered_key(3).public_key()), 7);
+  KnownKeys keys;
+  for (uint64_t i = 0; i < 5 * KnownKeys::k_generation_max; ++i) {
+    PublicKey key;
+    store_be<uint64_t>(key.raw.data(), i);
+    keys.add(key);
+    assert_true(keys.contains(key));
+    assert_true(keys.size() <= 2 * KnownKeys::k_generation_max);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -471,6 +565,9 @@ int main() {
       cmocka_unit_test(one_refused_operation_leaves_the_others),
       cmocka_unit_test(what_waits_for_a_commit_goes_into_the_next_together),
       cmocka_unit_test(batches_have_a_limit),
+      cmocka_unit_test(a_batch_waits_a_little_for_what_is_being_checked),
+      cmocka_unit_test(long_reads_are_answered_a_few_in_each_turn),
+      cmocka_unit_test(whom_an_operation_pays_is_checked_once),
       cmocka_unit_test(more_requests_than_there_is_room_for_are_refused_and_then_dropped),
       cmocka_unit_test(a_faucet_solution_is_evaluated_once),
       cmocka_unit_test(few_faucet_solutions_are_evaluated_at_once),

@@ -6,7 +6,6 @@ namespace {
 LedgerCode code_of(bool good) { return good ? LedgerCode::done : LedgerCode::bad_signature; }
 
 LedgerCode check(const CheckContext&, const OpenOperation& op) {
-  if (!is_public_key(op.statement.payee)) return LedgerCode::bad_account;
   return code_of(verify(op.statement.payer, preimage(op.statement), op.signature));
 }
 
@@ -22,7 +21,6 @@ LedgerCode check(const CheckContext&, const CloseOperation& op) { return check_r
 LedgerCode check(const CheckContext&, const ClaimOperation& op) { return check_redemption(op); }
 
 LedgerCode check(const CheckContext&, const TransferOperation& op) {
-  if (!is_public_key(op.statement.to)) return LedgerCode::bad_account;
   return code_of(verify(op.statement.from, preimage(op.statement), op.signature));
 }
 
@@ -67,8 +65,16 @@ Hash32 faucet_challenge(const CheckContext& context, const PublicKey& key, uint6
   return blake2b_256_keyed(context.faucet_secret, message);
 }
 
-LedgerCode check_operation(const CheckContext& context, const Operation& operation) {
+const PublicKey* new_account_of(const Operation& operation) {
+  if (const auto* open = std::get_if<OpenOperation>(&operation)) return &open->statement.payee;
+  if (const auto* transfer = std::get_if<TransferOperation>(&operation)) return &transfer->statement.to;
+  return nullptr;
+}
+
+LedgerCode check_operation(const CheckContext& context, const Operation& operation, bool known_account) {
   if (operation_ledger(operation) != context.ledger) return LedgerCode::wrong_ledger;
+  const PublicKey* account = known_account ? nullptr : new_account_of(operation);
+  if (account != nullptr && !is_public_key(*account)) return LedgerCode::bad_account;
   return std::visit([&](const auto& op) { return check(context, op); }, operation);
 }
 

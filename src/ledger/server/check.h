@@ -21,8 +21,11 @@ struct CheckContext {
 Hash32 faucet_secret(const SigningKey& ledger_key);
 Hash32 faucet_challenge(const CheckContext& context, const PublicKey& key, uint64_t epoch);
 
-// done, or why the operation can't be executed. Takes about 0.1 ms, for FAUCET as long as one Argon2id evaluation.
-LedgerCode check_operation(const CheckContext& context, const Operation& operation);
+// done, or why the operation can't be executed. Takes about 0.1 ms, for FAUCET as long as one Argon2id evaluation. `known_account`: an
+// earlier check has found new_account_of() to be a public key.
+LedgerCode check_operation(const CheckContext& context, const Operation& operation, bool known_account = false);
+// Whom an OPEN or TRANSFER names who has not signed: nobody may pay to what is no public key. Null for other operations.
+const PublicKey* new_account_of(const Operation& operation);
 // done, or why the request can't be answered.
 LedgerCode check_query_request(const CheckContext& context, const QueryRequest& request);
 

@@ -21,6 +21,26 @@ int http_status(LedgerCode code) {
 
 LedgerCode code_of(const Error& malformed) { return malformed.code == Errc::no_room ? LedgerCode::too_large : LedgerCode::malformed; }
 
+// Rows that answering reads, most of them.
+size_t rows_of(const Query& query) {
+  if (std::holds_alternative<RecordsQuery>(query)) return 64;
+  if (std::holds_alternative<ClosedQuery>(query)) return k_closed_page_max;
+  if (std::holds_alternative<InclusionQuery>(query) || std::holds_alternative<ConsistencyQuery>(query)) return 16;
+  return 1;
+}
+size_t rows_of(const BatchItem& item) {
+  size_t rows = 1;
+  for (const Query& query : item.queries) rows += rows_of(query);
+  if (!item.get) return rows;
+  switch (item.get->kind) {
+    case GetKind::records: return k_get_records_max;
+    case GetKind::closed: return rows_of(ClosedQuery{});
+    case GetKind::inclusion: return rows_of(InclusionQuery{});
+    case GetKind::consistency: return rows_of(ConsistencyQuery{});
+    default: return rows;
+  }
+}
+
 size_t count_faucets(const std::vector<Operation>& operations) {
   return static_cast<size_t>(std::count_if(operations.begin(), operations.end(),
                                            [](const Operation& operation) { return std::holds_alternative<FaucetOperation>(operation); }));
@@ -86,12 +106,13 @@ std::optional<uint64_t> LedgerService::on_get(Instant now, std::string_view targ
   if (full || parsed.code != LedgerCode::done) {
     refuse(id, full ? LedgerCode::busy : parsed.code);
   } else if (parsed.request.token) {
-    out_.push_back(CheckWork{id, context_, std::move(parsed.request), {}});
+    ++checking_;
+    out_.push_back(CheckWork{id, context_, std::move(parsed.request), {}, 0});
   } else {
     BatchItem item;
     item.request = id;
     item.get = std::move(parsed.request);
-    waiting_.push_back(std::move(item));
+    wait_for_batch(now, std::move(item));
     make_batch(now);
   }
   return id;
@@ -99,7 +120,7 @@ std::optional<uint64_t> LedgerService::on_get(Instant now, std::string_view targ
 
 void LedgerService::check(uint64_t id, Request& request, OperationRequest body) {
   request.nonce = body.nonce;
-  CheckWork work{id, context_, {}, {}};
+  CheckWork work{id, context_, {}, {}, 0};
   size_t faucets = count_faucets(body.operations);
   if (faucets > 1) return refuse(id, LedgerCode::too_large);
   if (faucets == 1) {
@@ -114,20 +135,31 @@ void LedgerService::check(uint64_t id, Request& request, OperationRequest body) 
       ++faucet_checks_;
     }
   }
+  for (size_t i = 0; i < body.operations.size(); ++i) {
+    const PublicKey* account = new_account_of(body.operations[i]);
+    if (account != nullptr && accounts_.contains(*account)) work.accounts_known |= uint64_t{1} << i;
+  }
   work.body = std::move(body);
+  ++checking_;
   out_.push_back(std::move(work));
 }
 
 void LedgerService::check(uint64_t id, Request& request, QueryRequest body) {
   request.nonce = body.nonce;
   request.asked_by = body.key;
-  out_.push_back(CheckWork{id, context_, std::move(body), {}});
+  ++checking_;
+  out_.push_back(CheckWork{id, context_, std::move(body), {}, 0});
 }
 
 void LedgerService::on_checked(Instant now, CheckedRequest checked) {
   auto found = requests_.find(checked.request);
-  CHECK(found != requests_.end());
+  CHECK(found != requests_.end() && checking_ > 0);
+  --checking_;
   Request& request = found->second;
+  for (const BatchItem::CheckedOperation& op : checked.item.operations) {
+    const PublicKey* account = op.checked == LedgerCode::done ? new_account_of(op.operation) : nullptr;
+    if (account != nullptr) accounts_.add(*account);
+  }
   if (request.faucet) {
     --faucet_checks_;
     for (const BatchItem::CheckedOperation& op : checked.item.operations) {
@@ -143,7 +175,7 @@ void LedgerService::on_checked(Instant now, CheckedRequest checked) {
   } else if (!is_within_limits(now, checked.item)) {
     refuse(checked.request, LedgerCode::busy, true);
   } else {
-    waiting_.push_back(std::move(checked.item));
+    wait_for_batch(now, std::move(checked.item));
   }
   make_batch(now);
 }
@@ -157,16 +189,37 @@ bool LedgerService::is_within_limits(Instant now, const BatchItem& item) {
   return true;
 }
 
+void LedgerService::wait_for_batch(Instant now, BatchItem item) {
+  if (item.operations.empty()) return reads_.push_back(std::move(item));
+  if (waiting_.empty()) gather_until_ = now + k_gather_max;
+  operations_waiting_ += item.operations.size();
+  waiting_.push_back(std::move(item));
+}
+
+bool LedgerService::is_gathering(Instant now) const {
+  return !waiting_.empty() && checking_ > 0 && operations_waiting_ < k_gather_operations && now < gather_until_ && !tick_due(now);
+}
+
 void LedgerService::make_batch(Instant now) {
   if (batch_in_flight_) return;
-  bool last = ending_ && !final_batch_done_ && waiting_.empty();
-  if (waiting_.empty() && !tick_due(now) && !last) return;
+  bool write = !waiting_.empty() && !is_gathering(now);
+  bool last = ending_ && !final_batch_done_ && waiting_.empty() && reads_.empty();
+  if (!write && reads_.empty() && !tick_due(now) && !last) return;
   LedgerBatch batch;
   batch.ticket = ++last_batch_;
-  for (size_t operations = 0; !waiting_.empty(); waiting_.pop_front()) {
-    operations += waiting_.front().operations.size();
+  for (size_t operations = 0; write && !waiting_.empty(); waiting_.pop_front()) {
+    size_t more = waiting_.front().operations.size();
+    operations += more;
     if (operations > k_operations_per_batch_max && !batch.items.empty()) break;
+    operations_waiting_ -= more;
     batch.items.push_back(std::move(waiting_.front()));
+  }
+  gather_until_ = now;  // what is left has waited for this one
+  for (size_t rows = 0; !reads_.empty(); reads_.pop_front()) {
+    bool first = rows == 0;
+    rows += rows_of(reads_.front());
+    if (rows > k_rows_per_batch_max && !first) break;
+    batch.items.push_back(std::move(reads_.front()));
   }
   batch_in_flight_ = true;
   next_tick_ = now + k_heartbeat;
@@ -254,7 +307,10 @@ void LedgerService::shut_down(Instant now) {
   make_batch(now);
 }
 
-Instant LedgerService::next_deadline() const { return batch_in_flight_ ? Instant::never() : next_tick_; }
+Instant LedgerService::next_deadline() const {
+  if (batch_in_flight_) return Instant::never();
+  return waiting_.empty() ? next_tick_ : earlier(next_tick_, gather_until_);
+}
 
 void LedgerService::on_timer(Instant now) { make_batch(now); }
 

@@ -4,8 +4,9 @@
 //   on_get        (workers)                  (store thread)             WriteWork -> on_written
 //                                                                       (workers)
 //
-// Everything that waits while one batch is being made durable goes into the next one: one sync of the disk for all of it. Batches are
-// executed by LedgerState::apply, one at a time. After every input the driver polls all outputs and re-arms its timer.
+// Everything that waits while one batch is being made durable goes into the next one: one sync of the disk for all of it. While requests
+// are still being checked, a batch also waits for them a little. Batches are executed by LedgerState::apply, one at a time. After every
+// input the driver polls all outputs and re-arms its timer.
 #pragma once
 
 #include <deque>
@@ -13,6 +14,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "ledger/server/known_keys.h"
 #include "ledger/server/request_limits.h"
 #include "ledger/server/work.h"
 
@@ -31,8 +33,13 @@ class LedgerService {
   static constexpr size_t k_requests_max = 512;              // under way; 10 MiB of operations, half a second of signatures
   static constexpr size_t k_refusals_max = 512;              // beyond those, being told so
   static constexpr size_t k_operations_per_batch_max = 512;  // a commit of some 20 ms
-  static constexpr size_t k_faucet_checks_max = 4;           // at once: each needs 16 MiB and 15 ms
-  static constexpr size_t k_faucet_seen_max = 1024;          // so that sending a solution again costs no Argon2id
+  // Rows that the queries of one batch read, so that nobody's operation waits long for the pages of others: some 5 ms.
+  static constexpr size_t k_rows_per_batch_max = 256;
+  // A batch waits for requests that are being checked, at most so long and until it has so many operations: a sync has its price.
+  static constexpr Duration k_gather_max = Duration::ms(8);
+  static constexpr size_t k_gather_operations = 128;
+  static constexpr size_t k_faucet_checks_max = 4;   // at once: each needs 16 MiB and 15 ms
+  static constexpr size_t k_faucet_seen_max = 1024;  // so that sending a solution again costs no Argon2id
 
   using Output = std::variant<CheckWork, LedgerBatch, SealWork, WriteWork, LedgerReply>;
 
@@ -93,7 +100,9 @@ class LedgerService {
   void refuse(uint64_t id, LedgerCode code, bool limited = false);
   void seal(uint64_t id, Reply reply);
   void answer(LedgerReply reply);
+  void wait_for_batch(Instant now, BatchItem item);
   void make_batch(Instant now);
+  bool is_gathering(Instant now) const;
   bool is_within_limits(Instant now, const BatchItem& item);
   bool tick_due(Instant now) const { return now >= next_tick_; }
 
@@ -107,7 +116,12 @@ class LedgerService {
   std::optional<RequestLimits> limits_{std::in_place, 0, 0};
   uint64_t last_request_ = 0;
   uint64_t last_batch_ = 0;
-  std::deque<BatchItem> waiting_;  // checked, for the next batch
+  size_t checking_ = 0;            // requests with a worker
+  KnownKeys accounts_;             // that were checked
+  std::deque<BatchItem> waiting_;  // checked, with operations, for the next batch
+  std::deque<BatchItem> reads_;    // checked, without
+  size_t operations_waiting_ = 0;
+  Instant gather_until_;  // of what waits
   bool batch_in_flight_ = false;
   Instant next_tick_;     // a batch is due then, also an empty one: expiry, and the proof that the ledger lives
   bool failing_ = false;  // one line in the log for a row of failures

@@ -5,9 +5,11 @@ namespace {
 
 CheckedRequest check(const CheckWork& work, OperationRequest& request) {
   CheckedRequest checked;
-  for (Operation& operation : request.operations) {
+  for (size_t i = 0; i < request.operations.size(); ++i) {
+    Operation& operation = request.operations[i];
     bool known = work.faucet_known && std::holds_alternative<FaucetOperation>(operation);
-    LedgerCode code = known ? *work.faucet_known : check_operation(work.context, operation);
+    bool known_account = (work.accounts_known >> i & 1) != 0;
+    LedgerCode code = known ? *work.faucet_known : check_operation(work.context, operation, known_account);
     checked.item.operations.push_back({std::move(operation), code});
   }
   return checked;

@@ -12,7 +12,10 @@ struct CheckWork {
   std::variant<OperationRequest, QueryRequest, GetRequest> body;
   // What an earlier check of the same FAUCET operation found: its work is not done twice.
   std::optional<LedgerCode> faucet_known;
+  // Bit i: operation i names an account (new_account_of) that an earlier check has found good.
+  uint64_t accounts_known = 0;
 };
+static_assert(k_operations_max <= 64);
 struct CheckedRequest {
   uint64_t request = 0;
   LedgerCode code = LedgerCode::done;  // of the whole request
