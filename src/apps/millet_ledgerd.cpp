@@ -40,16 +40,13 @@ LedgerRules rules_of(const LedgerdConfig& config) {
   return rules;
 }
 
-// Everything is read and added up, so that whoever runs the ledger sees at its start and at its end that nothing was made or lost.
-int report_books(LedgerState& state, LogSink& log) {
-  Result<LedgerBooks> books = state.check_books();
-  if (!books) return refuse(k_exit_bad_state, books.error());
+// Whoever runs the ledger sees at its start and at its end that nothing was made or lost.
+void report_books(const LedgerBooks& books, LogSink& log) {
   LogLine(log, LogLevel::info, "books")
-      .add("available", books->available.to_btt())
-      .add("in_channels", books->in_channels.to_btt())
-      .add("open_channels", books->open_channels)
-      .add("supply", books->available.plus(books->in_channels).value_or(Amount()).to_btt());
-  return k_exit_ok;
+      .add("available", books.available.to_btt())
+      .add("in_channels", books.in_channels.to_btt())
+      .add("open_channels", books.open_channels)
+      .add("supply", books.available.plus(books.in_channels).value_or(Amount()).to_btt());
 }
 
 // `read`: as it is at some moment, also while another process serves it.
@@ -123,7 +120,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   Result<std::unique_ptr<LedgerState>> state = LedgerState::open(**store, *key, rules_of(start.settings.ledgerd), wall_time(system));
   if (!state) return refuse(k_exit_bad_state, std::move(state).error().in(start.state));
 
-  if (int failed = report_books(**state, log)) return failed;
+  report_books((*state)->opened_books(), log);
   const std::string& named = start.settings.ledgerd.witness;
   WitnessFile witness(named.empty() ? start.state + "/" + k_witness_file_name : absolute_path(named), (*state)->ledger());
   Status newest = witness.check(**store);
@@ -147,7 +144,9 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
       .add("version", MILLET_VERSION);
   machine.run();
   if (!driver.ended_well()) return k_exit_failed;
-  if (int failed = report_books(**state, log)) return failed;
+  Result<LedgerBooks> books = (*state)->check_books();
+  if (!books) return refuse(k_exit_bad_state, books.error());
+  report_books(*books, log);
   LogLine(log, LogLevel::info, "stopped");
   return k_exit_ok;
 }

@@ -130,7 +130,7 @@ Result<std::unique_ptr<LedgerState>> LedgerState::open(Store& store, const Signi
     if (!created && created.error().code != Errc::conflict) return created.error();
   }
   TRY(state->load(key));
-  TRY(state->check_books());
+  TRY_ASSIGN(state->opened_books_, state->check_books());
   return state;
 }
 

@@ -72,6 +72,7 @@ class LedgerState {
   // Of the last commit when the ledger was opened.
   LedgerTime opened_at() const { return opened_tree_.time; }
   const SignedTreeHead& opened_tree() const { return opened_tree_; }
+  const LedgerBooks& opened_books() const { return opened_books_; }
 
   // Executes the operations in order and makes them durable, then answers the queries. Also an empty batch expires channels and makes the
   // time durable. Every batch ends with the check that accounts and escrow are the supply.
@@ -94,6 +95,7 @@ class LedgerState {
   LedgerRules rules_;
   CheckContext context_;
   SignedTreeHead opened_tree_;
+  LedgerBooks opened_books_;
   SignedTreeHead tree_;  // signed last
   bool outage_ = true;   // since the last commit: the start of the program, or a store that failed
 };
