@@ -6,7 +6,7 @@ from pathlib import Path
 # Each panel: title with the unit, whether its axis is logarithmic, and its lines: (key in a row of ledger.py, name, class).
 PANELS = (
     ("CPU time of an operation, µs", False, (("cpu_us", "", "a"),)),
-    ("proof of inclusion, µs", False, (("proof_us", "", "a"),)),
+    ("proof of inclusion, µs", False, (("proof_p99_us", "99 %", "b"), ("proof_us", "median", "a"))),
     ("audit on two cores, s", True, (("audit_s", "", "a"),)),
     ("start, s", True, (("start_s", "", "a"),)),
     ("memory of the process, MiB", True, (("resident_mib", "with the pages of the state's file", "b"), ("anonymous_mib", "anonymous", "a"))),

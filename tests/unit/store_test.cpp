@@ -410,6 +410,49 @@ void a_damaged_file_is_an_error_and_not_a_crash(void**) {
   assert_true(refused > 16);
 }
 
+// Mebibytes of mapped files that this process holds in memory.
+uint64_t resident_of_files() {
+  FILE* file = fopen("/proc/self/statm", "r");
+  unsigned long long size = 0, resident = 0, shared = 0;
+  bool read = file != nullptr && fscanf(file, "%llu %llu %llu", &size, &resident, &shared) == 3;
+  if (file != nullptr) fclose(file);
+  assert_true(read);
+  return shared * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) >> 20;
+}
+
+void reading_everything_holds_only_a_part_of_it_in_memory(void**) {
+  TempFolder folder(TempFolder::memory_base());
+  constexpr uint32_t k_rows = 65'536;  // of nearly a page each
+  auto value_of = [](uint32_t row) {
+    std::vector<uint8_t> value(4000, static_cast<uint8_t>(row));
+    store_be<uint32_t>(value.data(), row);
+    return value;
+  };
+  auto key_of = [](uint32_t row) {
+    std::array<uint8_t, 4> key;
+    store_be<uint32_t>(key.data(), row * 2'654'435'761u);  // in another order than they were written
+    return key;
+  };
+  auto store = LmdbStore::open(folder / "state");
+  assert_true(store.has_value());
+  for (uint32_t row = 0; row < k_rows;) {
+    auto writing = (*store)->begin_write();
+    assert_true(writing.has_value());
+    for (uint32_t end = row + 1024; row < end; ++row) assert_true((*writing)->put(k_table, key_of(row), value_of(row)).has_value());
+    assert_true((*writing)->commit().has_value());
+  }
+  auto reading = (*store)->begin_read();
+  assert_true(reading.has_value());
+  uint64_t most = 0, wrong = 0;
+  for (uint32_t row = 0; row < k_rows; ++row) {
+    auto found = (*reading)->get(k_table, key_of(row));
+    wrong += found && *found && equal(**found, value_of(row)) ? 0 : 1;
+    if (row % 256 == 0) most = std::max(most, resident_of_files());
+  }
+  assert_int_equal(wrong, 0);
+  assert_true(most < 160);  // MiB, of 256: 96, what 256 reads map, and the program
+}
+
 }  // namespace
 
 int main() {
@@ -429,6 +472,7 @@ int main() {
       cmocka_unit_test(files_are_for_the_owner_only),
       cmocka_unit_test(a_full_disk_is_no_room_and_loses_nothing),
       cmocka_unit_test(the_map_grows_up_to_its_limit_and_then_is_no_room),
+      cmocka_unit_test(reading_everything_holds_only_a_part_of_it_in_memory),
       cmocka_unit_test(a_folder_without_rights_is_denied_with_its_name),
       cmocka_unit_test(a_damaged_file_is_an_error_and_not_a_crash),
   };

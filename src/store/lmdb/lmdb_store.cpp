@@ -124,6 +124,7 @@ class LmdbTransaction final : public StoreTransaction {
     if (!handle) return std::optional<Bytes>();
     MDB_val k = to_val(key), value{};
     int rc = mdb_get(txn_, *handle, &k, &value);
+    note_read();
     if (rc == MDB_NOTFOUND) return std::optional<Bytes>();
     if (rc != 0) return fail(rc, "read");
     return std::optional<Bytes>(from_val(value));
@@ -156,6 +157,7 @@ class LmdbTransaction final : public StoreTransaction {
     }
     MDB_val k = to_val(key), v = to_val(value);
     int rc = mdb_put(txn_, *handle, &k, &v, 0);
+    note_read();
     if (rc != 0) return fail(rc, "write");
     return ok;
   }
@@ -188,6 +190,11 @@ class LmdbTransaction final : public StoreTransaction {
     if (failed_) return error(Errc::io, "transaction on the state in " + store_.folder_ + " failed before");
     return ok;
   }
+  // Pages of the file were read.
+  void note_read() {
+    int fd = -1;
+    if (mdb_env_get_fd(store_.env_, &fd) == 0) store_.mapped_.on_read(fd);
+  }
   Error fail(int code, const char* verb) {
     failed_ = true;
     return lmdb_error(code, std::string(verb) + " the state in " + store_.folder_);
@@ -211,6 +218,7 @@ class LmdbTransaction final : public StoreTransaction {
     MDB_val k = to_val(key), value{};
     rc = mdb_cursor_get(cursor, &k, &value, op);
     mdb_cursor_close(cursor);
+    note_read();
     if (rc == MDB_NOTFOUND) return std::optional<Entry>();
     if (rc != 0) return fail(rc, "read");
     return std::optional<Entry>(Entry{from_val(k), from_val(value)});

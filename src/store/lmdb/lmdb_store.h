@@ -13,6 +13,7 @@
 
 #include <string>
 
+#include "store/lmdb/mapped_memory.h"
 #include "store/store.h"
 
 struct MDB_env;
@@ -72,6 +73,7 @@ class LmdbStore final : public Store {
   std::vector<Table> tables_;
   unsigned writes_ = 0;  // since dead readers were looked for
   bool busy_ = false;
+  MappedMemory mapped_;
 };
 
 }  // namespace millet
