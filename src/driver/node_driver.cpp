@@ -229,7 +229,7 @@ void NodeDriver::on_timer() {
   http_.on_timer(now);
   if (control_ != nullptr) control_->on_timer(now);
   if (utp_ != nullptr) utp_->on_timer(now);
-  peers_.on_timer(now, utp_ != nullptr ? utp_->uplink_queue_us(now) : std::nullopt);
+  peers_.on_timer(now, utp_ != nullptr ? utp_->uplink_use(now) : std::nullopt);
   if (node_.next_deadline() <= now) node_.on_timer(now, system_.clock.wall());
   settle(now);
 }

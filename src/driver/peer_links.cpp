@@ -157,9 +157,9 @@ bool PeerLinks::send_some(Instant now) {
   return !ready_.empty();
 }
 
-void PeerLinks::on_timer(Instant now, std::optional<uint32_t> utp_queue_us) {
+void PeerLinks::on_timer(Instant now, const std::optional<UplinkUse>& utp) {
   if (gate_ == nullptr) return;
-  gate_->on_timer(now, utp_queue_us);
+  gate_->on_timer(now, utp);
   while (std::optional<UplinkGate::Turn> turn = gate_->next(now)) {
     Link& link = *find_peer(turn->peer);
     link.waiting = false;

@@ -55,8 +55,8 @@ class PeerLinks final : public DialRival {
   // Storage.
   void on_block_read(Instant now, PeerHandle peer, const BlockRef& block, const Status& status, std::vector<uint8_t> data);
 
-  // Sends for those whose turn on the uplink has come. `utp_queue_us`: what uTP measures there, if it does.
-  void on_timer(Instant now, std::optional<uint32_t> utp_queue_us);
+  // Sends for those whose turn on the uplink has come. `utp`: what uTP knows of it, if anything.
+  void on_timer(Instant now, const std::optional<UplinkUse>& utp);
   Instant next_deadline(Instant now) { return gate_ == nullptr ? Instant::never() : gate_->next_deadline(now); }
 
   // Sends for every connection that had something to send when it was called, one gather each. True if there is more to do at once.

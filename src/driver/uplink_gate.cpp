@@ -35,9 +35,9 @@ void UplinkGate::on_sent(Instant now, PeerHandle peer, uint64_t bytes) {
   look_at_ = earlier(look_at_, now + TcpUplink::k_look);
 }
 
-void UplinkGate::on_timer(Instant now, std::optional<uint32_t> utp_queue_us) {
+void UplinkGate::on_timer(Instant now, const std::optional<UplinkUse>& utp) {
   if (now < look_at_) return;
-  if (utp_queue_us) uplink_.add_utp_queue(now, *utp_queue_us);
+  if (utp) uplink_.add_utp(now, *utp);
   std::erase_if(active_, [&](PeerHandle peer) {
     Connection& connection = connections_.find(peer)->second;
     std::optional<hal::StreamProgress> progress = streams_.progress(connection.stream);

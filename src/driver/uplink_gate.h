@@ -35,8 +35,8 @@ class UplinkGate {
   std::optional<Turn> next(Instant now);
   void on_sent(Instant now, PeerHandle peer, uint64_t bytes);
 
-  // Looks at the connections, if it is time to. `utp_queue_us`: what uTP measures of the same queue.
-  void on_timer(Instant now, std::optional<uint32_t> utp_queue_us);
+  // Looks at the connections, if it is time to. `utp`: what uTP knows of the same uplink.
+  void on_timer(Instant now, const std::optional<UplinkUse>& utp);
   Instant next_deadline(Instant now) { return line_.empty() ? look_at_ : earlier(look_at_, uplink_.room_at(now)); }
 
   const TcpUplink& uplink() const { return uplink_; }

@@ -57,8 +57,8 @@ class UtpLinks final : public DialRival {
   void stop_dialling(Instant now, PeerHandle peer) override;
 
   size_t count() const { return by_stream_.size(); }
-  // What it measures of the queue on our uplink; nothing: nothing is on its way there.
-  std::optional<uint32_t> uplink_queue_us(Instant now) const { return utp_.uplink_queue_us(now); }
+  // Nothing: nothing is on its way.
+  std::optional<UplinkUse> uplink_use(Instant now) const { return utp_.uplink_use(now); }
   const Utp::Counters& counters() const { return utp_.counters(); }
 
  private:

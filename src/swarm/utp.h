@@ -97,10 +97,8 @@ class Utp {
   uint32_t window(UtpId stream) const;
   uint32_t queue_us(UtpId stream) const;
   uint32_t packet_size(UtpId stream) const;
-  // Of the queue that all paths share. Nothing: none has measured it lately.
-  std::optional<uint32_t> uplink_queue_us(Instant now) const {
-    return uplink_.is_measured(now) ? std::optional<uint32_t>(uplink_.queue_us()) : std::nullopt;
-  }
+  // Of the uplink that all paths share. Nothing: none has measured its queue lately.
+  std::optional<UplinkUse> uplink_use(Instant now) const { return uplink_.use(now); }
 
  private:
   static constexpr uint16_t k_none = 0xffff;

@@ -1,7 +1,6 @@
 #include "swarm/utp_ledbat.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace millet {
 namespace {
@@ -22,20 +21,9 @@ void UtpLedbat::shrink_to(uint32_t in_flight) {
   window_ = std::max(least(), std::min(window_, static_cast<uint64_t>(in_flight) << k_shift));
 }
 
-// The least of a few samples is a little less than the queue: aimed at is so much less.
-//
-// That is the target for a window of two packets; every doubling of the window lowers it. With one target for all, what makes the windows
-// of two senders even is a gain of a sixteenth of a packet in a round trip against an excess of the queue of a fraction of a per cent: it
-// takes minutes, and if one of them measures the queue a millisecond shorter he gets nearly everything. Here a millisecond is worth a fifth
-// of a window. Swift (SIGCOMM 2020, section 3.5) lowers its target with the window for the same reason. LEDBAT++ wants no more than 60 ms.
 uint64_t UtpLedbat::target_us() const {
-  uint64_t most = static_cast<uint64_t>(options_.target.in_us());
-  if (options_.classic) return most;
-  // Logarithm to base 2 in 1/256, straight between powers.
-  uint64_t ratio = (std::max(window_, least()) << 8) / least();
-  uint64_t whole = static_cast<uint64_t>(std::bit_width(ratio)) - 1;
-  uint64_t log = (whole - 8) * 256 + (((ratio << 8) >> whole) - 256);
-  return most - most / 32 - std::min(most / 2, most * log / (256 * k_target_doublings));
+  if (options_.classic) return static_cast<uint64_t>(options_.target.in_us());
+  return uplink_target_us(options_.target, window_, least());
 }
 
 // LEDBAT++ section 4.2: GAIN = 1 / min(16, ceil(2 * TARGET / base)). Never faster than Reno.

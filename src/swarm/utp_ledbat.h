@@ -1,6 +1,6 @@
 // The congestion window of one uTP path: LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), or LEDBAT (RFC 6817) by option. Both use what others
-// leave of a link and keep the queue that they make below a target, which is lower for larger windows (target_us()). Integers only: windows
-// are bytes with 16 fractional bits.
+// leave of a link and keep the queue that they make below a target, which is lower for larger windows (uplink_target.h; RFC 6817 has one
+// for all). Integers only: windows are bytes with 16 fractional bits.
 //
 //   slow start --queue > 3/4 target, loss--> avoidance --time for it--> freeze (2 packets, 2 round trips) --> ramp --ssthresh--> avoidance
 //
@@ -11,16 +11,17 @@
 #include <cstdint>
 
 #include "base/time.h"
+#include "swarm/uplink_target.h"
 
 namespace millet {
 
 class UtpLedbat {
  public:
   struct Options {
-    Duration target = Duration::ms(60);  // LEDBAT++ section 4.5; RFC 6817 says at most 100 ms
-    bool classic = false;                // RFC 6817
-    uint32_t window_max = 32u << 20;     // bytes
-    Duration slowdown_queue_min;         // no slowdown while the queue is shorter
+    Duration target = k_uplink_target_most;  // RFC 6817 says at most 100 ms
+    bool classic = false;                    // RFC 6817
+    uint32_t window_max = 32u << 20;         // bytes
+    Duration slowdown_queue_min;             // no slowdown while the queue is shorter
   };
   struct Ack {
     uint32_t bytes = 0;        // newly acknowledged, with headers
@@ -39,6 +40,8 @@ class UtpLedbat {
   uint32_t window() const { return static_cast<uint32_t>(window_ >> k_shift); }
   // Microseconds of queue that a window of this size aims at; never more than the option's target.
   uint64_t target_us() const;
+  // The same, but in a slowdown what it comes back to.
+  uint32_t steady_window() const { return static_cast<uint32_t>((in_slowdown() ? std::max(threshold_, window_) : window_) >> k_shift); }
   bool is_least() const { return window_ <= least(); }
   bool in_slow_start() const { return phase_ == Phase::slow_start || phase_ == Phase::ramp; }
   bool in_slowdown() const { return phase_ == Phase::freeze || phase_ == Phase::ramp; }
@@ -63,7 +66,6 @@ class UtpLedbat {
   static constexpr unsigned k_shift = 16;
   static constexpr uint32_t k_packets_min = 2;
   static constexpr uint32_t k_gain_divisor_max = 16;
-  static constexpr uint64_t k_target_doublings = 15;  // of the window, over which the target would go down to nothing: 4 ms each of 60
   static constexpr int64_t k_futile_factor = 4;
   static constexpr int64_t k_slowdown_factor = 9;
   static constexpr uint64_t k_random_loss_share =

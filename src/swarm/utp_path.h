@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/endpoint.h"
@@ -132,7 +133,12 @@ struct UtpUplink : UtpWindow {
   }
   uint32_t queue_us() const { return in_flight == 0 ? 0 : queue_us_; }
   // It is that of the last turns.
-  bool is_measured(Instant now) const { return in_flight != 0 && now < turn_at_ + k_turn * 4; }
+  // Nothing: no path has measured it in the last turns.
+  std::optional<UplinkUse> use(Instant now) const {
+    if (in_flight == 0 || now >= turn_at_ + k_turn * 4) return std::nullopt;
+    bool is_held_back = ledbat.in_slowdown() || is_used(in_flight);
+    return UplinkUse{queue_us_, is_held_back ? ledbat.steady_window() : 0};
+  }
 
  private:
   // The least value, and the least of another path.
