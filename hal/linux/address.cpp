@@ -39,6 +39,34 @@ SocketAddress to_system_v6(const Endpoint& endpoint) {
   return out;
 }
 
+in_pktinfo to_packet_info(const IpAddress& from) {
+  in_pktinfo out = {};
+  std::memcpy(&out.ipi_spec_dst, from.raw().data(), sizeof out.ipi_spec_dst);
+  return out;
+}
+
+in6_pktinfo to_packet_info_v6(const IpAddress& from) {
+  in6_pktinfo out = {};
+  uint8_t* to = out.ipi6_addr.s6_addr;
+  Bytes raw = from.raw();
+  if (from.is_v4()) to[10] = to[11] = 0xff;
+  std::memcpy(from.is_v4() ? to + 12 : to, raw.data(), raw.size());
+  return out;
+}
+
+// The address of the interface that it came to: also of a broadcast, which nothing can be sent from.
+IpAddress from_packet_info(const in_pktinfo& info) {
+  std::array<uint8_t, 4> raw{};
+  std::memcpy(raw.data(), &info.ipi_spec_dst, raw.size());
+  return IpAddress::v4(raw);
+}
+
+IpAddress from_packet_info(const in6_pktinfo& info) {
+  std::array<uint8_t, 16> raw{};
+  std::memcpy(raw.data(), &info.ipi6_addr, raw.size());
+  return IpAddress::v6(raw);
+}
+
 Endpoint from_system(const SocketAddress& address) {
   if (address.family() == AF_INET) {
     sockaddr_in v4 = {};

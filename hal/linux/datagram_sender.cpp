@@ -27,8 +27,9 @@ const char* send_way_name(SendWay way) {
 
 // What one system call is given; made once.
 struct DatagramSender::Batch {
+  // The address that it comes from, and the size of its datagrams.
   struct alignas(cmsghdr) Control {
-    uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
+    uint8_t bytes[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
   };
   mmsghdr messages[k_messages_max];
   iovec parts[k_messages_max];
@@ -37,6 +38,23 @@ struct DatagramSender::Batch {
   OutgoingRun* runs[k_messages_max];
   size_t counts[k_messages_max];  // datagrams of the message
 };
+
+namespace {
+
+template <typename Value>
+void add_control(msghdr& message, uint8_t* place, int level, int type, const Value& value) {
+  if (message.msg_controllen == 0) message.msg_control = place;
+  cmsghdr header = {};
+  header.cmsg_level = level;
+  header.cmsg_type = type;
+  header.cmsg_len = CMSG_LEN(sizeof value);
+  uint8_t* at = place + message.msg_controllen;
+  std::memcpy(at, &header, sizeof header);
+  std::memcpy(at + CMSG_LEN(0), &value, sizeof value);
+  message.msg_controllen += CMSG_SPACE(sizeof value);
+}
+
+}  // namespace
 
 DatagramSender::DatagramSender(int fd, bool v6, SendWay way) : fd_(fd), v6_(v6), way_(way), batch_(std::make_unique<Batch>()) {
   // The first run sets what it needs.
@@ -99,19 +117,21 @@ size_t DatagramSender::fill(std::span<OutgoingRun> runs) {
       message.msg_namelen = name->size;
       message.msg_iov = &batch.parts[used];
       message.msg_iovlen = 1;
+      add_source(run, message, batch.controls[used].bytes);
       if (batch.counts[used] == 1) continue;
-      message.msg_control = batch.controls[used].bytes;
-      message.msg_controllen = sizeof batch.controls[used].bytes;
-      cmsghdr* control = CMSG_FIRSTHDR(&message);
-      control->cmsg_level = IPPROTO_UDP;
-      control->cmsg_type = UDP_SEGMENT;
-      control->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-      uint16_t segment = static_cast<uint16_t>(run.size);
-      std::memcpy(CMSG_DATA(control), &segment, sizeof segment);
+      add_control(message, batch.controls[used].bytes, IPPROTO_UDP, UDP_SEGMENT, static_cast<uint16_t>(run.size));
     }
     if (used == limit) break;
   }
   return used;
+}
+
+void DatagramSender::add_source(const OutgoingRun& run, msghdr& message, uint8_t* place) const {
+  if (run.from.is_any() || run.from.is_v4() != run.to.address.is_v4()) return;
+  if (v6_)
+    add_control(message, place, IPPROTO_IPV6, IPV6_PKTINFO, to_packet_info_v6(run.from));
+  else if (run.from.is_v4())
+    add_control(message, place, IPPROTO_IP, IP_PKTINFO, to_packet_info(run.from));
 }
 
 // Runs that differ in it are rare (a packet that was lost, above the size that passes everywhere), so it is a setting and not a second
@@ -188,6 +208,7 @@ DatagramSender::Next DatagramSender::on_offload_refused(OutgoingRun& run, int nu
   msghdr& message = batch_->messages[0].msg_hdr;
   message.msg_control = nullptr;
   message.msg_controllen = 0;
+  add_source(run, message, batch_->controls[0].bytes);
   batch_->counts[0] = 1;
   batch_->parts[0].iov_len = run.size;
   ++counters.send_calls;

@@ -1,7 +1,9 @@
 // Sends runs of datagrams in one of three ways, and falls back for good when the system refuses one:
 //
-//   offload   sendmmsg, each message a whole run, cut by the kernel or the network card (UDP_SEGMENT): one pass through the stack for 64
-//   datagrams batch     sendmmsg, each message one datagram single    sendmsg, one datagram
+//   offload   sendmmsg, each message a whole run, cut by the kernel or the network card (UDP_SEGMENT): one pass through the stack for 64 of
+//             them
+//   batch     sendmmsg, each message one datagram
+//   single    sendmsg, one datagram
 #pragma once
 
 #include <sys/socket.h>
@@ -38,6 +40,7 @@ class DatagramSender {
 
   size_t segments_at_once(const OutgoingRun& run) const;
   size_t fill(std::span<OutgoingRun> runs);
+  void add_source(const OutgoingRun& run, msghdr& message, uint8_t* place) const;
   void set_fragmenting(const OutgoingRun& run);
   int transmit(size_t messages);
   void account(size_t messages, DatagramCounters& counters);

@@ -46,14 +46,24 @@ Result<Fd> bound_socket(const Endpoint& local) {
   return fd;
 }
 
+template <typename Value>
+std::optional<Value> value_of(const cmsghdr& control, int level, int type) {
+  if (control.cmsg_level != level || control.cmsg_type != type || control.cmsg_len != CMSG_LEN(sizeof(Value))) return std::nullopt;
+  Value out;
+  std::memcpy(&out, CMSG_DATA(&control), sizeof out);
+  return out;
+}
+
 // What an old kernel lacks is done without: the calls may fail.
-void tune(int fd, bool v6, const DatagramOptions& options) {
+void tune(int fd, bool v6, bool all_addresses, const DatagramOptions& options) {
   set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.receive_buffer);
   set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.send_buffer);
   set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
   set_option(fd, IPPROTO_UDP, UDP_GRO, 1);
   set_option(fd, IPPROTO_IP, IP_RECVERR, 1);
   if (v6) set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+  // On an IPv6 socket it tells of IPv4 addresses, too.
+  if (all_addresses) set_option(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1);
   if (!options.lower_effort) return;
   set_option(fd, IPPROTO_IP, IP_TOS, k_dscp_lower_effort);
   if (v6) set_option(fd, IPPROTO_IPV6, IPV6_TCLASS, k_dscp_lower_effort);
@@ -76,7 +86,7 @@ struct LinuxDatagrams::Socket {
 // Made at the first bind and kept. The memory of a message is touched only as far as messages are large.
 struct LinuxDatagrams::Inbox {
   struct alignas(cmsghdr) Control {
-    uint8_t bytes[2 * CMSG_SPACE(sizeof(uint32_t))];
+    uint8_t bytes[2 * CMSG_SPACE(sizeof(uint32_t)) + CMSG_SPACE(sizeof(in6_pktinfo))];
   };
   std::unique_ptr<uint8_t[]> bytes{new uint8_t[k_messages * k_message_size]};
   mmsghdr messages[k_messages];
@@ -105,7 +115,7 @@ Result<Endpoint> LinuxDatagrams::bind(const Endpoint& local, const DatagramOptio
   if (!fd) return std::move(fd).error();
   SocketAddress address;
   if (::getsockname(fd->get(), address.raw(), &address.size) != 0) return os_error(errno, "can't open UDP " + local.to_string());
-  tune(fd->get(), v6, options);
+  tune(fd->get(), v6, local.address.is_any(), options);
   SendWay way = forced_way_ ? *forced_way_ : cheapest_send_way();
   socket_ = new Socket(*this, std::move(fd).value(), v6, way);
   CHECK(uv_poll_init(loop_, &socket_->poll, socket_->fd.get()) == 0);
@@ -221,13 +231,16 @@ void LinuxDatagrams::deliver(int messages) {
     IncomingRun& run = inbox.runs[i];
     run.bytes = Bytes(static_cast<const uint8_t*>(inbox.parts[i].iov_base), inbox.messages[i].msg_len);
     run.size = std::max<size_t>(run.bytes.size(), 1);
+    run.local = IpAddress();
     for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
-      uint32_t value = 0;
-      if (control->cmsg_len != CMSG_LEN(sizeof value)) continue;
-      std::memcpy(&value, CMSG_DATA(control), sizeof value);
-      if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && value != 0) run.size = std::min<size_t>(value, run.size);
-      if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_RXQ_OVFL) overflows = value;
+      if (auto segment = value_of<uint32_t>(*control, IPPROTO_UDP, UDP_GRO); segment && *segment != 0)
+        run.size = std::min<size_t>(*segment, run.size);
+      if (auto value = value_of<uint32_t>(*control, SOL_SOCKET, SO_RXQ_OVFL)) overflows = *value;
+      if (auto v4 = value_of<in_pktinfo>(*control, IPPROTO_IP, IP_PKTINFO)) run.local = from_packet_info(*v4);
+      if (auto v6 = value_of<in6_pktinfo>(*control, IPPROTO_IPV6, IPV6_PKTINFO)) run.local = from_packet_info(*v6);
     }
+    // What was sent to many is answered, if at all, from the address that the system chooses.
+    if (run.local.is_unusable()) run.local = IpAddress();
     run.from = from_system(inbox.names[i]);
     counters_.received += run.bytes.empty() ? 1 : (run.bytes.size() + run.size - 1) / run.size;
     counters_.received_bytes += run.bytes.size();

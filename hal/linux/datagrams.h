@@ -1,5 +1,6 @@
 // The UDP socket, non-blocking, watched by the loop: sends by DatagramSender, receives by recvmmsg with datagrams of one source joined by
-// the kernel (UDP_GRO). ICMP errors come from the socket's error queue (IP_RECVERR).
+// the kernel (UDP_GRO). Bound to all addresses it asks which one a datagram came to (IP_PKTINFO). ICMP errors come from the socket's error
+// queue (IP_RECVERR).
 #pragma once
 
 #include <uv.h>

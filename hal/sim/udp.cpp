@@ -116,15 +116,23 @@ bool Udp::too_big_here(const Owner& owner, const hal::OutgoingRun& run) const {
   return !may_fragment && packet_size(run.to, std::min(run.size, run.bytes.size())) > network_.link(owner.machine).mtu;
 }
 
+bool Udp::may_come_from(const Owner& owner, const IpAddress& from) const { return from.is_any() || network_.owns(owner.machine, from); }
+
+// The machine of a socket that is bound to all addresses picks the one that the routes prefer, unless it is told.
+IpAddress Udp::source_of(const Owner& owner, const hal::OutgoingRun& run) const {
+  if (!run.from.is_any() && run.from.is_v4() == run.to.address.is_v4()) return run.from;
+  return owner.local.address.is_any() ? network_.source_address(owner.machine, run.to.address) : owner.local.address;
+}
+
 bool Udp::send(Owner& owner, std::span<hal::OutgoingRun> runs) {
   CHECK(owner.is_bound);
   ++owner.counters.send_calls;
   for (hal::OutgoingRun& run : runs) {
     if (run.done == run.count()) continue;
-    bool no_family = owner.local.address.is_v4() && !run.to.address.is_v4();
-    if (no_family || too_big_here(owner, run)) {
-      run.outcome = no_family ? hal::SendOutcome::unreachable : hal::SendOutcome::too_big;
-      (no_family ? owner.counters.unreachable : owner.counters.too_big) += run.count() - run.done;
+    bool no_way = (owner.local.address.is_v4() && !run.to.address.is_v4()) || !may_come_from(owner, run.from);
+    if (no_way || too_big_here(owner, run)) {
+      run.outcome = no_way ? hal::SendOutcome::unreachable : hal::SendOutcome::too_big;
+      (no_way ? owner.counters.unreachable : owner.counters.too_big) += run.count() - run.done;
       run.done = run.count();
       continue;
     }
@@ -162,8 +170,7 @@ void Udp::send_one(const Owner& owner, const hal::OutgoingRun& run, Bytes bytes)
   Packet packet;
   packet.from_machine = owner.machine;
   packet.to_machine = static_cast<uint32_t>(to);
-  IpAddress source = owner.local.address.is_any() ? network_.source_address(owner.machine, run.to.address) : owner.local.address;
-  packet.from = {source, owner.local.port};
+  packet.from = {source_of(owner, run), owner.local.port};
   packet.to = run.to;
   if (tap_ != nullptr) tap_->on_sent(owner.machine, packet.from, packet.to, bytes);
   packet.may_fragment = run.may_fragment || run.size <= hal::k_fragment_size_min;
@@ -313,6 +320,7 @@ void Udp::on_deliver(uint64_t slot) {
   if (owner->events == nullptr) return;
   if (tap_ != nullptr) tap_->on_received(packet.to_machine, packet.from, packet.to, packet.bytes);
   hal::IncomingRun run{packet.from, Bytes(packet.bytes), std::max<size_t>(packet.bytes.size(), 1)};
+  if (owner->local.address.is_any()) run.local = packet.to.address;
   owner->events->on_datagrams(std::span<const hal::IncomingRun>(&run, 1));
 }
 

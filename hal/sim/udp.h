@@ -113,6 +113,8 @@ class Udp final : public EventTarget {
   Owner* find(uint32_t machine, const Endpoint& to);
   bool reachable(const Packet& packet) const;
   bool is_full(const Owner& owner) const;
+  bool may_come_from(const Owner& owner, const IpAddress& from) const;
+  IpAddress source_of(const Owner& owner, const hal::OutgoingRun& run) const;
   bool too_big_here(const Owner& owner, const hal::OutgoingRun& run) const;
   void send_one(const Owner& owner, const hal::OutgoingRun& run, Bytes bytes);
   bool passes(LinkQueue::Verdict verdict);

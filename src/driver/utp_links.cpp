@@ -68,7 +68,7 @@ void UtpLinks::on_datagrams(Instant now, std::span<const hal::IncomingRun> runs)
   for (const hal::IncomingRun& run : runs) {
     for (Bytes left = run.bytes; !left.empty();) {
       size_t size = std::min(run.size, left.size());
-      utp_.on_datagram(now, run.from, left.first(size));
+      utp_.on_datagram(now, run.from, left.first(size), run.local);
       poll_events(now);
       left = left.subspan(size);
     }
@@ -253,7 +253,7 @@ bool UtpLinks::plan_some(Instant now) {
     }
     utp_.commit(now, run, place);
     used += place.size();
-    runs_.push_back({run.to, place, run.packet_size, run.may_fragment, 0, hal::SendOutcome::sent});
+    runs_.push_back({run.to, place, run.packet_size, run.may_fragment, 0, hal::SendOutcome::sent, run.from});
   }
   return true;
 }

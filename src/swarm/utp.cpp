@@ -197,7 +197,7 @@ void Utp::abandon(Instant now, UtpId stream) {
   UtpConnection* found = connection(stream);
   if (found == nullptr) return;
   UtpHeader reset;
-  if (found->make_reset(now, reset)) answer(now, found->remote(), reset);
+  if (found->make_reset(now, reset)) answer(now, {found->remote(), found->local(), reset});
   found->abandon(now);
   touch(now, slot_of(stream));
 }

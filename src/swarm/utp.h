@@ -48,8 +48,9 @@ class Utp {
 
   // Whether a datagram is for uTP at all; the others on the port are of the DHT and of trackers.
   static bool is_utp(Bytes datagram) { return datagram.size() >= k_utp_header_size && (datagram[0] & 15) == 1 && datagram[0] >> 4 <= 4; }
-  // A datagram has come. Requires: poll() has given everything since the last one; `datagram` stays valid until it has again.
-  void on_datagram(Instant now, const Endpoint& from, Bytes datagram);
+  // A datagram has come, to that address of ours (0.0.0.0: unknown); what answers it comes from there. Requires: poll() has given
+  // everything since the last one; `datagram` stays valid until it has again.
+  void on_datagram(Instant now, const Endpoint& from, Bytes datagram, const IpAddress& local = {});
   // The system was told (ICMP) that nobody listens there. It may be forged, so it only makes us less patient: a stream of that endpoint
   // that has something in flight ends after a few timeouts without an answer instead of many.
   void on_unreachable(const Endpoint& remote);
@@ -107,6 +108,7 @@ class Utp {
   static constexpr size_t k_ended_max = 64;
   struct Answer {
     Endpoint to;
+    IpAddress from;
     UtpHeader header;
   };
   struct Slot {
@@ -126,12 +128,12 @@ class Utp {
   void remove(uint16_t slot);
   uint64_t ended_mark(const Endpoint& remote, uint16_t receive_id, uint16_t seq) const;
 
-  void on_stranger(Instant now, const Endpoint& from, const UtpPacket& packet);
+  void on_stranger(Instant now, const Endpoint& from, const UtpPacket& packet, const IpAddress& local);
   void on_reset(Instant now, const Endpoint& from, const UtpHeader& header);
-  void on_syn(Instant now, const Endpoint& from, const UtpPacket& packet);
+  void on_syn(Instant now, const Endpoint& from, const UtpPacket& packet, const IpAddress& local);
   uint16_t accept(Instant now, const Endpoint& from, const UtpPacket& packet);
-  void deliver(Instant now, uint16_t slot, const UtpPacket& packet);
-  void answer(Instant now, const Endpoint& to, const UtpHeader& header);
+  void deliver(Instant now, uint16_t slot, const UtpPacket& packet, const IpAddress& local);
+  void answer(Instant now, const Answer& what);
   void touch(Instant now, uint16_t slot);
   void line_up(UtpPath& path, uint16_t index);
   bool plan_answer(UtpRun& out);

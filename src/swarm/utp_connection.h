@@ -55,6 +55,12 @@ class UtpConnection {
 
   UtpId id() const { return id_; }
   const Endpoint& remote() const { return remote_; }
+  // The address of ours that its packets come from: the first one that the peer has sent to, as it knows us by it. 0.0.0.0: the system
+  // chooses.
+  const IpAddress& local() const { return local_; }
+  void settle_local(const IpAddress& address) {
+    if (local_.is_any()) local_ = address;
+  }
   uint16_t receive_id() const { return receive_id_; }
   uint16_t send_id() const { return send_id_; }
   uint16_t first_seq() const { return first_seq_; }
@@ -164,6 +170,7 @@ class UtpConnection {
 
   const UtpId id_;
   const Endpoint remote_;
+  IpAddress local_;
   UtpPath& path_;
   UtpSent sent_;
   UtpReceived received_;

@@ -53,6 +53,7 @@ bool UtpConnection::plan_control(Instant now, UtpRun& run) {
   if (state_ == State::dead) return false;
   run.stream = id_;
   run.to = remote_;
+  run.from = local_;
   run.seq_before = sent_.next();
   if (state_ == State::syn_sent) {
     if (!syn_due_) return false;
@@ -88,6 +89,7 @@ UtpConnection::Plan UtpConnection::plan_payload(Instant now, UtpRun& run) {
   if (!wants_send()) return Plan::nothing;
   run.stream = id_;
   run.to = remote_;
+  run.from = local_;
   run.seq_before = sent_.next();
   run.count = 0;
   run.may_fragment = false;

@@ -36,6 +36,7 @@ struct UtpRun {
   static constexpr size_t k_size_max = 65'000;  // a datagram's size limit holds for the run
   UtpId stream = 0;                             // 0: no stream of ours (an answer to a stranger)
   Endpoint to;
+  IpAddress from;  // of ours; 0.0.0.0: the system chooses
   uint16_t packet_size = 0;
   uint16_t last_size = 0;
   uint8_t count = 0;

@@ -7,7 +7,7 @@ namespace millet {
 
 // ---- in ----
 
-void Utp::on_datagram(Instant now, const Endpoint& from, Bytes datagram) {
+void Utp::on_datagram(Instant now, const Endpoint& from, Bytes datagram, const IpAddress& local) {
   CHECK(direct_slot_ == k_none);
   UtpPacket packet;
   if (!decode_utp(datagram, packet)) return;
@@ -17,24 +17,25 @@ void Utp::on_datagram(Instant now, const Endpoint& from, Bytes datagram) {
     return;
   }
   if (packet.header.type == UtpType::syn) {
-    on_syn(now, from, packet);
+    on_syn(now, from, packet, local);
     return;
   }
   uint16_t slot = find(from, packet.header.connection);
   if (slot == k_none) {
-    on_stranger(now, from, packet);
+    on_stranger(now, from, packet, local);
     return;
   }
-  deliver(now, slot, packet);
+  deliver(now, slot, packet, local);
 }
 
-void Utp::deliver(Instant now, uint16_t slot, const UtpPacket& packet) {
+void Utp::deliver(Instant now, uint16_t slot, const UtpPacket& packet, const IpAddress& local) {
   UtpConnection& connection = *slots_[slot].connection;
   if (connection.on_packet(now, packet)) {
     direct_slot_ = slot;
     direct_ = packet.payload;
     counters_.payload_in += packet.payload.size();
   }
+  if (connection.state() != UtpConnection::State::syn_sent) connection.settle_local(local);
   uint16_t path = path_of_[slot];
   touch(now, slot);
   // What the peer has acknowledged is room for others on the path too.
@@ -55,10 +56,10 @@ void Utp::on_reset(Instant now, const Endpoint& from, const UtpHeader& header) {
   }
 }
 
-void Utp::on_syn(Instant now, const Endpoint& from, const UtpPacket& packet) {
+void Utp::on_syn(Instant now, const Endpoint& from, const UtpPacket& packet, const IpAddress& local) {
   uint16_t slot = find(from, static_cast<uint16_t>(packet.header.connection + 1));
   if (slot != k_none) {
-    if (slots_[slot].connection->was_accepted()) deliver(now, slot, packet);
+    if (slots_[slot].connection->was_accepted()) deliver(now, slot, packet, local);
     return;
   }
   UtpHeader header;
@@ -69,16 +70,16 @@ void Utp::on_syn(Instant now, const Endpoint& from, const UtpPacket& packet) {
   header.window = options_.window;
   header.seq = cookies_.make(now, from, packet.header.connection, packet.header.seq);
   header.ack = packet.header.seq;
-  answer(now, from, header);
+  answer(now, {from, local, header});
 }
 
 // The first packets of a connection whose SYN we have answered; everything else from nobody we know is answered by a RESET.
-void Utp::on_stranger(Instant now, const Endpoint& from, const UtpPacket& packet) {
+void Utp::on_stranger(Instant now, const Endpoint& from, const UtpPacket& packet, const IpAddress& local) {
   ++counters_.strangers;
   if (packet.header.type == UtpType::data || packet.header.type == UtpType::state) {
     uint16_t slot = accept(now, from, packet);
     if (slot != k_none) {
-      deliver(now, slot, packet);
+      deliver(now, slot, packet, local);
       return;
     }
   }
@@ -88,7 +89,7 @@ void Utp::on_stranger(Instant now, const Endpoint& from, const UtpPacket& packet
   header.sent_us = std::max<uint32_t>(static_cast<uint32_t>(now.in_us()), 1);
   header.seq = static_cast<uint16_t>(random_.next());
   header.ack = packet.header.seq;
-  answer(now, from, header);
+  answer(now, {from, local, header});
 }
 
 uint16_t Utp::accept(Instant now, const Endpoint& from, const UtpPacket& packet) {
@@ -119,9 +120,9 @@ void Utp::on_unreachable(const Endpoint& remote) {
   }
 }
 
-void Utp::answer(Instant now, const Endpoint& to, const UtpHeader& header) {
+void Utp::answer(Instant now, const Answer& what) {
   if (answers_.size() == k_answers_max || !answer_rate_.take(now, 1)) return;
-  answers_.push_back({to, header});
+  answers_.push_back(what);
 }
 
 void Utp::on_timer(Instant now) {
@@ -243,6 +244,7 @@ bool Utp::plan_answer(UtpRun& out) {
   if (answers_.empty()) return false;
   out.stream = 0;
   out.to = answers_.back().to;
+  out.from = answers_.back().from;
   out.count = 1;
   out.packet_size = out.last_size = k_utp_header_size;
   out.may_fragment = true;

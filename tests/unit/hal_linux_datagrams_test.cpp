@@ -31,11 +31,13 @@ struct Inbox final : DatagramEvents {
     ++calls;
     for (const IncomingRun& run : runs) {
       from = run.from;
+      local = run.local;
       largest_run = std::max(largest_run, run.bytes.size() / run.size);
       if (run.bytes.empty()) datagrams.emplace_back();
       for (Bytes left = run.bytes; !left.empty(); left = left.subspan(std::min(run.size, left.size()))) {
         Bytes one = left.first(std::min(run.size, left.size()));
         datagrams.emplace_back(one.begin(), one.end());
+        sources.push_back(run.from);
       }
     }
     if (on_batch) on_batch();
@@ -45,9 +47,11 @@ struct Inbox final : DatagramEvents {
   void on_path_mtu(const Endpoint&, uint32_t) override {}
 
   std::vector<std::vector<uint8_t>> datagrams;
+  std::vector<Endpoint> sources;  // of datagrams that are not empty
   std::vector<Endpoint> unreachable;
   std::function<void()> on_batch;
   Endpoint from;
+  IpAddress local;
   size_t largest_run = 0;
   int calls = 0;
   int writable = 0;
@@ -371,6 +375,110 @@ void a_datagram_above_the_link_is_told_and_may_be_fragmented(void**) {
   assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+// ---- a machine with several addresses ----
+
+// `out` is bound to all of them, and asked at two that the routes would not pick. 0: it answers from where it was asked; else the line.
+int answers_from_where_it_was_asked(SendWay way, const std::string& any, const std::string& asker, const std::string& first,
+                                    const std::string& second) {
+#define EXPECT(condition) \
+  if (!(condition)) return __LINE__ % 70 + 1
+  World world(way);
+  EXPECT(world.open(any.c_str(), asker.c_str()));
+  IpAddress asked[] = {*IpAddress::parse(first), *IpAddress::parse(second)};
+  std::vector<uint8_t> payload = pattern(1400 * 20 + 5);
+  std::vector<OutgoingRun> answers;
+  for (const IpAddress& address : asked) {
+    OutgoingRun question = run_of({address, world.source.port}, Bytes(payload).first(40), 40);
+    size_t before = world.sender.datagrams.size();
+    EXPECT(world.in.send(std::span(&question, 1)));
+    EXPECT(world.until([&] { return world.sender.datagrams.size() > before; }));
+    EXPECT(world.sender.local == address);
+    answers.push_back(run_of(world.sender.from, payload, 1400));
+    answers.back().from = world.sender.local;
+    answers.push_back(run_of(world.sender.from, Bytes(payload).first(900), 900));
+    answers.back().from = world.sender.local;
+  }
+  answers.push_back(run_of(world.sender.from, Bytes(payload).first(100), 100));  // as the system likes
+  EXPECT(world.out.send(answers));
+  for (const OutgoingRun& run : answers) EXPECT(run.outcome == SendOutcome::sent);
+  EXPECT(world.out.way() == way);
+  EXPECT(world.until([&] { return world.receiver.datagrams.size() >= 45; }));
+  for (size_t i = 0; i < 44; ++i) EXPECT(world.receiver.sources[i] == (Endpoint{asked[i / 22], world.source.port}));
+  EXPECT(world.receiver.sources[44].address == world.target.address);  // which is what it would have done with all
+  EXPECT(world.receiver.local == IpAddress());                         // bound to one: there is nothing to tell
+  // An address that the machine has lost: nothing goes out from another one, and that is no reason to send in another way.
+  OutgoingRun lost[] = {run_of(world.target, payload, 1400), run_of(world.target, Bytes(payload).first(7), 7)};
+  lost[0].from = world.target.address.is_v4() ? *IpAddress::parse("192.0.2.1") : *IpAddress::parse("2001:db8::1");
+  EXPECT(world.out.send(lost));
+  EXPECT(lost[0].outcome == SendOutcome::unreachable && lost[1].outcome == SendOutcome::sent);
+  EXPECT(world.out.way() == way);
+  EXPECT(world.until([&] { return world.receiver.datagrams.size() >= 46; }));
+  EXPECT(world.receiver.datagrams[45].size() == 7);
+  return 0;
+}
+
+void an_answer_comes_from_the_address_that_was_asked(void**) {
+  for (SendWay way : {SendWay::offload, SendWay::batch, SendWay::single}) {
+    for (const char* any : {"0.0.0.0:0", "[::]:0"}) {
+      assert_int_equal(answers_from_where_it_was_asked(way, any, "127.0.0.1:0", "127.0.0.2", "127.0.0.3"), 0);
+    }
+  }
+}
+
+// in6_ifreq of the kernel, whose header can't be included beside the C library's.
+struct AddressRequest {
+  in6_addr address;
+  uint32_t prefix;
+  int interface;
+};
+
+// In a network namespace, because a machine's loopback has only one IPv6 address.
+int answers_over_v6() {
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return 77;
+  int control = socket(AF_INET6, SOCK_DGRAM, 0);
+  ifreq request = {};
+  strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
+  if (control < 0 || ioctl(control, SIOCSIFFLAGS, &request) != 0) return 77;
+  for (const char* text : {"fd00::1", "fd00::2"}) {
+    AddressRequest add = {};
+    IpAddress address = *IpAddress::parse(text);
+    Bytes raw = address.raw();
+    std::copy(raw.begin(), raw.end(), add.address.s6_addr);
+    add.prefix = 128;
+    add.interface = static_cast<int>(if_nametoindex("lo"));
+    if (ioctl(control, SIOCSIFADDR, &add) != 0) return 77;
+    // It can be used a moment later.
+    sockaddr_in6 probe = {};
+    probe.sin6_family = AF_INET6;
+    probe.sin6_addr = add.address;
+    bool usable = false;
+    for (int tries = 0; tries < 2000 && !usable; ++tries) {
+      int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+      usable = bind(fd, reinterpret_cast<sockaddr*>(&probe), sizeof probe) == 0;
+      close(fd);
+      if (!usable) usleep(1000);
+    }
+    if (!usable) return 77;
+  }
+  close(control);
+  for (SendWay way : {SendWay::offload, SendWay::batch, SendWay::single}) {
+    if (int line = answers_from_where_it_was_asked(way, "[::]:0", "[::1]:0", "fd00::1", "fd00::2"); line != 0) return line;
+  }
+  return 0;
+#undef EXPECT
+}
+
+void an_answer_comes_from_the_address_that_was_asked_over_v6(void**) {
+  pid_t child = fork();
+  if (child == 0) _exit(answers_over_v6());
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) skip();
+  assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 void the_cheapest_way_is_one_that_works(void**) {
   World world;
   assert_true(world.open("127.0.0.1:0", "127.0.0.1:0"));
@@ -397,6 +505,8 @@ int main() {
       cmocka_unit_test(an_address_family_that_the_socket_lacks_is_unreachable),
       cmocka_unit_test(a_turn_is_bounded),
       cmocka_unit_test(closing_in_the_middle_of_a_batch_is_fine),
+      cmocka_unit_test(an_answer_comes_from_the_address_that_was_asked),
+      cmocka_unit_test(an_answer_comes_from_the_address_that_was_asked_over_v6),
       cmocka_unit_test(what_is_sent_is_marked_as_lower_effort),
       cmocka_unit_test(a_datagram_above_the_link_is_told_and_may_be_fragmented),
       cmocka_unit_test(the_cheapest_way_is_one_that_works),

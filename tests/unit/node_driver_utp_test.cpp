@@ -129,6 +129,7 @@ struct RemotePeer final : hal::DatagramEvents {
 struct Setup {
   bool tcp = false;
   bool cold = false;
+  const char* listen = "127.0.0.1:0";
 };
 
 struct World {
@@ -145,7 +146,7 @@ struct World {
     system = std::make_unique<hal::System>(
         hal::System{real.clock, real.random, real.streams, real.datagrams, files, real.executor, real.resolver, real.loop, real.cpu});
     NodeDriverOptions options;
-    options.config.listen = *Endpoint::parse("127.0.0.1:0");
+    options.config.listen = *Endpoint::parse(setup.listen);
     options.config.tcp = setup.tcp;
     options.config.utp = true;
     driver = std::make_unique<NodeDriver>(options, key, *system, store, log);
@@ -222,6 +223,23 @@ void blocks_arrive_with_their_headers_in_order(void**) {
   assert_true(world.remote.received == world.expected);
   assert_string_equal(world.node.received[peer].c_str(), "hello");
   assert_int_equal(world.node.sent, world.expected.size());
+}
+
+// Bound to all addresses, as it is by default, and asked at one that the routes would not pick: the peer knows it by that address only.
+void a_machine_with_several_addresses_answers_from_the_one_that_was_asked(void**) {
+  for (const char* listen : {"0.0.0.0:0", "[::]:0"}) {
+    Setup setup;
+    setup.listen = listen;
+    World world(setup);
+    world.listening.address = *IpAddress::parse("127.0.0.2");
+    PeerHandle peer = world.accept_peer();
+    assert_int_not_equal(peer, 0);
+    world.send_blocks(peer, 100);
+    assert_true(world.until([&] { return world.remote.received.size() >= world.expected.size(); }));
+    assert_true(world.remote.received == world.expected);
+    world.remote.utp.close(world.remote.clock.now(), world.remote.stream);
+    assert_true(world.until([&] { return world.remote.closed; }));
+  }
 }
 
 // BEP 3's is 68 bytes; some take what follows in the same packet only when another one comes.
@@ -362,6 +380,7 @@ void both_transports_have_the_same_port(void**) {
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(blocks_arrive_with_their_headers_in_order),
+      cmocka_unit_test(a_machine_with_several_addresses_answers_from_the_one_that_was_asked),
       cmocka_unit_test(the_handshake_is_a_packet_of_its_own),
       cmocka_unit_test(lost_packets_are_read_again_and_sent_again),
       cmocka_unit_test(cold_blocks_are_read_by_jobs),

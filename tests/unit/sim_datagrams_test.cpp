@@ -12,6 +12,7 @@ struct Inbox final : hal::DatagramEvents {
   void on_datagrams(std::span<const hal::IncomingRun> runs) override {
     for (const hal::IncomingRun& run : runs) {
       from = run.from;
+      local = run.local;
       datagrams.emplace_back(run.bytes.begin(), run.bytes.end());
       at.push_back(world.now());
       bytes += run.bytes.size();
@@ -26,6 +27,7 @@ struct Inbox final : hal::DatagramEvents {
   std::vector<Instant> at;
   std::vector<Endpoint> unreachable;
   Endpoint from;
+  IpAddress local;
   size_t bytes = 0;
   uint32_t mtu = 0;
   int writable = 0;
@@ -291,6 +293,41 @@ void a_port_is_taken_once_and_free_after_the_end_of_the_program(void**) {
   pair.test.system(1).datagrams.set_events(nullptr);
 }
 
+// A machine with two addresses: it is told which one was asked, and answers from there if it says so, else from its first.
+void a_machine_with_two_addresses_answers_from_either(void**) {
+  Pair pair(1, link_of(1));
+  MachineOptions options;
+  options.name = "multi-homed";
+  options.addresses = {test_address(3), test_address(4)};
+  pair.test.world.add_machine(options).set_factory(pair.test.factory);
+  pair.test.world.machine(2).start();
+  hal::Datagrams& datagrams = pair.test.system(2).datagrams;
+  Inbox inbox(pair.test.world);
+  datagrams.set_events(&inbox);
+  assert_true(datagrams.bind({IpAddress(), 1000}, {}).has_value());
+  std::vector<uint8_t> text = {'?'};
+  hal::OutgoingRun question{{test_address(4), 1000}, Bytes(text), 1};
+  assert_true(pair.test.system(0).datagrams.send(std::span(&question, 1)));
+  pair.test.world.run_for(Duration::seconds(1));
+  assert_true(inbox.local == test_address(4));
+  for (const IpAddress& from : {IpAddress(), inbox.local, test_address(3), test_address(9)}) {
+    hal::OutgoingRun answer{inbox.from, Bytes(text), 1};
+    answer.from = from;
+    assert_true(datagrams.send(std::span(&answer, 1)));
+    bool is_ours = from != test_address(9);
+    assert_true(answer.outcome == (is_ours ? hal::SendOutcome::sent : hal::SendOutcome::unreachable));
+    pair.test.world.run_for(Duration::seconds(1));
+    if (is_ours) assert_true(pair.inbox[0].from.address == (from.is_any() ? test_address(3) : from));
+  }
+  assert_int_equal(pair.inbox[0].datagrams.size(), 3);
+  datagrams.close();
+  assert_true(datagrams.bind({test_address(4), 1000}, {}).has_value());  // bound to one: nothing to tell
+  assert_true(pair.test.system(0).datagrams.send(std::span(&(question = {{test_address(4), 1000}, Bytes(text), 1}), 1)));
+  pair.test.world.run_for(Duration::seconds(1));
+  assert_true(inbox.local == IpAddress());
+  datagrams.set_events(nullptr);
+}
+
 }  // namespace
 }  // namespace millet::sim
 
@@ -308,6 +345,7 @@ int main() {
       cmocka_unit_test(packets_above_the_path_vanish_or_are_reported),
       cmocka_unit_test(a_port_that_nobody_has_is_reported),
       cmocka_unit_test(a_cut_path_takes_everything_and_gives_nothing_back),
+      cmocka_unit_test(a_machine_with_two_addresses_answers_from_either),
       cmocka_unit_test(a_full_socket_keeps_the_rest_for_later),
       cmocka_unit_test(a_port_is_taken_once_and_free_after_the_end_of_the_program),
   };

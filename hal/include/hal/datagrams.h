@@ -3,6 +3,10 @@
 // A run is what segmentation offload takes in one system call: datagrams to one destination, one after the other in memory, all of one
 // size, only the last may be shorter. Several runs go out by one call where the system can do that. Nothing is queued here: what the socket
 // does not take stays the caller's.
+//
+// A machine may have several addresses. Who asked one of them takes an answer only from that one, and a socket that is bound to all of them
+// would send it from whichever the routes prefer: so what comes in says where it came to, and what goes out may say where it is to come
+// from.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +24,7 @@ inline constexpr size_t k_datagram_max = 65'507;
 enum class SendOutcome : uint8_t {
   sent,         // as far as the system knows
   too_big,      // larger than our own link takes (or the path, as far as the system knows), and not to be fragmented
-  unreachable,  // no route, no such address family, forbidden by a firewall: of this destination only
+  unreachable,  // no route, no such address family, `from` is not ours any more, forbidden by a firewall: of this destination only
 };
 
 struct OutgoingRun {
@@ -31,6 +35,8 @@ struct OutgoingRun {
   // Set by send(): datagrams that are dealt with, from the first on. Less than count(): send() again when on_datagrams_writable came.
   size_t done = 0;
   SendOutcome outcome = SendOutcome::sent;
+  // The address of ours that it comes from: `local` of what it answers. 0.0.0.0: the system chooses.
+  IpAddress from = {};
 
   // Datagrams of the run.
   size_t count() const { return (bytes.size() + size - 1) / size; }
@@ -38,11 +44,13 @@ struct OutgoingRun {
 // Smaller ones pass everywhere: every IPv4 host takes a packet of 576 bytes (RFC 1122). `may_fragment` is not looked at for them.
 inline constexpr size_t k_fragment_size_min = 548;
 
-// Datagrams of one source, in the order of arrival.
+// Datagrams of one source to one address, in the order of arrival.
 struct IncomingRun {
   Endpoint from;
   Bytes bytes;
   size_t size = 0;  // of each datagram but the last, which may be shorter; at least 1, also if bytes is one empty datagram
+  // The address of ours that they came to. 0.0.0.0: not known, or the socket is bound to it, and answers come from it in any case.
+  IpAddress local = {};
 };
 
 class DatagramEvents {
