@@ -175,13 +175,15 @@ Status Connections::on_ourselves(Torrent& torrent, Peer& peer) {
   return error(Errc::conflict, "this is ourselves");
 }
 
-// Both sides may have dialled each other. Both must keep the same connection, so the one that the larger peer id began stays.
+// Both sides may have dialled each other, and both must keep the same connection. Who is asked for a second one refuses it by not
+// answering: the first may carry a sale, and blocks that are lost with a connection stay unpaid for ever. Only where each had answered the
+// other before it knew of its own answer are there two that both sides know: the one that the larger peer id began stays, and nothing is
+// lost, because the end that began the other one drops it as soon as it is answered.
 Status Connections::check_duplicate(Torrent& torrent, Peer& peer) {
   for (PeerHandle handle : torrent.peers) {
     Peer* other = core_.peers.find(handle);
     if (other == nullptr || other->doom || other->session->peer_id() != peer.session->peer_id()) continue;
-    bool ours_is_larger = core_.identity.peer_id > peer.session->peer_id();
-    bool keep_new = other->incoming != peer.incoming && peer.incoming != ours_is_larger;
+    bool keep_new = !peer.incoming && other->incoming && core_.identity.peer_id > peer.session->peer_id();
     Peer& kept = keep_new ? peer : *other;
     Peer& dropped = keep_new ? *other : peer;
     // The address where it listens stays marked as connected.
@@ -341,6 +343,14 @@ void Connections::on_offence(Instant now, const IpAddress& address, const std::s
   if (count >= k_offences_max) ban(now, address, k_protocol_ban, reason);
 }
 
+// Another connection is known to be of this endpoint: the peer may have refused a second one, because of its own.
+bool Connections::is_listed(const Torrent& torrent, const Endpoint& endpoint) const {
+  return std::any_of(torrent.peers.begin(), torrent.peers.end(), [&](PeerHandle handle) {
+    const Peer* peer = core_.peers.find(handle);
+    return peer != nullptr && !peer->doom && peer->listed == endpoint;
+  });
+}
+
 void Connections::close(Instant now, Peer& peer, bool by_us) {
   LogLine(core_.log, LogLevel::debug, "peer_closed").add("peer", peer.remote.to_string()).add("reason", peer.doom->reason);
   if (peer.ban > Duration()) {
@@ -351,7 +361,7 @@ void Connections::close(Instant now, Peer& peer, bool by_us) {
   payments_.on_gone(now, peer);
   if (Torrent* torrent = core_.torrents.find(peer.torrent)) {
     if (std::erase(torrent->peers, peer.handle) > 0) downloads_.on_gone(*torrent, peer);
-    if (peer.listed) torrent->peer_list.on_closed(now, *peer.listed, ending_of(peer));
+    if (peer.listed && !is_listed(*torrent, *peer.listed)) torrent->peer_list.on_closed(now, *peer.listed, ending_of(peer));
   }
   uploads_.on_gone(peer);
   if (gone_.size() == k_gone_max) gone_.pop_front();

@@ -69,6 +69,7 @@ class Connections {
   uint32_t dialling() const;
   bool may_dial(const Torrent& torrent) const;
   bool dial_one(Instant now, Torrent& torrent);
+  bool is_listed(const Torrent& torrent, const Endpoint& endpoint) const;
   void close(Instant now, Peer& peer, bool by_us);
   Status on_event(Instant now, Peer& peer, PeerEvent& event);
   Status on_handshake(Peer& peer);

@@ -247,6 +247,41 @@ static void a_sold_slot_ends_with_the_extension(void**) {
   assert_true(slot().slot != "auction");
 }
 
+// Both sides have dialled each other, and one of the two connections comes through when the other is in the middle of a sale: blocks that
+// were lost with that one would be owed for ever, and cost the payer a strike.
+static void a_second_connection_does_not_break_a_sale(void**) {
+  bool seen[2] = {};
+  for (uint64_t number = 1; number <= 12; ++number) {
+    Market market(number);
+    Payload payload = make_payload(20, k_piece, {3'000'000});
+    Machine& seed = market.seed_of(payload, 200'000);
+    Machine& buyer = market.add(100);
+    buyer.config.budget = Amount::micro(50 * k_btt);
+    buyer.config.max_rate = Rate::pico_per_byte(1'000'000'000);
+    buyer.start();
+    market.world.run(Duration::seconds(1));
+    const Machine* late = number % 2 == 0 ? &seed : &buyer;
+    market.world.delays = [late](const Machine& from) {
+      return millet::testing::World::Delays{&from == late ? Duration::seconds(8) : Duration::ms(100), Duration::ms(100)};
+    };
+    seed.command(&Node::remove_torrent, payload.hash, false);
+    if (late == &seed) seed.add(payload, {buyer.endpoint}, true);
+    buyer.add(payload, {seed.endpoint});
+    if (late == &buyer) seed.add(payload, {buyer.endpoint}, true);
+    market.world.run(Duration::ms(7900));
+    uint64_t before = buyer.status(payload.hash).bytes_paid_down;
+    assert_true(before > 0 && before < payload.size);
+    assert_true(market.completes(buyer, payload));
+    auto refused = [](const Machine& machine) { return machine.log.has("connected to this peer already"); };
+    assert_true(refused(seed) || refused(buyer));
+    assert_false(seed.log.has("speed_written_off"));
+    assert_false(seed.log.has("speed_strike"));
+    assert_true(buyer.status(payload.hash).bytes_paid_down > payload.size * 3 / 4);
+    seen[(late->identity.peer_id == seed.identity.peer_id) == (seed.identity.peer_id > buyer.identity.peer_id)] = true;
+  }
+  assert_true(seen[0] && seen[1]);  // the late one was begun by the larger peer id, and by the smaller
+}
+
 static void a_killed_side_goes_on_paying(void**) {
   Random moments(5);
   for (uint64_t number = 1; number <= 12; ++number) {
@@ -373,6 +408,7 @@ int main() {
       cmocka_unit_test(without_a_budget_nothing_is_bid_or_paid),
       cmocka_unit_test(a_changed_budget_bids_at_once),
       cmocka_unit_test(a_sold_slot_ends_with_the_extension),
+      cmocka_unit_test(a_second_connection_does_not_break_a_sale),
       cmocka_unit_test(a_killed_side_goes_on_paying),
       cmocka_unit_test(a_ledger_that_goes_away_strikes_nobody),
       cmocka_unit_test(corrupt_pieces_are_not_paid),

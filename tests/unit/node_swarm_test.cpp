@@ -122,6 +122,43 @@ static void nodes_that_dial_each_other_keep_one_connection(void**) {
   }
 }
 
+// However long each dial and each packet takes, one connection is left, the same for both, and never one less once blocks come over it.
+static void of_two_connections_the_one_in_use_is_kept(void**) {
+  for (uint64_t number = 1; number <= 60; ++number) {
+    World world(number);
+    Payload payload = make_payload(4, k_piece, {4'000'000});
+    Machine& a = seed_in(world, payload);
+    a.config.upload_rate = 200'000;
+    a.reconfigure();
+    Machine& b = world.add();
+    b.start();
+    Random random(number);
+    world.delays = [&](const Machine&) {
+      World::Delays delays{Duration::ms(1), Duration::ms(1)};
+      delays.dial = Duration::ms(static_cast<int64_t>(random.below(number % 3 == 0 ? 4000 : 300) + 1));
+      delays.bytes = Duration::ms(static_cast<int64_t>(random.below(200) + 1));
+      return delays;
+    };
+    a.command(&Node::remove_torrent, payload.hash, false);
+    bool a_first = random.below(2) == 0;
+    if (a_first) a.add(payload, {b.endpoint}, true);
+    b.add(payload, {a.endpoint});
+    if (!a_first) a.add(payload, {b.endpoint}, true);
+    bool in_use = false;
+    bool lost = world.run_until(Duration::seconds(12), [&] {
+      bool now_in_use = false;
+      for (const PeerStatus& peer : b.node->peers(world.now, payload.hash)) now_in_use = now_in_use || peer.downloaded > 0;
+      bool was_in_use = in_use;
+      in_use = now_in_use;
+      return was_in_use && !now_in_use;
+    });
+    assert_false(lost);
+    assert_true(in_use);
+    assert_int_equal(a.status(payload.hash).peers, 1);
+    assert_int_equal(b.status(payload.hash).peers, 1);
+  }
+}
+
 static void a_node_that_dials_itself_gives_up(void**) {
   World world;
   Payload payload = make_payload(5, k_piece, {1'000'000}, k_tracker);
@@ -403,6 +440,7 @@ int main() {
       cmocka_unit_test(a_swarm_finds_itself_by_the_tracker_and_shares),
       cmocka_unit_test(one_seed_gives_one_run),
       cmocka_unit_test(nodes_that_dial_each_other_keep_one_connection),
+      cmocka_unit_test(of_two_connections_the_one_in_use_is_kept),
       cmocka_unit_test(a_node_that_dials_itself_gives_up),
       cmocka_unit_test(a_lying_peer_is_banned_and_the_download_completes),
       cmocka_unit_test(the_end_of_a_download_does_not_wait_for_a_silent_peer),

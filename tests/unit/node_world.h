@@ -220,6 +220,12 @@ class World {
   uint64_t seed;
   Instant now = Instant::from_us(1'000'000);
   Duration delay = Duration::ms(5);  // of links, one way
+  // Instead of it, of one that `from` dials: until the other side hears of it, and of what goes over it then.
+  struct Delays {
+    Duration dial;
+    Duration bytes;
+  };
+  std::function<Delays(const Machine& from)> delays;
   std::vector<std::unique_ptr<Machine>> machines;
   bool tracker_up = true;
   // Answers exchanges with a URL that begins so.
@@ -239,11 +245,13 @@ class World {
   };
   struct Link {
     End ends[2];
+    Duration delay;
     bool open = true;
   };
   void deliver(uint64_t link, int to, std::vector<uint8_t> bytes);
   void send(uint64_t link, int from, std::vector<uint8_t> bytes);
-  void close(uint64_t link, int by, Duration delay);
+  // What is on its way arrives before.
+  void close(uint64_t link, int by);
   void tell_closed(uint64_t link, int to);
   Result<HttpReply> track(Machine& from, const HttpExchange& exchange);
 
@@ -289,7 +297,7 @@ inline void Machine::start() {
 inline void Machine::crash() {
   node.reset();
   ++generation;
-  for (auto& [peer, socket] : sockets_) world.close(socket.link, socket.side, world.delay);
+  for (auto& [peer, socket] : sockets_) world.close(socket.link, socket.side);
   sockets_.clear();
   open_.clear();
   layouts_.clear();
@@ -376,7 +384,7 @@ inline void Machine::act(Action& action) {
   } else if (auto* close = std::get_if<ClosePeer>(&action)) {
     auto socket = sockets_.find(close->peer);
     if (socket == sockets_.end()) return;
-    world.close(socket->second.link, socket->second.side, world.delay);
+    world.close(socket->second.link, socket->second.side);
     sockets_.erase(socket);
   } else if (auto* files = std::get_if<CheckFiles>(&action)) {
     do_files(files->ticket, files->torrent);
@@ -483,8 +491,10 @@ inline void Machine::connect(const ConnectPeer& action) {
   Endpoint remote = action.remote;
   uint64_t number_of_link = ++world.link_number_;
   sockets_[mine] = {number_of_link, 0, false};
+  World::Delays delays = world.delays ? world.delays(*this) : World::Delays{world.delay, world.delay};
   world.links_[number_of_link].ends[0] = {this, generation, mine, nullptr, 0};
-  later(world.delay, [this, mine, remote, number_of_link] {
+  world.links_[number_of_link].delay = delays.bytes;
+  later(delays.dial, [this, mine, remote, number_of_link] {
     if (sockets_.count(mine) == 0) return;
     Machine* other = world.find(remote);
     std::optional<PeerHandle> theirs;
@@ -525,7 +535,7 @@ inline void Machine::pull(PeerHandle peer) {
         uint64_t link = socket->second.link;
         int side = socket->second.side;
         sockets_.erase(socket);
-        world.close(link, side, world.delay);
+        world.close(link, side);
         node->on_read_failed(world.now, peer, *item.block, block.error());
         return;
       }
@@ -543,7 +553,7 @@ inline void Machine::pull(PeerHandle peer) {
 inline void World::send(uint64_t number, int from, std::vector<uint8_t> bytes) {
   Link& link = links_.at(number);
   link.ends[from].in_flight += bytes.size();
-  at(now + delay, [this, number, from, bytes = std::move(bytes)]() mutable { deliver(number, 1 - from, std::move(bytes)); });
+  at(now + link.delay, [this, number, from, bytes = std::move(bytes)]() mutable { deliver(number, 1 - from, std::move(bytes)); });
 }
 
 inline void World::deliver(uint64_t number, int to, std::vector<uint8_t> bytes) {
@@ -568,8 +578,10 @@ inline void World::deliver(uint64_t number, int to, std::vector<uint8_t> bytes) 
   }
 }
 
-inline void World::close(uint64_t number, int by, Duration after) {
-  at(now + after, [this, number, by] { tell_closed(number, 1 - by); });
+inline void World::close(uint64_t number, int by) {
+  auto found = links_.find(number);
+  if (found == links_.end()) return;
+  at(now + found->second.delay, [this, number, by] { tell_closed(number, 1 - by); });
 }
 
 inline void World::tell_closed(uint64_t number, int to) {
@@ -593,6 +605,7 @@ inline RawPeer* World::dial_raw(Machine& to, const char* from) {
   RawPeer& peer = raw_.back();
   peer.link = ++link_number_;
   Link& link = links_[peer.link];
+  link.delay = delay;
   link.ends[0].raw = &peer;
   link.ends[1] = {&to, to.generation, *theirs, nullptr, 0};
   to.sockets_[*theirs] = {peer.link, 1, false};
@@ -604,7 +617,7 @@ inline void World::send_raw(RawPeer& peer, std::vector<uint8_t> bytes) {
   if (links_.count(peer.link) > 0) send(peer.link, 0, std::move(bytes));
 }
 
-inline void World::close_raw(RawPeer& peer) { close(peer.link, 0, delay); }
+inline void World::close_raw(RawPeer& peer) { close(peer.link, 0); }
 
 // Answers announces with everybody else of the swarm, compact (BEP 23).
 inline Result<HttpReply> World::track(Machine& from, const HttpExchange& exchange) {
