@@ -43,6 +43,7 @@ struct WorkRef {
   Work work;
   PeerHandle peer = 0;
   ChannelId channel;
+  Ticket ticket = 0;  // its own: which of several about one channel it answers
 };
 
 struct Context {
@@ -69,7 +70,8 @@ struct Context {
   bool store_lags(Instant now) const { return in_flight && now - *in_flight > Duration::seconds(2); }
 
   Ticket ticket(Work work, PeerHandle peer, const ChannelId& channel = {}) {
-    works.emplace(++last_ticket, WorkRef{work, peer, channel});
+    ++last_ticket;
+    works.emplace(last_ticket, WorkRef{work, peer, channel, last_ticket});
     return last_ticket;
   }
   void send(PeerHandle peer, const Message& message) {
@@ -80,10 +82,13 @@ struct Context {
   void sign(Work work, PeerHandle peer, const ChannelId& channel, const std::array<uint8_t, N>& message) {
     out.push_back(SignBytes{ticket(work, peer, channel), {message.begin(), message.end()}});
   }
+  // Returns the ticket that the answer comes with.
   template <size_t N>
-  void verify(Work work, PeerHandle peer, const ChannelId& channel, const PublicKey& key, const std::array<uint8_t, N>& message,
-              const Signature& signature) {
-    out.push_back(VerifyBytes{ticket(work, peer, channel), key, {message.begin(), message.end()}, signature});
+  Ticket verify(Work work, PeerHandle peer, const ChannelId& channel, const PublicKey& key, const std::array<uint8_t, N>& message,
+                const Signature& signature) {
+    Ticket answer = ticket(work, peer, channel);
+    out.push_back(VerifyBytes{answer, key, {message.begin(), message.end()}, signature});
+    return answer;
   }
   void call(Work work, const ChannelId& channel, LedgerRequest request) {
     out.push_back(LedgerCall{ticket(work, 0, channel), std::move(request)});

@@ -126,6 +126,12 @@ class Payer {
 
  private:
   enum class Step : uint8_t { none, sign_open, call_open, query };
+  // A RESUME whose signature is being checked. Its connection may end meanwhile and the next one bring another: the answer to one must not
+  // be taken for the answer to the other.
+  struct Resuming {
+    ResumeMessage message;
+    Ticket check = 0;
+  };
   struct Channel {
     ChannelTerms terms;
     ChannelId id;
@@ -160,8 +166,8 @@ class Payer {
     std::optional<uint8_t> slot;  // on the provider's paying connection
     bool resumed = false;
     Instant resume_by;
-    std::optional<ResumeMessage> resuming;  // its signature is being checked
-    Amount counted;                         // as the payee says
+    std::optional<Resuming> resuming;
+    Amount counted;  // as the payee says
     Amount durable;
     Step step = Step::none;
     Backoff retry;

@@ -257,9 +257,9 @@ Status Payer::on_resume(Instant now, Peer& peer, const ResumeMessage& resume) {
   if (resume.cum > channel.signed_cum || resume.seq > channel.seq) {
     // More than we remember: after a crash, or with an old copy of our store. Our own signature tells.
     if (channel.resuming) return ok;
-    channel.resuming = resume;
     PayStatement statement{ctx_.id.ledger, channel.id, resume.seq, resume.cum};
-    ctx_.verify(Work::resume_verify, peer.session->peer(), channel.id, ctx_.id.key, preimage(statement), resume.signature);
+    Ticket check = ctx_.verify(Work::resume_verify, peer.session->peer(), channel.id, ctx_.id.key, preimage(statement), resume.signature);
+    channel.resuming = Resuming{resume, check};
     return ok;
   }
   resolve(now, channel, Amount());
@@ -269,9 +269,9 @@ Status Payer::on_resume(Instant now, Peer& peer, const ResumeMessage& resume) {
 
 Status Payer::on_verified(Instant now, const WorkRef& work, bool valid) {
   auto it = channels_.find(work.channel);
-  if (it == channels_.end() || !it->second.resuming) return ok;
+  if (it == channels_.end() || !it->second.resuming || it->second.resuming->check != work.ticket) return ok;
   Channel& channel = it->second;
-  ResumeMessage resume = *channel.resuming;
+  ResumeMessage resume = channel.resuming->message;
   channel.resuming.reset();
   if (!valid) return error(Errc::denied, "resume with a signature that is not ours");
   adopt(now, channel, resume.seq, resume.cum);

@@ -456,6 +456,62 @@ void a_resume_with_a_false_signature_ends_the_connection(void**) {
   assert_int_equal(duo.world.highest_pay.size(), 0);
 }
 
+// The answer to the check of one RESUME comes when its connection is gone and the next one has brought another: a provider could show a
+// true signature first and make up an amount then.
+void the_check_of_one_resume_does_not_vouch_for_another(void**) {
+  Settings settings;
+  settings.pieces = 60;
+  settings.block_time = Duration::ms(200);
+  Duo duo(settings);
+  duo.start();
+  duo.run(2, [&] { return duo.counted() > 0; });
+  auto backup = duo.requester->store;
+  duo.run(60, [&] { return duo.counted() > 2000; });
+  duo.run(12);  // the provider has committed
+  duo.world.crash(*duo.requester);
+  duo.requester->store = backup;
+  duo.world.start(*duo.requester);
+  duo.world.forgive_lease = true;
+  // Both checks are slow, the second one slower.
+  Duration checks[] = {Duration::seconds(3), Duration::seconds(10)};
+  uint64_t shown[2] = {};
+  unsigned resumes = 0;
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Result<Message> message = decode(payload);
+    auto* resume = message ? std::get_if<ResumeMessage>(&*message) : nullptr;
+    if (&from != duo.provider || resume == nullptr || resumes == 2) return true;
+    if (resumes == 1) resume->cum = *resume->cum.plus(Amount::micro(500));
+    if (resumes == 1) ++resume->seq;
+    payload = encode(*resume);
+    shown[resumes] = resume->cum.in_micro();
+    duo.world.set.work_time = checks[resumes++];
+    return true;
+  };
+  for (unsigned i = 1; i <= 2; ++i) {
+    duo.world.links[0].reconnect_at = duo.world.now;
+    assert_true(duo.run(5, [&] { return resumes == i; }));
+    duo.world.violations.clear();  // of the world's own, that a provider shows what it does not hold
+    duo.world.forget_promises();
+    duo.world.run(duo.world.now + settings.delay + Duration::ms(1));
+    duo.world.set.work_time = settings.work_time;
+    if (i == 1) duo.world.cut(0, duo.world.now);
+  }
+  assert_true(shown[0] > 2000 && shown[1] == shown[0] + 500);
+  auto known = [&] { return duo.requester->speed->payer().channels()[0].amount.in_micro(); };
+  assert_true(known() < shown[0]);
+  duo.run(5);  // the first check has been answered, the second not
+  assert_false(duo.disconnected("not ours"));
+  assert_true(known() < shown[0]);
+  duo.run(6);
+  assert_true(duo.disconnected("not ours"));
+  assert_true(known() < shown[0]);
+  // And the true one still counts.
+  assert_true(duo.run_to_end());
+  uint64_t full = uint64_t{settings.pieces} * settings.piece_size / 1000;
+  assert_in_range(duo.earned(), full - 200, full + 1);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 // A payer that takes and does not pay: one piece, a strike each time, then a ban that outlives a restart.
 void who_never_pays_gets_three_pieces_and_a_ban(void**) {
   Duo duo;
@@ -511,6 +567,7 @@ int main() {
       cmocka_unit_test(garbage_ends_the_connection),
       cmocka_unit_test(funds_that_the_ledger_did_not_sign_end_the_connection),
       cmocka_unit_test(a_resume_with_a_false_signature_ends_the_connection),
+      cmocka_unit_test(the_check_of_one_resume_does_not_vouch_for_another),
       cmocka_unit_test(who_never_pays_gets_three_pieces_and_a_ban),
       cmocka_unit_test(payments_faster_than_blocks_are_a_protocol_error),
   };
