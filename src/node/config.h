@@ -25,7 +25,7 @@ struct NodeConfig {
   uint32_t peers_per_address = 8;
   // transport.*
   bool tcp = true;  // at least one of the two
-  bool utp = false;
+  bool utp = true;
   bool tcp_background = true;
   Automatic tcp_sendfile = Automatic::automatic;
   // discovery.*

@@ -61,6 +61,7 @@ struct World {
     write_file("c", 700'006, payload.size() - 700'006);
     NodeDriverOptions options;
     options.config.listen = *Endpoint::parse("127.0.0.1:0");
+    options.config.utp = false;
     options.config.tcp_sendfile = sendfile;
     driver = std::make_unique<NodeDriver>(options, key, far ? far_system : machine.system(), store, log);
     OpenTorrent open;

@@ -40,6 +40,7 @@ struct Rig final : ProgramFactory {
   std::unique_ptr<Program> start(Machine& on, hal::System& system) override {
     NodeDriverOptions options;
     options.config.listen = {IpAddress(), 6881};
+    options.config.utp = false;
     auto program = std::make_unique<DriverProgram>(options, key, system, on.store("node"), log);
     if (!program->driver.restore() || !program->driver.listen()) return nullptr;
     return program;

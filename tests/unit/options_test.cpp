@@ -39,6 +39,19 @@ void defaults_are_those_of_the_design(void**) {
   assert_true(check_settings(settings, Program::ledgerd).has_value());
 }
 
+// What a NodeConfig is by itself is what the options say.
+void a_configuration_of_nothing_has_the_defaults_of_the_options(void**) {
+  Settings nothing;
+  Settings defaults = default_settings();
+  size_t compared = 0;
+  for (std::string_view name : option_names(Program::milletd)) {
+    if (!name.starts_with("transport.") && !name.starts_with("discovery.") && !name.starts_with("speed.")) continue;
+    assert_string_equal(option_value(nothing, name).c_str(), option_value(defaults, name).c_str());
+    ++compared;
+  }
+  assert_true(compared > 8);
+}
+
 void every_value_written_is_read_back_the_same(void**) {
   Settings settings = default_settings();
   struct {
@@ -226,6 +239,7 @@ void errors_name_the_file_and_line_or_the_argument(void**) {
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(defaults_are_those_of_the_design),
+      cmocka_unit_test(a_configuration_of_nothing_has_the_defaults_of_the_options),
       cmocka_unit_test(every_value_written_is_read_back_the_same),
       cmocka_unit_test(a_wrong_value_is_refused_with_what_is_allowed),
       cmocka_unit_test(what_is_unknown_or_not_built_is_refused_by_name),
