@@ -8,6 +8,7 @@
 #include "apps/audit_run.h"
 #include "apps/daemon.h"
 #include "apps/terminal.h"
+#include "driver/audit_file.h"
 #include "ledger/server/log_tree.h"
 #include "ledger/server/tables.h"
 #include "ledger/server/transaction.h"
@@ -105,7 +106,19 @@ int report(const Result<AuditTotals>& audited) {
 
 }  // namespace
 
-int audit_store_command(Store& store) { return report(audit_store(store)); }
+int audit_store_command(Store& store, LogSink& log, const std::string& note, uint64_t now_s) {
+  Result<AuditTotals> audited = audit_store(store);
+  LogLine line(log, audited ? LogLevel::info : LogLevel::error, "audit");
+  line.add("result", audited ? "good" : "wrong");
+  if (audited)
+    line.add("records", audited->records).add("root", to_hex(audited->root));
+  else
+    line.add("reason", audited.error().reason);
+  // Who may read the ledger but not write beside it has the line and the exit code.
+  Status noted = write_audit_file(note, {audited.has_value(), now_s, audited ? audited->records : 0});
+  if (!noted) LogLine(log, LogLevel::warn, "audit_not_noted").add("reason", noted.error().reason);
+  return report(audited);
+}
 
 int audit_file_command(const std::string& file) { return report(audit_file(file)); }
 

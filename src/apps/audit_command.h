@@ -3,14 +3,16 @@
 
 #include <string>
 
+#include "base/log.h"
 #include "crypto/sign.h"
 #include "store/store.h"
 
 namespace millet {
 
 // Replays the log and compares: with the tree head, in a store also with the rows of accounts. Prints what it found; the exit code of the
-// program.
-int audit_store_command(Store& store);
+// program. Of a store also one line to `log`, and `note` (driver/audit_file.h) for the metrics of a ledger that runs; `now_s`: seconds
+// since 1970 UTC.
+int audit_store_command(Store& store, LogSink& log, const std::string& note, uint64_t now_s);
 int audit_file_command(const std::string& file);
 // Writes the log, with a tree head that the ledger's key signs, for others to audit.
 int export_command(Store& store, const SigningKey& key, const std::string& file);

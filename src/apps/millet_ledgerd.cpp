@@ -1,5 +1,6 @@
 // The private ledger's program: arguments, state, then the driver until a signal ends it.
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "apps/audit_command.h"
@@ -33,6 +34,7 @@ LedgerRules rules_of(const LedgerdConfig& config) {
   LedgerRules rules;
   rules.faucet_grant = config.faucet_grant;
   rules.faucet_daily_budget = config.faucet_budget;
+  rules.faucet_per_network = config.faucet_per_network;
   rules.faucet_spend_only_s = uint64_t{config.faucet_spend_only_days} * 86400;
   rules.faucet_work.hashcash_bits = static_cast<uint8_t>(config.faucet_hashcash_bits);
   rules.faucet_work.memory_bits = static_cast<uint8_t>(config.faucet_memory_bits);
@@ -127,6 +129,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   if (!newest) return refuse(k_exit_bad_state, newest.error());
   LedgerdDriver driver(system, **state, *key, log);
   driver.set_witness(witness, **store);
+  driver.set_audit_file(start.state + "/" + k_audit_file_name);
   driver.set_limits(start.settings.ledgerd.address_rate, start.settings.ledgerd.key_rate);
   std::optional<Endpoint> tls;
   if (const std::optional<Endpoint>& wanted = start.settings.ledgerd.tls_listen) {
@@ -192,7 +195,9 @@ int genesis(const DaemonStart& start, const std::string& file, hal::System& syst
 int run_on_store(const DaemonStart& start, const LogCommand& command, LogSink& log) {
   Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store, StoreUse::read);
   if (!store) return refuse(k_exit_bad_state, store.error());
-  if (command.name == "audit") return audit_store_command(**store);
+  if (command.name == "audit") {
+    return audit_store_command(**store, log, start.state + "/" + k_audit_file_name, static_cast<uint64_t>(::time(nullptr)));
+  }
   if (command.name == "backup") {
     Status done = back_up_ledger(**store, command.file, log);
     return done ? k_exit_ok : refuse(k_exit_bad_state, std::move(done).error().in("backup"));

@@ -134,6 +134,8 @@ const Option k_ledgerd_options[] = {
      "Initial balance of an account for a proof of work; 0 gives none."},
     {"ledgerd.faucet_budget", Money{AT(Amount, ledgerd.faucet_budget)}, "1000000", 0, k_supply_micro, "BTT", When::start,
      "Most that initial balances may cost in a day."},
+    {"ledgerd.faucet_per_network", Number32{AT(uint32_t, ledgerd.faucet_per_network)}, "100", 0, 1'000'000, "per day", When::start,
+     "Most initial balances for the addresses of one network (/24, /48) in a day; 0 is no limit, as behind a proxy."},
     {"ledgerd.faucet_spend_only", Number32{AT(uint32_t, ledgerd.faucet_spend_only_days)}, "30", 0, 3650, "days", When::start,
      "An initial balance only pays for service for so long: it can't be transferred."},
     {"ledgerd.faucet_hashcash_bits", Number32{AT(uint32_t, ledgerd.faucet_hashcash_bits)}, "18", 0, 32, "bits", When::start,

@@ -159,7 +159,7 @@ void LedgerdDriver::on_http_request(hal::StreamId stream, std::string_view metho
     return expect_reply(stream, service_.on_get(now, target, http_.request_header(stream, "authorization")));
   }
   ++(path == "/v1/op" ? metrics_.operations : path == "/v1/query" ? metrics_.queries : metrics_.others);
-  expect_reply(stream, limited ? service_.on_limited(now) : service_.on_request(now, method, path, body));
+  expect_reply(stream, limited ? service_.on_limited(now) : service_.on_request(now, method, path, body, http_.remote(stream)));
 }
 
 bool LedgerdDriver::answer_here(Instant now, hal::StreamId stream, std::string_view method, std::string_view path) {
@@ -195,6 +195,7 @@ LedgerdGauges LedgerdDriver::gauges() {
   out.ledger_time = service_.time().in_seconds();
   out.ready = service_.is_ready();
   out.tls = streams_.counters();
+  if (!audit_file_.empty()) out.audit = read_audit_file(audit_file_);  // a line of text, of the page cache
   return out;
 }
 

@@ -35,6 +35,8 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   Result<Endpoint> listen_tls(const Endpoint& listen, uint64_t key_life_s);
   // Requests per second of one address and of one key; 0 is no limit. Requires: not started.
   void set_limits(uint64_t address_rate, uint64_t key_rate) { service_.set_limits(address_rate, key_rate); }
+  // Where `millet-ledgerd audit` leaves what it found, for the metrics.
+  void set_audit_file(std::string path) { audit_file_ = std::move(path); }
   // As the signal does: ends with Loop::stop(), at the latest after k_shutdown_max.
   void shut_down();
   // The shutdown ended with everything durable.
@@ -94,6 +96,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   uint64_t tls_key_life_s_ = 0;  // 0: no TLS
   LedgerTime tls_renew_at_;
   Instant shutdown_deadline_ = Instant::never();
+  std::string audit_file_;
   WitnessFile* witness_ = nullptr;
   Store* witness_store_ = nullptr;
   Instant next_witness_;

@@ -77,6 +77,11 @@ std::string write_metrics(const LedgerdMetrics& metrics, const LedgerdGauges& ga
   page.gauge("requests_under_way", "Requests that are being answered.", gauges.requests);
   page.gauge("time_seconds", "Ledger time of the last durable batch.", gauges.ledger_time);
   page.gauge("ready", "1 if the last batch could be stored.", gauges.ready ? 1 : 0);
+  if (gauges.audit) {
+    page.gauge("audit_good", "1 if the last audit found every record right.", gauges.audit->good ? 1 : 0);
+    page.gauge("audit_time_seconds", "When the last audit ended, in seconds since 1970 UTC.", gauges.audit->time_s);
+    page.gauge("audit_records", "Records that the last audit replayed; 0 if it failed.", gauges.audit->records);
+  }
   page.family("tls_handshakes_total", "counter", "Handshakes of TLS, by their end.");
   page.value("end=\"good\"", gauges.tls.handshakes).value("end=\"failed\"", gauges.tls.handshake_failures);
   page.value("end=\"plain_http\"", gauges.tls.plain);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/time.h"
+#include "driver/audit_file.h"
 #include "driver/tls_streams.h"
 
 namespace millet {
@@ -35,6 +36,7 @@ struct LedgerdGauges {
   uint64_t limited = 0;
   uint64_t ledger_time = 0;
   bool ready = false;
+  std::optional<AuditNote> audit;  // the last one
   TlsCounters tls;
 };
 

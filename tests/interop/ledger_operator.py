@@ -1,7 +1,9 @@
 """What whoever runs the ledger does: a genesis from a file, draws from its pools, copies, audits."""
+import json
 import re
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 from harness.node import Ledgerd, Milletd, expect_refused
@@ -11,6 +13,7 @@ from wallet import EASY, Wallet
 DEFAULT = Path(__file__).resolve().parents[2] / "config" / "genesis.conf"
 HOLE = "#\tlist key 'ADDRESS'"
 HOST = "127.0.0.1"
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Holder:
@@ -163,7 +166,60 @@ def grants_by_a_signed_policy(world):
     expect(status == 0 and "every record is right" in out, f"the audit ends with {status}: {out} {err}")
 
 
-CASES = {case.__name__: case for case in (genesis_from_a_file, faults_of_a_genesis_file, grants_by_a_signed_policy)}
+def _metrics():
+    page = OPENER.open(f"http://{HOST}:7411/metrics", timeout=20).read().decode()
+    return dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+
+
+def an_audit_is_a_line_a_metric_and_an_exit_code(world):
+    """Of the ledger while it runs; and of one whose log was changed on the disk."""
+    ledger = Ledgerd(world, 1, ledgerd__listen=f"{HOST}:7411", **EASY).start()
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+    one.call("claim")
+    one.call("send", two.address, "1.25")
+    expect(not any("audit" in name for name in _metrics()), "there was no audit yet")
+    status, out, err = _run(world, "audit", "--state", ledger.state)
+    expect(status == 0 and "every record is right" in out, f"the audit ends with {status}: {out} {err}")
+    expect(re.search(r"^info event=audit result=good records=\d+ root=[0-9a-f]{64}$", err, re.MULTILINE), f"no line of the audit: {err}")
+    metrics = _metrics()
+    expect(metrics["millet_ledgerd_audit_good"] == "1", "the audit is not called good")
+    expect(abs(int(metrics["millet_ledgerd_audit_time_seconds"]) - time.time()) < 60, "it was another time")
+    expect(int(metrics["millet_ledgerd_audit_records"]) >= 3, "it had fewer records")
+    page = json.loads(OPENER.open(f"http://{HOST}:7411/v1/records?from=0&limit=100", timeout=20).read())
+    record = next(record for record in page["records"] if record["kind"] == "transfer")
+    ledger.stop()
+    database = ledger.state / "data.mdb"
+    content, right = database.read_bytes(), bytes.fromhex(record["bytes"])
+    wrong = right.replace((1_250_000).to_bytes(8, "big"), (1_250_001).to_bytes(8, "big"), 1)
+    expect(right in content and wrong != right, "the record is not in the database")
+    database.write_bytes(content.replace(right, wrong))
+    status, out, err = _run(world, "audit", "--state", ledger.state)
+    expect(status == 1 and f"record {record['record']} is wrong" in err, f"the audit ends with {status}: {out} {err}")
+    expect("error event=audit result=wrong" in err, f"no line of the audit: {err}")
+    expect((ledger.state / "audit").read_text().startswith("millet-ledger-audit 1 0 "), "the audit is not noted as wrong")
+    database.write_bytes(content)
+    expect(_run(world, "audit", "--state", ledger.state)[0] == 0, "the right log is wrong")
+
+
+def a_network_has_so_many_initial_balances(world):
+    """And has them also after a restart."""
+    ledger = Ledgerd(world, 1, **{**EASY, "ledgerd__faucet_per_network": 2}).start()
+    wallets = [Wallet(world, ledger, name) for name in ("one", "two", "three")]
+    for wallet in wallets[:2]:
+        wallet.call("claim")
+    expect_refused(lambda: wallets[2].call("claim"), "denied", "your network")
+    ledger.stop()
+    ledger.start()
+    expect_refused(lambda: wallets[2].call("claim"), "denied", "your network")
+    ledger.stop()
+    ledger.options["ledgerd.faucet_per_network"] = 3
+    ledger.start()
+    wallets[2].call("claim")
+    ledger.stop()
+
+
+CASES = {case.__name__: case for case in (genesis_from_a_file, faults_of_a_genesis_file, grants_by_a_signed_policy,
+                                            an_audit_is_a_line_a_metric_and_an_exit_code, a_network_has_so_many_initial_balances)}
 
 if __name__ == "__main__":
     raise SystemExit(main(CASES))

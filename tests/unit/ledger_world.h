@@ -60,6 +60,7 @@ class World {
   std::vector<OperationResult> apply(const std::vector<Operation>& operations) {
     LedgerBatch batch;
     BatchItem& item = batch.items.emplace_back();
+    item.from = sender;
     for (const Operation& op : operations) item.operations.push_back({op, check_operation(state_->check_context(now()), op)});
     last = state_->apply(batch, now());
     return last.items[0].operations;
@@ -152,6 +153,7 @@ class World {
   }
 
   uint64_t now_s = k_start;
+  std::optional<IpAddress> sender;  // of operations
   BatchOutcome last;
 
  private:

@@ -48,6 +48,7 @@ constexpr CodeText k_codes[] = {
     {LedgerCode::grant_period, "grant_period", "what the policy allows in this period is spent; try again in the next"},
     {LedgerCode::grant_recipient, "grant_recipient", "the policy does not name this account"},
     {LedgerCode::grant_number, "grant_number", "a grant with this number was given, or one before it was not"},
+    {LedgerCode::faucet_network, "faucet_network", "your network has had its initial balances for today; try again tomorrow"},
     {LedgerCode::beyond_log, "beyond_log", "the ledger's log has no such record, or not so many"},
 };
 

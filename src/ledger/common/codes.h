@@ -45,6 +45,7 @@ enum class LedgerCode : uint16_t {
   grant_period = 45,     // what the policy allows in this period is spent
   grant_recipient = 46,  // not one whom the policy names
   grant_number = 47,     // not the one after the last grant of the policy
+  faucet_network = 48,   // the network of the sender had its grants of the day
 };
 
 // snake_case name, stable like the number; "code_N" has no name of its own: "unknown_code".

@@ -43,11 +43,19 @@ LedgerCode check_grant(const PolicyRow& policy, const GrantOperation& op, Ledger
 
 }  // namespace
 
-Result<bool> draw_vested(LedgerTransaction& transaction, const PublicKey& pool, Amount amount) {
+Result<bool> has_vested(LedgerTransaction& transaction, const PublicKey& pool, Amount amount) {
   TRY_ASSIGN(std::optional<PoolRow> row, read_pool(transaction, pool));
   if (!row) return true;
   auto drawn = row->drawn.plus(amount);
-  if (!drawn || *drawn > vested(row->terms.issued, row->terms.vesting, transaction.time())) return false;
+  return drawn && *drawn <= vested(row->terms.issued, row->terms.vesting, transaction.time());
+}
+
+Result<bool> draw_vested(LedgerTransaction& transaction, const PublicKey& pool, Amount amount) {
+  TRY_ASSIGN(bool good, has_vested(transaction, pool, amount));
+  TRY_ASSIGN(std::optional<PoolRow> row, read_pool(transaction, pool));
+  if (!good || !row) return good;
+  auto drawn = row->drawn.plus(amount);
+  CHECK(drawn.has_value());
   row->drawn = *drawn;
   TRY(transaction.store().put(k_table_pools, pool.bytes(), encode_fields(*row)));
   return true;
@@ -63,8 +71,8 @@ Result<OperationResult> execute_draw(LedgerTransaction& t, const DrawOperation& 
   if (s.amount.is_zero()) return refused(LedgerCode::bad_amount);
   TRY_ASSIGN(std::optional<PoolRow> pool, read_pool(t, s.pool));
   if (!pool || pool->terms.keys != op.keys) return refused(LedgerCode::unknown_pool);
-  TRY_ASSIGN(bool has_vested, draw_vested(t, s.pool, s.amount));
-  if (!has_vested) return refused(LedgerCode::not_vested);
+  TRY_ASSIGN(bool drawn, draw_vested(t, s.pool, s.amount));
+  if (!drawn) return refused(LedgerCode::not_vested);
   TRY_ASSIGN(OperationResult result, pay_from(t, s.pool, s.to, s.amount, id, bytes_of(op)));
   TRY(remember(t, s.valid_until, result));
   return result;
@@ -106,8 +114,8 @@ Result<OperationResult> execute_grant(LedgerTransaction& t, const GrantOperation
   if (!policy) return refused(LedgerCode::unknown_policy);
   LedgerCode good = check_grant(*policy, op, t.time());
   if (good != LedgerCode::done) return refused(good);
-  TRY_ASSIGN(bool has_vested, draw_vested(t, policy->terms.pool, s.amount));
-  if (!has_vested) return refused(LedgerCode::not_vested);
+  TRY_ASSIGN(bool drawn, draw_vested(t, policy->terms.pool, s.amount));
+  if (!drawn) return refused(LedgerCode::not_vested);
   policy->spent = subtract(policy->terms.per_period, subtract(policy->left_at(t.time()), s.amount));
   policy->period = policy->terms.period_at(t.time());
   policy->grants = s.number;

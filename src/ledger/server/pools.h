@@ -11,6 +11,9 @@ namespace millet {
 // (its account is a key) has no such limit. Errors: of the store.
 Result<bool> draw_vested(LedgerTransaction& transaction, const PublicKey& pool, Amount amount);
 
+// Whether draw_vested() would be true. Errors: of the store.
+Result<bool> has_vested(LedgerTransaction& transaction, const PublicKey& pool, Amount amount);
+
 // As execute() of rules.h.
 Result<OperationResult> execute_draw(LedgerTransaction& transaction, const DrawOperation& op);
 Result<OperationResult> execute_policy(LedgerTransaction& transaction, const PolicyOperation& op);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ledger/server/faucet_networks.h"
 #include "ledger/server/pools.h"
 #include "ledger/server/rule_parts.h"
 
@@ -39,7 +40,8 @@ Result<OperationResult> execute_transfer(LedgerTransaction& t, const LedgerRules
   return result;
 }
 
-Result<OperationResult> execute_faucet(LedgerTransaction& t, const LedgerRules& rules, const FaucetOperation& op) {
+Result<OperationResult> execute_faucet(LedgerTransaction& t, const LedgerRules& rules, const FaucetOperation& op,
+                                       const std::optional<IpAddress>& from) {
   const FaucetStatement& s = op.statement;
   OperationId id = statement_id(s);
   TRY_ASSIGN(std::optional<uint64_t> record, executed_before(t, s.valid_until, id));
@@ -52,8 +54,14 @@ Result<OperationResult> execute_faucet(LedgerTransaction& t, const LedgerRules& 
   if (account->granted != 0 || s.key == rules.faucet_pool) return refused(LedgerCode::faucet_granted);
   auto rest = pool->available.minus(rules.faucet_grant);
   if (!rest || faucet_left(rules, t.row()) < rules.faucet_grant) return refused(LedgerCode::faucet_empty);
-  TRY_ASSIGN(bool vested, draw_vested(t, rules.faucet_pool, rules.faucet_grant));
+  TRY_ASSIGN(bool vested, has_vested(t, rules.faucet_pool, rules.faucet_grant));
   if (!vested) return refused(LedgerCode::faucet_empty);
+  if (from && rules.faucet_per_network > 0) {
+    TRY_ASSIGN(bool counted, count_grant(t, *from, rules.faucet_per_network));
+    if (!counted) return refused(LedgerCode::faucet_network);
+  }
+  TRY_ASSIGN(bool drawn, draw_vested(t, rules.faucet_pool, rules.faucet_grant));
+  CHECK(drawn);
   uint64_t day = t.time().in_seconds() / k_seconds_per_day;
   if (t.row().faucet_day != day) t.row().faucet_spent = Amount();
   t.row().faucet_day = day;
@@ -180,22 +188,19 @@ Result<OperationResult> execute_close(LedgerTransaction& t, const LedgerRules&, 
 
 // ---- overloads for the visitor ----
 
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const OpenOperation& op) { return execute_open(t, rules, op); }
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const CloseOperation& op) {
-  return execute_close(t, rules, op);
-}
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const ClaimOperation& op) {
-  return execute_claim(t, rules, op);
-}
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const TransferOperation& op) {
-  return execute_transfer(t, rules, op);
-}
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules& rules, const FaucetOperation& op) {
-  return execute_faucet(t, rules, op);
-}
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules&, const DrawOperation& op) { return execute_draw(t, op); }
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules&, const PolicyOperation& op) { return execute_policy(t, op); }
-Result<OperationResult> run(LedgerTransaction& t, const LedgerRules&, const GrantOperation& op) { return execute_grant(t, op); }
+struct Execute {
+  LedgerTransaction& t;
+  const LedgerRules& rules;
+  const std::optional<IpAddress>& from;
+  Result<OperationResult> operator()(const OpenOperation& op) const { return execute_open(t, rules, op); }
+  Result<OperationResult> operator()(const CloseOperation& op) const { return execute_close(t, rules, op); }
+  Result<OperationResult> operator()(const ClaimOperation& op) const { return execute_claim(t, rules, op); }
+  Result<OperationResult> operator()(const TransferOperation& op) const { return execute_transfer(t, rules, op); }
+  Result<OperationResult> operator()(const FaucetOperation& op) const { return execute_faucet(t, rules, op, from); }
+  Result<OperationResult> operator()(const DrawOperation& op) const { return execute_draw(t, op); }
+  Result<OperationResult> operator()(const PolicyOperation& op) const { return execute_policy(t, op); }
+  Result<OperationResult> operator()(const GrantOperation& op) const { return execute_grant(t, op); }
+};
 
 }  // namespace
 
@@ -204,8 +209,9 @@ Amount faucet_left(const LedgerRules& rules, const LedgerRow& row) {
   return rules.faucet_daily_budget.minus_or_zero(row.faucet_spent);
 }
 
-Result<OperationResult> execute(LedgerTransaction& transaction, const LedgerRules& rules, const Operation& operation) {
-  return std::visit([&](const auto& op) { return run(transaction, rules, op); }, operation);
+Result<OperationResult> execute(LedgerTransaction& transaction, const LedgerRules& rules, const Operation& operation,
+                                const std::optional<IpAddress>& from) {
+  return std::visit(Execute{transaction, rules, from}, operation);
 }
 
 Result<size_t> expire_channels(LedgerTransaction& transaction, size_t count_max) {

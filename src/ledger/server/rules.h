@@ -1,6 +1,7 @@
 // The rules of the ledger as numbers that its operator may choose, and as the functions that execute one operation (rules.cpp).
 #pragma once
 
+#include "base/endpoint.h"
 #include "ledger/server/transaction.h"
 
 namespace millet {
@@ -14,6 +15,7 @@ struct LedgerRules {
   Amount faucet_grant = Amount::micro(10'000'000);                // 10 BTT; zero: no faucet
   Amount faucet_daily_budget = Amount::micro(1'000'000'000'000);  // a million BTT; the pool lasts 270 years
   uint64_t faucet_spend_only_s = 30 * 86400;  // a grant only pays for service at first: farming grants to sell them is not worth the work
+  uint32_t faucet_per_network = 0;            // grants in a day for one /24 or /48; 0: no limit
   PublicKey faucet_pool;                      // account that pays
 };
 
@@ -22,7 +24,9 @@ Amount faucet_left(const LedgerRules& rules, const LedgerRow& row);
 
 // Executes one operation whose signatures and work have been checked, in the transaction. A refusal is a result and changes nothing; an
 // operation that was executed before gives its first result. Errors: of the store; the transaction can only be dropped then.
-Result<OperationResult> execute(LedgerTransaction& transaction, const LedgerRules& rules, const Operation& operation);
+// `from`: who sent it; nothing: nobody whose network counts.
+Result<OperationResult> execute(LedgerTransaction& transaction, const LedgerRules& rules, const Operation& operation,
+                                const std::optional<IpAddress>& from = std::nullopt);
 
 // Ends channels whose time is up, in the order of (effective expiry, id), at most `count_max`. The number ended. Errors: of the store.
 Result<size_t> expire_channels(LedgerTransaction& transaction, size_t count_max);

@@ -66,11 +66,13 @@ std::optional<uint64_t> LedgerService::on_oversized(Instant) {
   return id;
 }
 
-std::optional<uint64_t> LedgerService::on_request(Instant now, std::string_view method, std::string_view path, Bytes body) {
+std::optional<uint64_t> LedgerService::on_request(Instant now, std::string_view method, std::string_view path, Bytes body,
+                                                  const std::optional<IpAddress>& from) {
   if (body.size() > k_request_size_max) return on_oversized(now);
   std::optional<uint64_t> id = begin(body);
   if (!id) return id;
   Request& request = requests_[*id];
+  request.from = from;
   if (request.refused) return id;
   auto decode = [&](auto decoder) {
     auto decoded = decoder(body);
@@ -175,6 +177,7 @@ void LedgerService::on_checked(Instant now, CheckedRequest checked) {
   } else if (!is_within_limits(now, checked.item)) {
     refuse(checked.request, LedgerCode::busy, true);
   } else {
+    checked.item.from = request.from;
     wait_for_batch(now, std::move(checked.item));
   }
   make_batch(now);

@@ -53,7 +53,9 @@ class LedgerService {
   RequestLimits& limits() { return *limits_; }
 
   // A request is complete. Its number, under which the reply comes; nothing if it is one too many even to be refused: close the connection.
-  std::optional<uint64_t> on_request(Instant now, std::string_view method, std::string_view path, Bytes body);
+  // `from`: who sent it, where networks are to be limited.
+  std::optional<uint64_t> on_request(Instant now, std::string_view method, std::string_view path, Bytes body,
+                                     const std::optional<IpAddress>& from = std::nullopt);
   // The same for a GET: its target and its Authorization header.
   std::optional<uint64_t> on_get(Instant now, std::string_view target, std::optional<std::string_view> authorization);
   // A request that is one too many of its sender: a signed `busy`, with status 429.
@@ -84,6 +86,7 @@ class LedgerService {
     Hash32 hash{};
     RequestNonce nonce{};
     PublicKey asked_by;
+    std::optional<IpAddress> from;
     std::optional<OperationId> faucet;  // whose work is being checked
     std::optional<GetRequest> get;
     bool refused = false;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "ledger/server/faucet_networks.h"
 #include "ledger/server/genesis.h"
 #include "ledger/server/queries.h"
 
@@ -239,6 +240,7 @@ Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, Le
   if (gap_s > 0 && (after_outage || gap_s > k_outage_min_s)) TRY(extend_channels(transaction));
   TRY_ASSIGN(size_t expired, expire_channels(transaction, k_expire_per_batch_max));
   TRY(forget_executed(transaction, k_forget_per_batch_max));
+  if (rules_.faucet_per_network > 0) TRY(forget_networks(transaction, k_forget_per_batch_max));
   std::vector<ItemOutcome> items;
   for (const BatchItem& item : batch.items) {
     ItemOutcome& result = items.emplace_back();
@@ -246,7 +248,7 @@ Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, Le
     for (const BatchItem::CheckedOperation& checked : item.operations) {
       OperationResult done = refused(checked.checked);
       if (checked.checked == LedgerCode::done) {
-        TRY_ASSIGN(done, execute(transaction, rules_, checked.operation));
+        TRY_ASSIGN(done, execute(transaction, rules_, checked.operation, item.from));
       }
       result.operations.push_back(done);
     }

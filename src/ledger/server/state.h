@@ -20,7 +20,8 @@ struct BatchItem {
     LedgerCode checked;  // what check_operation() said
   };
   std::vector<CheckedOperation> operations;
-  PublicKey key;  // who asks; zeros: nobody in particular
+  std::optional<IpAddress> from;  // who sent it
+  PublicKey key;                  // who asks; zeros: nobody in particular
   std::vector<Query> queries;
   std::optional<GetRequest> get;
 };

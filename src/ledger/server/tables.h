@@ -8,6 +8,7 @@
 //   executed   valid_until u64 | id[32]     record u64; transfers and grants, until no repetition is possible any more
 //   pools      account[32]                  PoolRow; pools that have terms
 //   policies   operation id[32]             PolicyRow
+//   networks   day u64 | network[17]        u32; initial balances that it had on that day (faucet_networks.h)
 //   log        index u64                    record (common/record.h)
 //   tree       tile level u8 | index u64    hashes of the log's Merkle tree (log_tree.h)
 #pragma once
@@ -25,6 +26,7 @@ inline constexpr const char* k_table_closed = "closed";
 inline constexpr const char* k_table_executed = "executed";
 inline constexpr const char* k_table_pools = "pools";
 inline constexpr const char* k_table_policies = "policies";
+inline constexpr const char* k_table_networks = "networks";
 inline constexpr const char* k_table_log = "log";
 inline constexpr std::string_view k_ledger_row_key = "state";
 
