@@ -27,8 +27,8 @@ Status make_ledger(Store& store, const SigningKey& key, std::vector<PoolTerms> p
     size_t keys = 0;
     for (const PublicKey& signer : terms.keys.keys) keys += signer.is_zero() ? 0 : 1;
     table.add({k_pool_names[terms.index], terms.issued.to_btt(), vested(terms.issued, vesting, time).to_btt(),
-               end <= time ? "now" : local_time(end.in_seconds()), std::to_string(terms.keys.threshold) + " of " + std::to_string(keys),
-               pool_account(terms).hex()});
+               end <= time ? "now" : local_time(end.in_seconds()),
+               keys == 0 ? "none" : std::to_string(terms.keys.threshold) + " of " + std::to_string(keys), pool_account(terms).hex()});
   }
   std::printf("ledger  %s\nkey     %s\nsupply  %s BTT\n\n%s", ledger_id(ledger.genesis).hex().c_str(), key.public_key().hex().c_str(),
               Amount::supply().to_btt().c_str(), table.text().c_str());

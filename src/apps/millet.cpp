@@ -39,8 +39,10 @@ constexpr Command k_commands[] = {
     {"resume", resume_command, "HASH", "starts it again"},
     {"set", set_command, "[HASH] SECTION.OPTION=VALUE...",
      "changes options while milletd runs; with HASH speed.budget, speed.max_rate or speed.enabled of one torrent"},
-    {"wallet", wallet_command, "create | address | balance | claim | token | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
-     "the account on the ledger: claim gets the initial balance by proof of work; the ledger is the one that milletd uses, unless given"},
+    {"wallet", wallet_command,
+     "create | address | balance | claim [--captcha RESPONSE] | token | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
+     "the account on the ledger: claim gets the initial balance by proof of work, or for a solved CAPTCHA; the ledger is the one that "
+     "milletd uses, unless given"},
     {"pool", pool_command,
      "list | draw POOL ADDRESS BTT --key FILE... | policy FILE --key FILE... | show-policy POLICY | grant POLICY ADDRESS BTT --key FILE "
      "[--ledger URL] [--ledger-key KEY]",

@@ -6,8 +6,10 @@
 #include "apps/audit_command.h"
 #include "apps/daemon.h"
 #include "apps/genesis_command.h"
+#include "codec/url.h"
 #include "driver/key_file.h"
 #include "driver/ledgerd_driver.h"
+#include "hal/linux/files.h"
 #include "hal/linux/system.h"
 #include "ledger/server/transaction.h"
 #include "store/lmdb/lmdb_store.h"
@@ -18,6 +20,7 @@
 namespace millet {
 namespace {
 
+constexpr size_t k_captcha_secret_max = 1024;
 constexpr const char* k_ledger_key_file_name = "ledger.key";  // in the state folder
 
 int refuse(int exit_code, const Error& reason) {
@@ -34,12 +37,27 @@ LedgerRules rules_of(const LedgerdConfig& config) {
   LedgerRules rules;
   rules.faucet_grant = config.faucet_grant;
   rules.faucet_daily_budget = config.faucet_budget;
+  if (!config.captcha_url.empty()) rules.captcha = config.captcha_with_work ? CaptchaUse::with_work : CaptchaUse::instead_of_work;
   rules.faucet_per_network = config.faucet_per_network;
   rules.faucet_spend_only_s = uint64_t{config.faucet_spend_only_days} * 86400;
   rules.faucet_work.hashcash_bits = static_cast<uint8_t>(config.faucet_hashcash_bits);
   rules.faucet_work.memory_bits = static_cast<uint8_t>(config.faucet_memory_bits);
   rules.faucet_work.memory_kib = config.faucet_memory_kib;
   return rules;
+}
+
+// Errors: as Url::parse; of the file.
+Result<CaptchaHook::Options> captcha_options(const LedgerdConfig& config) {
+  Result<Url> url = Url::parse(config.captcha_url);
+  if (!url) return std::move(url).error().in("ledgerd.captcha_url (for https put a forwarder in between, as stunnel is)");
+  if (config.captcha_secret_file.empty()) return error(Errc::bad_input, "ledgerd.captcha_secret_file: ledgerd.captcha_url needs one");
+  hal::LinuxFiles files;
+  Result<std::vector<uint8_t>> bytes = files.read_file(config.captcha_secret_file, k_captcha_secret_max);
+  if (!bytes) return std::move(bytes).error().in("ledgerd.captcha_secret_file");
+  std::string secret(as_text(*bytes));
+  while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
+  if (secret.empty()) return error(Errc::bad_input, "ledgerd.captcha_secret_file: " + config.captcha_secret_file + " is empty");
+  return CaptchaHook::Options{config.captcha_url, std::move(secret)};
 }
 
 // Whoever runs the ledger sees at its start and at its end that nothing was made or lost.
@@ -131,6 +149,11 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   driver.set_witness(witness, **store);
   driver.set_audit_file(start.state + "/" + k_audit_file_name);
   driver.set_limits(start.settings.ledgerd.address_rate, start.settings.ledgerd.key_rate);
+  if (!start.settings.ledgerd.captcha_url.empty()) {
+    Result<CaptchaHook::Options> captcha = captcha_options(start.settings.ledgerd);
+    if (!captcha) return refuse(k_exit_bad_settings, captcha.error());
+    driver.set_captcha(std::move(*captcha));
+  }
   std::optional<Endpoint> tls;
   if (const std::optional<Endpoint>& wanted = start.settings.ledgerd.tls_listen) {
     Result<Endpoint> got = driver.listen_tls(*wanted, start.settings.ledgerd.tls_key_life_s);

@@ -49,7 +49,9 @@ Status list(PoolWords& words) {
     rows.append(pool_json(i, pool));
     size_t keys = 0;
     for (const PublicKey& key : pool.keys.keys) keys += key.is_zero() ? 0 : 1;
-    std::string signers = pool.has_terms == 0 ? "ledger" : std::to_string(pool.keys.threshold) + " of " + std::to_string(keys);
+    std::string signers = pool.has_terms == 0 ? "ledger"
+                          : keys == 0         ? "none"
+                                              : std::to_string(pool.keys.threshold) + " of " + std::to_string(keys);
     table.add({k_pool_names[i], pool.issued.to_btt(), pool.available.to_btt(), left_of(pool).to_btt(), signers});
   }
   if (words.context.json) {

@@ -23,6 +23,7 @@ struct Wallet {
   const CommandContext& context;
   std::vector<std::string> words;  // the command and its plain arguments
   LedgerPlace ledger;
+  std::string captcha;  // the answer to one, for claim
   hal::LinuxRandom random;
 
   std::string key_path() const { return context.state + "/" + k_key_file_name; }
@@ -127,8 +128,32 @@ Result<FaucetStatement> solve_challenge(LedgerSession& session) {
                                       " times: it was paused for too long, or this machine is too slow or too busy; try again later");
 }
 
+// With a solved CAPTCHA; the work too, where the ledger wants both.
+Status claim_with_captcha(const Wallet& wallet, LedgerSession& session) {
+  if (wallet.captcha.size() > k_captcha_response_max) return error(Errc::bad_input, "--captcha: no CAPTCHA has an answer as long as that");
+  Bytes response = as_bytes(wallet.captcha);
+  TRY_ASSIGN(CaptchaAnswer answer, session.ask<CaptchaAnswer>(CaptchaQuery{{response.begin(), response.end()}}));
+  TicketFaucetOperation faucet;
+  TicketFaucetStatement& s = faucet.statement;
+  s.ledger = session.ledger();
+  s.key = session.key().public_key();
+  s.ticket = answer.ticket;
+  if (answer.work_too != 0) {
+    yield_to_everything_else();
+    TRY_ASSIGN(FaucetStatement work, solve_challenge(session));
+    s.epoch = work.epoch;
+    s.memory_nonce = work.memory_nonce;
+    s.hashcash_nonce = work.hashcash_nonce;
+  }
+  s.valid_until = session.time().plus_seconds(k_operation_valid_s);
+  faucet.signature = session.key().sign(preimage(s));
+  TRY_ASSIGN(OperationResult result, session.submit(faucet));
+  return show_operation(wallet, "received", result);
+}
+
 Status claim(Wallet& wallet) {
   TRY_ASSIGN(LedgerSession session, open_session(wallet));
+  if (!wallet.captcha.empty()) return claim_with_captcha(wallet, session);
   yield_to_everything_else();
   FaucetOperation faucet;
   TRY_ASSIGN(faucet.statement, solve_challenge(session));
@@ -168,6 +193,8 @@ Status read_arguments(CommandArguments arguments, Wallet& wallet) {
       TRY(reader.value_into(wallet.ledger.url));
     } else if (reader.is("--ledger-key")) {
       TRY(reader.value_into(wallet.ledger.key));
+    } else if (reader.is("--captcha")) {
+      TRY(reader.value_into(wallet.captcha));
     } else if (reader.is_option()) {
       return reader.unknown();
     } else {
@@ -180,7 +207,7 @@ Status read_arguments(CommandArguments arguments, Wallet& wallet) {
 }  // namespace
 
 int wallet_command(const CommandContext& context, CommandArguments arguments) {
-  Wallet wallet{context, {}, {}, {}};
+  Wallet wallet{context, {}, {}, {}, {}};
   Status read = read_arguments(arguments, wallet);
   if (!read) return report_error(context, read.error(), true);
   Status started = crypto_init();

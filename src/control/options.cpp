@@ -136,6 +136,13 @@ const Option k_ledgerd_options[] = {
      "Most that initial balances may cost in a day."},
     {"ledgerd.faucet_per_network", Number32{AT(uint32_t, ledgerd.faucet_per_network)}, "100", 0, 1'000'000, "per day", When::start,
      "Most initial balances for the addresses of one network (/24, /48) in a day; 0 is no limit, as behind a proxy."},
+    {"ledgerd.captcha_url", Text{AT(std::string, ledgerd.captcha_url)}, "", 0, 0, "", When::start,
+     "Who judges CAPTCHAs for initial balances, as hCaptcha's, Turnstile's or reCAPTCHA's siteverify: http://HOST:PORT/PATH; empty: "
+     "nobody."},
+    {"ledgerd.captcha_secret_file", Text{AT(std::string, ledgerd.captcha_secret_file)}, "", 0, 0, "", When::start,
+     "File with the secret that belongs to it."},
+    {"ledgerd.captcha_with_work", Switch{AT(bool, ledgerd.captcha_with_work)}, "0", 0, 1, "", When::start,
+     "A solved CAPTCHA is needed beside the proof of work, not instead of it."},
     {"ledgerd.faucet_spend_only", Number32{AT(uint32_t, ledgerd.faucet_spend_only_days)}, "30", 0, 3650, "days", When::start,
      "An initial balance only pays for service for so long: it can't be transferred."},
     {"ledgerd.faucet_hashcash_bits", Number32{AT(uint32_t, ledgerd.faucet_hashcash_bits)}, "18", 0, 32, "bits", When::start,

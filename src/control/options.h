@@ -32,7 +32,10 @@ struct LedgerdConfig {
   std::string witness;  // file; empty: in the state folder
   // Initial balances for proof of work; a grant of zero: none.
   Amount faucet_grant;
-  Amount faucet_budget;             // per day
+  Amount faucet_budget;     // per day
+  std::string captcha_url;  // empty: no CAPTCHA
+  std::string captcha_secret_file;
+  bool captcha_with_work = false;
   uint32_t faucet_per_network = 0;  // grants in a day; 0: no limit
   uint32_t faucet_spend_only_days = 0;
   uint32_t faucet_hashcash_bits = 0;

@@ -80,7 +80,7 @@ void HttpClient::run(Instant now, std::unique_ptr<Exchange> owned) {
   http::Request message;
   if (!exchange.request.body.empty()) {
     message.method = "POST";
-    message.content_type = "application/octet-stream";
+    message.content_type = exchange.request.content_type;
     message.body = exchange.request.body;
   }
   http::encode(message, exchange.url, exchange.message);

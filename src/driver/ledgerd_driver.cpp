@@ -131,20 +131,24 @@ void LedgerdDriver::on_accepted(hal::ListenerId listener, hal::StreamId stream, 
   settle();
 }
 
-void LedgerdDriver::on_connected(hal::StreamId) {}
+void LedgerdDriver::on_connected(hal::StreamId stream) {
+  if (captcha_ && captcha_->http().on_connected(system_.clock.now(), stream)) settle();
+}
 
 void LedgerdDriver::on_received(hal::StreamId stream, Bytes bytes) {
-  http_.on_received(system_.clock.now(), stream, bytes);
+  Instant now = system_.clock.now();
+  if (!captcha_ || !captcha_->http().on_received(now, stream, bytes)) http_.on_received(now, stream, bytes);
   settle();
 }
 
 void LedgerdDriver::on_writable(hal::StreamId stream) {
-  http_.on_writable(system_.clock.now(), stream);
+  Instant now = system_.clock.now();
+  if (!captcha_ || !captcha_->http().on_writable(now, stream)) http_.on_writable(now, stream);
   settle();
 }
 
-void LedgerdDriver::on_closed(hal::StreamId stream, const Error&) {
-  http_.on_closed(stream);
+void LedgerdDriver::on_closed(hal::StreamId stream, const Error& reason) {
+  if (!captcha_ || !captcha_->http().on_closed(system_.clock.now(), stream, reason)) http_.on_closed(stream);
   settle();
 }
 
@@ -212,6 +216,7 @@ void LedgerdDriver::expect_reply(hal::StreamId stream, std::optional<uint64_t> r
 void LedgerdDriver::on_timer() {
   Instant now = system_.clock.now();
   http_.on_timer(now);
+  if (captcha_) captcha_->http().on_timer(now);
   if (service_.next_deadline() <= now) service_.on_timer(now);
   if (shutdown_deadline_ <= now) end(false);
   settle();
@@ -244,6 +249,7 @@ void LedgerdDriver::settle() {
   }
   if (service_.is_ended() && http_.connections() == 0) end(true);
   Instant next = earlier(service_.next_deadline(), http_.next_deadline());
+  if (captcha_) next = earlier(next, captcha_->http().next_deadline());
   system_.loop.arm(earlier(next, shutdown_deadline_));
 }
 
@@ -269,6 +275,16 @@ void LedgerdDriver::on_witness(const Status& noted) {
 
 void LedgerdDriver::act(WriteWork& work) {
   system_.executor.submit(hal::Queue::compute, std::make_unique<WriteJob>(*this, std::move(work)));
+}
+
+void LedgerdDriver::act(CaptchaWork& work) {
+  CHECK(captcha_.has_value());
+  captcha_->ask(system_.clock.now(), work.request, work.response, work.from);
+}
+
+void LedgerdDriver::on_captcha_judged(uint64_t request, LedgerCode code) {
+  service_.on_captcha(system_.clock.now(), request, code);
+  settle();
 }
 
 void LedgerdDriver::act(LedgerReply& reply) {

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "driver/captcha_hook.h"
 #include "driver/http_server.h"
 #include "driver/ledgerd_metrics.h"
 #include "driver/tls_streams.h"
@@ -13,7 +14,7 @@
 
 namespace millet {
 
-class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents, private HttpServerEvents {
+class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents, private HttpServerEvents, private CaptchaEvents {
  public:
   // When a shutdown takes longer, the program ends without it: what was answered is durable.
   static constexpr Duration k_shutdown_max = Duration::seconds(10);
@@ -35,6 +36,11 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   Result<Endpoint> listen_tls(const Endpoint& listen, uint64_t key_life_s);
   // Requests per second of one address and of one key; 0 is no limit. Requires: not started.
   void set_limits(uint64_t address_rate, uint64_t key_rate) { service_.set_limits(address_rate, key_rate); }
+  // Who judges CAPTCHAs. Requires: not started.
+  void set_captcha(CaptchaHook::Options options) {
+    CaptchaEvents& events = *this;
+    captcha_.emplace(system_, std::move(options), events, log_);
+  }
   // Where `millet-ledgerd audit` leaves what it found, for the metrics.
   void set_audit_file(std::string path) { audit_file_ = std::move(path); }
   // As the signal does: ends with Loop::stop(), at the latest after k_shutdown_max.
@@ -66,6 +72,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   void on_shutdown() override;
   void on_http_request(hal::StreamId stream, std::string_view method, std::string_view target, Bytes body) override;
   void on_http_oversized(hal::StreamId stream) override;
+  void on_captcha_judged(uint64_t request, LedgerCode code) override;
 
   void expect_reply(hal::StreamId stream, std::optional<uint64_t> request);
   // Does what the service wants, and re-arms the timer.
@@ -74,6 +81,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   void act(LedgerBatch& batch);
   void act(SealWork& work);
   void act(WriteWork& work);
+  void act(CaptchaWork& work);
   void act(LedgerReply& reply);
   void on_witness(const Status& noted);
   // What is answered without the ledger: health, metrics, and what is no request of ours. False: it is one.
@@ -91,6 +99,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   LedgerService service_;
   TlsStreams streams_;
   HttpServer http_;
+  std::optional<CaptchaHook> captcha_;
   std::map<uint64_t, Asked> asked_by_;  // request to connection
   LedgerdMetrics metrics_;
   uint64_t tls_key_life_s_ = 0;  // 0: no TLS

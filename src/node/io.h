@@ -131,11 +131,12 @@ struct VerifyBytes {
 // One HTTP exchange with a tracker or the ledger: resolve, connect, send, read the body to the end. on_http_done answers.
 struct HttpExchange {
   Ticket ticket;
-  std::string url;                                 // http://host[:port]/path?query; https only with `ledger`
-  std::vector<uint8_t> body;                       // empty: GET, else POST
-  uint32_t reply_size_max;                         // of the body; more is an error
-  uint32_t timeout_ms;                             // for all of it
-  std::optional<LedgerPin> ledger = std::nullopt;  // who must answer, for https
+  std::string url;                                             // http://host[:port]/path?query; https only with `ledger`
+  std::vector<uint8_t> body;                                   // empty: GET, else POST
+  uint32_t reply_size_max;                                     // of the body; more is an error
+  uint32_t timeout_ms;                                         // for all of it
+  std::optional<LedgerPin> ledger = std::nullopt;              // who must answer, for https
+  std::string_view content_type = "application/octet-stream";  // of the body; a constant
 };
 struct CancelHttp {
   Ticket ticket;  // no answer follows

@@ -1,15 +1,19 @@
 """What whoever runs the ledger does: a genesis from a file, draws from its pools, copies, audits."""
+import http.server
 import json
 import re
 import subprocess
+import threading
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
 from harness.node import Ledgerd, Milletd, expect_refused
-from harness.world import expect, main, wait_until
-from wallet import EASY, Wallet
+from harness.world import expect, main, need, wait_until
+from wallet import EASY, GRANT, Wallet
 
+CHAPTER = Path(__file__).resolve().parents[2] / "src" / "ledger" / "OPERATOR.md"
 DEFAULT = Path(__file__).resolve().parents[2] / "config" / "genesis.conf"
 HOLE = "#\tlist key 'ADDRESS'"
 HOST = "127.0.0.1"
@@ -218,8 +222,108 @@ def a_network_has_so_many_initial_balances(world):
     ledger.stop()
 
 
+class Judge:
+    """Stands in for siteverify: answers as `answer` says, and remembers what it was asked."""
+
+    def __init__(self):
+        judge = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                judge.asked.append((self.headers["Content-Type"], urllib.parse.parse_qs(body, strict_parsing=True)))
+                if judge.answer is None:
+                    judge.over.wait(60)
+                    return
+                status, reply = judge.answer
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(reply)))
+                self.end_headers()
+                try:
+                    self.wfile.write(reply)
+                except OSError:
+                    pass  # the ledger does not read to the end
+
+            def log_message(self, *_):
+                pass
+
+        self.asked, self.answer, self.over = [], None, threading.Event()
+        self.server = http.server.ThreadingHTTPServer((HOST, 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://{HOST}:{self.server.server_address[1]}/siteverify"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.over.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def a_solved_captcha_gets_an_initial_balance(world):
+    """Yes is a grant without work; no, garbage, silence and floods are none, in bounded time, and the ledger serves on."""
+    secret = world.path("secret")
+    secret.write_text("s3cr&t=1\n")
+    judge = Judge()
+    options = {**EASY, "ledgerd__faucet_hashcash_bits": 32, "ledgerd__captcha_url": judge.url, "ledgerd__captcha_secret_file": secret}
+    ledger = Ledgerd(world, 1, ledgerd__listen=f"{HOST}:7411", **options).start()
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+
+    def claim(wallet):
+        return wallet.call("claim", "--captcha", "a response+/=")
+
+    judge.answer = (200, b'{"success": false, "error-codes": ["invalid-input-response"]}')
+    expect_refused(lambda: claim(one), "denied", "not solved")
+    for answer in ((200, b"<html>yes</html>"), (200, b'{"success": "true"}'), (200, b""), (500, b'{"success": true}'), (302, b'{"success": true}'),
+                   (200, b'{"success": true}' + b" " * 10_000_000), (200, b"x" * 10_000_000)):
+        judge.answer = answer
+        expect_refused(lambda: claim(one), "denied", "can't be judged now")
+    judge.answer = None
+    begin = time.monotonic()
+    expect_refused(lambda: claim(one), "denied", "can't be judged now")
+    expect(4 < time.monotonic() - begin < 15, f"silence took {time.monotonic() - begin:.1f} s")
+    expect(one.available() == 0, "there was a grant")
+    expect(world.log(ledger.name).count("event=captcha_failed") == 1, "a row of failures is one line")
+    judge.answer = (200, b'{"success": true}')
+    expect(claim(one)["amount_micro"] == GRANT and one.available() == GRANT, "no grant for a solved CAPTCHA")
+    expect("event=captcha_works_again" in world.log(ledger.name), "nothing says that it works again")
+    kind, form = judge.asked[-1]
+    expect(kind == "application/x-www-form-urlencoded", f"the form is {kind}")
+    expect(form == {"secret": ["s3cr&t=1"], "response": ["a response+/="], "remoteip": [HOST]}, f"it was asked {form}")
+    expect_refused(lambda: claim(one), "denied", "has had its initial balance")
+    ledger.stop()
+    # Beside the work.
+    ledger.options.update({"ledgerd.faucet_hashcash_bits": 8, "ledgerd.captcha_with_work": 1})
+    ledger.start()
+    expect_refused(lambda: two.call("claim"), "denied", "a solved CAPTCHA is needed")
+    expect(claim(two)["amount_micro"] == GRANT, "no grant for a solved CAPTCHA and the work")
+    judge.stop()
+    expect_refused(lambda: claim(Wallet(world, ledger, "three")), "denied", "can't be judged now")
+    ledger.stop()
+    status, out, err = _run(world, "audit", "--state", ledger.state)
+    expect(status == 0 and "every record is right" in out, f"the audit ends with {status}: {out} {err}")
+    for bad, word in ((f"ledgerd.captcha_url=https://{HOST}/x", "https"), ("ledgerd.captcha_secret_file=/nowhere", "/nowhere"), ("ledgerd.captcha_secret_file=", "needs one")):
+        status, _, err = _run(world, "--state", ledger.state, "--set", f"ledgerd.captcha_url={judge.url}", "--set", f"ledgerd.captcha_secret_file={secret}", "--set", bad)
+        expect(status == 2 and word in err, f"{bad}: {status} {err}")
+
+
+def examples_of_the_operators_chapter(world):
+    """Every `sh` block of OPERATOR.md, literally and in order, in one shell."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", CHAPTER.read_text(), re.MULTILINE | re.DOTALL)
+    expect(len(blocks) >= 8, f"{len(blocks)} examples")
+    for program in ("curl", "bash"):
+        need(program)
+    script = "set -euo pipefail\n" + "\n".join(blocks)
+    environment = {"PATH": f"{world.bin}:/usr/bin:/bin", "no_proxy": "*", "HOME": str(world.folder), "CONFIG": str(DEFAULT.parent)}
+    done = subprocess.run(["bash", "-c", script], cwd=world.make_folder("examples"), env=environment, capture_output=True, text=True, timeout=80, check=False)
+    expect(done.returncode == 0, f"the examples end with {done.returncode}: {done.stderr[-1500:]}")
+    for word in ("2 of 3", "99990000000", "drawn 25.5 BTT", "granted 500 BTT", '"granter"', "1525.5 BTT", "every record is right", "millet_ledgerd_audit_good 1"):
+        expect(word in done.stdout, f"the examples do not show {word}: {done.stdout[-3000:]}")
+
+
 CASES = {case.__name__: case for case in (genesis_from_a_file, faults_of_a_genesis_file, grants_by_a_signed_policy,
-                                            an_audit_is_a_line_a_metric_and_an_exit_code, a_network_has_so_many_initial_balances)}
+                                            an_audit_is_a_line_a_metric_and_an_exit_code, a_network_has_so_many_initial_balances,
+                                            a_solved_captcha_gets_an_initial_balance,
+                                            examples_of_the_operators_chapter)}
 
 if __name__ == "__main__":
     raise SystemExit(main(CASES))

@@ -91,6 +91,8 @@ void domain_tags_are_all_different(void**) {
                                    PoolOperation::k_tag,
                                    PoolTerms::k_tag,
                                    PolicyStatement::k_tag,
+                                   TicketFaucetStatement::k_tag,
+                                   "BTT1TICK",
                                    GrantStatement::k_tag,
                                    ReceiptStatement::k_tag,
                                    TreeHeadStatement::k_tag,
@@ -167,6 +169,7 @@ Reply every_query_reply() {
   PoolState pool{vectors::payer().public_key(), Amount::micro(9), Amount::micro(8), Amount::micro(7), 1, vectors::draw().keys, {}};
   reply.queries.push_back({PoolQuery::k_kind, LedgerCode::done, pool});
   reply.queries.push_back({PolicyQuery::k_kind, LedgerCode::done, PolicyState{vectors::policy().statement, 5, 1, 6, Amount::micro(7)}});
+  reply.queries.push_back({CaptchaQuery::k_kind, LedgerCode::done, CaptchaAnswer{{vectors::at(7), vectors::filled<32>(8)}, 1}});
   reply.head.count = static_cast<uint8_t>(reply.queries.size());
   return reply;
 }
@@ -291,7 +294,7 @@ void the_protocol_text_agrees(void**) {
     std::string row = "\n| " + std::to_string(number) + " | " + name + " | ";
     assert_true(text.find(row) != std::string::npos);
   }
-  assert_int_equal(known, 37);
+  assert_int_equal(known, 41);
   for (const std::string& value : {vectors::channel().hex(), vectors::open().signature.hex(), vectors::pay_signature().hex(),
                                    vectors::close().signature.hex(), vectors::claim().signature.hex(), vectors::transfer().signature.hex(),
                                    vectors::faucet().signature.hex(), vectors::query().signature.hex()}) {
@@ -314,6 +317,7 @@ void the_protocol_text_agrees(void**) {
   assert_true(has_row("BTT1EXPR", 8 + k_fields_size<ExpireOperation>));
   assert_true(has_row("BTT1EXTD", 8 + k_fields_size<ExtendOperation>));
   assert_true(has_row("BTT1DRAW", 8 + k_fields_size<DrawStatement>));
+  assert_true(has_row("BTT1FAUT", 8 + k_fields_size<TicketFaucetStatement>));
   assert_true(has_row("BTT1PLCY", 8 + k_fields_size<PolicyStatement>));
   assert_true(has_row("BTT1GRNT", 8 + k_fields_size<GrantStatement>));
   assert_true(has_row("BTT1POOT", 8 + k_fields_size<PoolOperation>));

@@ -134,6 +134,7 @@ class Run {
  private:
   static size_t item_count(const LedgerBatch& batch) { return batch.items.empty() ? 0 : batch.items[0].operations.size(); }
   LedgerCode run(const FaucetOperation&) { return LedgerCode::faucet_off; }
+  LedgerCode run(const TicketFaucetOperation&) { return LedgerCode::captcha_off; }
   LedgerCode run(const DrawOperation&) { return LedgerCode::unknown_pool; }
   LedgerCode run(const PolicyOperation&) { return LedgerCode::unknown_pool; }
   LedgerCode run(const GrantOperation&) { return LedgerCode::unknown_policy; }

@@ -84,6 +84,7 @@ class Server {
   std::vector<size_t> batch_sizes;
   size_t checks = 0;
   std::deque<CheckWork> slow_checks;
+  std::deque<CaptchaWork> captchas;
   bool hold_checks = false;
 
  private:
@@ -96,6 +97,8 @@ class Server {
         service.on_checked(now, run_check(std::move(*check)));
     } else if (auto* batch = std::get_if<LedgerBatch>(&out)) {
       held.push_back(std::move(*batch));
+    } else if (auto* captcha = std::get_if<CaptchaWork>(&out)) {
+      captchas.push_back(std::move(*captcha));
     } else if (auto* seal = std::get_if<SealWork>(&out)) {
       uint64_t id = seal->request;
       service.on_sealed(now, id, run_seal(world.ledger_key(), std::move(*seal)));
@@ -548,6 +551,44 @@ void whom_an_operation_pays_is_checked_once(void**) {
   }
 }
 
+// Whoever judges CAPTCHAs may be slow: a few wait for it, everything else goes on, and the end waits for the answers.
+void captchas_are_judged_beside_everything_else(void**) {
+  LedgerRules rules = World::easy_rules();
+  rules.captcha = CaptchaUse::instead_of_work;
+  Server server(rules);
+  auto ask = [&](uint32_t number) {
+    SigningKey key = numbered_key(number);
+    QueryRequest request;
+    request.key = key.public_key();
+    request.valid_until = server.world.in(300);
+    request.queries = {CaptchaQuery{{'y', 'e', 's'}}};
+    request.signature = key.sign(query_preimage(request, server.world.id()));
+    return encode_request(request);
+  };
+  auto code_of = [&](uint64_t id, Bytes request) { return server.read(*server.reply_to(id), request, ReplyKind::queries).queries[0].code; };
+  std::vector<uint64_t> ids;
+  for (uint32_t i = 0; i < LedgerService::k_captchas_max + 1; ++i) {
+    ids.push_back(*server.service.on_request(server.now, "POST", "/v1/query", ask(i + 1), *IpAddress::parse("192.0.2.1")));
+    server.settle();
+  }
+  assert_int_equal(server.captchas.size(), LedgerService::k_captchas_max);
+  assert_true(as_text(server.captchas[0].response) == "yes" && server.captchas[0].from.has_value());
+  assert_true(code_of(ids.back(), ask(LedgerService::k_captchas_max + 1)) == LedgerCode::captcha_unavailable);
+  assert_false(server.reply_to(ids[0]).has_value());
+  assert_int_equal(server.post("/v1/op", request_of({server.world.transfer(numbered_key(1), numbered_key(2).public_key(), 1)})).status,
+                   200);
+  server.service.shut_down(server.now);
+  server.settle();
+  assert_false(server.service.is_ended());
+  for (size_t i = 0; i < server.captchas.size(); ++i) {
+    LedgerCode judged = i == 0 ? LedgerCode::done : i == 1 ? LedgerCode::captcha_failed : LedgerCode::captcha_unavailable;
+    server.service.on_captcha(server.now, server.captchas[i].request, judged);
+    server.settle();
+    assert_true(code_of(ids[i], ask(static_cast<uint32_t>(i) + 1)) == judged);
+  }
+  assert_true(server.service.is_ended());
+}
+
 }  // namespace
 
 int main() {
@@ -574,6 +615,7 @@ int main() {
       cmocka_unit_test(an_idle_ledger_expires_channels_and_keeps_its_time_durable),
       cmocka_unit_test(a_store_that_fails_is_told_to_clients_and_logged_once),
       cmocka_unit_test(a_shutdown_finishes_what_is_under_way_and_makes_the_time_durable),
+      cmocka_unit_test(captchas_are_judged_beside_everything_else),
   };
   return RUN_TESTS(tests);
 }

@@ -78,7 +78,15 @@ inline GrantOperation grant() {
   op.signature = payee().sign(preimage(op.statement));
   return op;
 }
-inline std::vector<Operation> one_of_each() { return {open(), close(), claim(), transfer(), faucet(), draw(), policy(), grant()}; }
+inline TicketFaucetOperation ticket_faucet() {
+  TicketFaucetOperation op;
+  op.statement = {ledger(), payer().public_key(), 2'999'994, 5, 77, {at(1'799'999'000), filled<32>(0x99)}, at(1'799'996'400)};
+  op.signature = payer().sign(preimage(op.statement));
+  return op;
+}
+inline std::vector<Operation> one_of_each() {
+  return {open(), close(), claim(), transfer(), faucet(), draw(), policy(), grant(), ticket_faucet()};
+}
 
 inline QueryRequest query() {
   QueryRequest request{filled<16>(0x66), payer().public_key(), at(1'799'996'400), {BalanceQuery{}, ChannelQuery{channel()}}, {}};

@@ -61,7 +61,9 @@ class World {
     LedgerBatch batch;
     BatchItem& item = batch.items.emplace_back();
     item.from = sender;
-    for (const Operation& op : operations) item.operations.push_back({op, check_operation(state_->check_context(now()), op)});
+    CheckContext context = state_->check_context(now());
+    context.from = sender;
+    for (const Operation& op : operations) item.operations.push_back({op, check_operation(context, op)});
     last = state_->apply(batch, now());
     return last.items[0].operations;
   }

@@ -76,9 +76,10 @@ class Step {
     owe(owner_.account, op.statement, op.signature);
     return Movement{{}, op.statement.amount};
   }
-  Result<Movement> movement(const FaucetOperation& op) {
-    if (op.statement.key == owner_.account) return Movement{record_.head.paid, {}};
-    return Movement{{}, record_.head.paid};
+  Result<Movement> movement(const FaucetOperation& op) { return initial_balance(op.statement.key); }
+  Result<Movement> movement(const TicketFaucetOperation& op) { return initial_balance(op.statement.key); }
+  Movement initial_balance(const PublicKey& to) const {
+    return to == owner_.account ? Movement{record_.head.paid, {}} : Movement{{}, record_.head.paid};
   }
   Result<Movement> movement(const OpenOperation& op) {
     if (op.statement.payer != owner_.account) return wrong("the channel is not this account's");

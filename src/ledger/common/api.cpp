@@ -6,6 +6,27 @@ namespace {
 constexpr std::string_view k_query_tag = "BTT1QURY";
 constexpr size_t k_signature_size = Signature::k_size;
 
+template <typename Q>
+void append_query(std::vector<uint8_t>& out, const Q& query) {
+  append_fields(out, query);
+}
+void append_query(std::vector<uint8_t>& out, const CaptchaQuery& query) {
+  CHECK(!query.response.empty() && query.response.size() <= k_captcha_response_max);
+  ByteWriter(out).u16(static_cast<uint16_t>(query.response.size())).bytes(query.response);
+}
+template <typename Q>
+Result<Q> take_query_fields(ByteReader& in) {
+  return take_fields<Q>(in);
+}
+template <>
+Result<CaptchaQuery> take_query_fields<CaptchaQuery>(ByteReader& in) {
+  size_t size = in.u16();
+  if (size == 0 || size > k_captcha_response_max) return error(Errc::bad_input, "answer to a CAPTCHA is empty or too long");
+  Bytes response = in.take(size);
+  if (!in.ok()) return error(Errc::bad_input, "answer to a CAPTCHA is cut off");
+  return CaptchaQuery{{response.begin(), response.end()}};
+}
+
 void append_body(std::vector<uint8_t>& out, const QueryRequest& request) {
   ByteWriter writer(out);
   writer.u8(k_ledger_api_version).bytes(request.nonce).bytes(request.key.bytes()).u64(request.valid_until.in_seconds());
@@ -14,7 +35,7 @@ void append_body(std::vector<uint8_t>& out, const QueryRequest& request) {
     std::visit(
         [&](const auto& q) {
           out.push_back(q.k_kind);
-          append_fields(out, q);
+          append_query(out, q);
         },
         query);
   }
@@ -27,8 +48,8 @@ Result<Query> take_query(uint8_t kind, ByteReader& in) {
   } else {
     using Q = std::variant_alternative_t<I, Query>;
     if (kind != Q::k_kind) return take_query<I + 1>(kind, in);
-    TRY_ASSIGN(Q query, take_fields<Q>(in));
-    return Query(query);
+    TRY_ASSIGN(Q query, take_query_fields<Q>(in));
+    return Query(std::move(query));
   }
 }
 
@@ -161,6 +182,7 @@ Result<QueryResult> take_query_result(ByteReader& in) {
     case ChannelState::k_kind: TRY(take_result_body<ChannelState>(in, result)); return result;
     case PoolState::k_kind: TRY(take_result_body<PoolState>(in, result)); return result;
     case PolicyState::k_kind: TRY(take_result_body<PolicyState>(in, result)); return result;
+    case CaptchaAnswer::k_kind: TRY(take_result_body<CaptchaAnswer>(in, result)); return result;
     case FaucetChallenge::k_kind: TRY(take_result_body<FaucetChallenge>(in, result)); return result;
     case ClosedPage::k_kind: {
       TRY_ASSIGN(result.body, take_closed_page(in));
@@ -232,13 +254,15 @@ Result<QueryRequest> decode_query_request(Bytes body) {
   size_t count = in.u8();
   TRY(check_count(count, k_queries_max));
   size_t pages = 0;
+  size_t captchas = 0;
   for (size_t i = 0; i < count; ++i) {
     uint8_t kind = in.u8();
     TRY_ASSIGN(Query query, take_query(kind, in));
-    request.queries.push_back(query);
     pages += std::holds_alternative<RecordsQuery>(query) ? 1 : 0;
+    captchas += std::holds_alternative<CaptchaQuery>(query) ? 1 : 0;
+    request.queries.push_back(std::move(query));
   }
-  if (pages > 1) return error(Errc::no_room, "more than one RECORDS in a request");
+  if (pages > 1 || captchas > 1) return error(Errc::no_room, "more than one RECORDS or CAPTCHA in a request");
   request.signature.raw = in.array<k_signature_size>();
   if (!in.done()) return error(Errc::bad_input, "request has the wrong size");
   return request;

@@ -23,6 +23,7 @@ inline constexpr size_t k_closed_page_max = 32;  // channels in one answer of th
 // Of one answer to RECORDS, of which a request has at most one: with seven closed feeds it stays below k_reply_size_max.
 inline constexpr size_t k_record_page_size_max = 24 * 1024;
 inline constexpr size_t k_request_size_max = 20 * 1024;
+inline constexpr size_t k_captcha_response_max = 8 * 1024;  // hCaptcha's are the longest, some 3 KiB
 inline constexpr size_t k_reply_size_max = 64 * 1024;
 // How far ahead valid_until may be (src/ledger/PROTOCOL.md).
 inline constexpr uint64_t k_valid_ahead_max_s = 600;
@@ -97,8 +98,13 @@ struct PolicyQuery {
   OperationId policy;
   static constexpr auto k_fields = std::make_tuple(field("policy", &PolicyQuery::policy));
 };
+// The answer to a CAPTCHA, as its widget gave it, for a ticket. One in a request, by the key that wants the initial balance.
+struct CaptchaQuery {
+  static constexpr uint8_t k_kind = 11;
+  std::vector<uint8_t> response;  // 1 to k_captcha_response_max; on the wire after its size as u16
+};
 using Query = std::variant<ParamsQuery, BalanceQuery, ChannelQuery, ClosedQuery, ChallengeQuery, InclusionQuery, ConsistencyQuery,
-                           RecordsQuery, PoolQuery, PolicyQuery>;
+                           RecordsQuery, PoolQuery, PolicyQuery, CaptchaQuery>;
 
 struct QueryRequest {
   RequestNonce nonce{};
@@ -300,12 +306,20 @@ struct PolicyState {
   bool operator==(const PolicyState&) const = default;
 };
 
+struct CaptchaAnswer {
+  static constexpr uint8_t k_kind = CaptchaQuery::k_kind;
+  CaptchaTicket ticket;
+  uint8_t work_too = 0;  // 1: the ledger wants the proof of work beside it
+  static constexpr auto k_fields = std::make_tuple(field("ticket", &CaptchaAnswer::ticket), field("work_too", &CaptchaAnswer::work_too));
+  bool operator==(const CaptchaAnswer&) const = default;
+};
+
 // kind u8, code u16; the body only if the code is done.
 struct QueryResult {
   uint8_t kind = 0;
   LedgerCode code = LedgerCode::done;
   std::variant<std::monostate, LedgerParams, Balance, ChannelState, ClosedPage, FaucetChallenge, InclusionProof, ConsistencyProof,
-               RecordPage, PoolState, PolicyState>
+               RecordPage, PoolState, PolicyState, CaptchaAnswer>
       body;
   bool operator==(const QueryResult&) const = default;
 };

@@ -49,6 +49,11 @@ constexpr CodeText k_codes[] = {
     {LedgerCode::grant_recipient, "grant_recipient", "the policy does not name this account"},
     {LedgerCode::grant_number, "grant_number", "a grant with this number was given, or one before it was not"},
     {LedgerCode::faucet_network, "faucet_network", "your network has had its initial balances for today; try again tomorrow"},
+    {LedgerCode::faucet_ticket, "faucet_ticket",
+     "a solved CAPTCHA is needed: its ticket is missing, too old, or was given to another key or network"},
+    {LedgerCode::captcha_off, "captcha_off", "this ledger takes no CAPTCHA; do the proof of work"},
+    {LedgerCode::captcha_failed, "captcha_failed", "the CAPTCHA was not solved, or was used before; solve another one"},
+    {LedgerCode::captcha_unavailable, "captcha_unavailable", "the CAPTCHA can't be judged now; try again later"},
     {LedgerCode::beyond_log, "beyond_log", "the ledger's log has no such record, or not so many"},
 };
 

@@ -40,12 +40,16 @@ enum class LedgerCode : uint16_t {
   not_vested = 40,      // less of the pool can be drawn yet
   bad_policy = 41,      // its times or limits make no sense
   unknown_policy = 42,
-  policy_ended = 43,     // or has not begun, or was replaced
-  grant_too_large = 44,  // for one grant
-  grant_period = 45,     // what the policy allows in this period is spent
-  grant_recipient = 46,  // not one whom the policy names
-  grant_number = 47,     // not the one after the last grant of the policy
-  faucet_network = 48,   // the network of the sender had its grants of the day
+  policy_ended = 43,         // or has not begun, or was replaced
+  grant_too_large = 44,      // for one grant
+  grant_period = 45,         // what the policy allows in this period is spent
+  grant_recipient = 46,      // not one whom the policy names
+  grant_number = 47,         // not the one after the last grant of the policy
+  faucet_network = 48,       // the network of the sender had its grants of the day
+  faucet_ticket = 49,        // a ticket is needed, or it is another key's, another network's, or too old
+  captcha_off = 50,          // the ledger asks nobody about CAPTCHAs
+  captcha_failed = 51,       // whoever judges them says no
+  captcha_unavailable = 52,  // whoever judges them does not say
 };
 
 // snake_case name, stable like the number; "code_N" has no name of its own: "unknown_code".

@@ -31,6 +31,15 @@ inline constexpr uint8_t k_faucet_bits_max = 32;
 inline constexpr uint32_t k_faucet_memory_kib_max = 64 * 1024;
 inline constexpr uint32_t k_faucet_memory_kib_min = 8;
 
+// What the ledger gives for a solved CAPTCHA: it stands for the work, or beside it, as the ledger wants. Only the ledger can make one, and
+// it is good for the key and the network (/24, /48) that asked, for a while.
+struct CaptchaTicket {
+  LedgerTime valid_until;
+  Hash32 mac{};
+  static constexpr auto k_fields = std::make_tuple(field("valid_until", &CaptchaTicket::valid_until), field("mac", &CaptchaTicket::mac));
+  bool operator==(const CaptchaTicket&) const = default;
+};
+
 struct FaucetSolution {
   uint64_t memory_nonce = 0;
   uint64_t hashcash_nonce = 0;

@@ -10,6 +10,7 @@ const PublicKey& signer(const TransferOperation& op) { return op.statement.from;
 const PublicKey& signer(const FaucetOperation& op) { return op.statement.key; }
 const PublicKey& signer(const DrawOperation& op) { return op.keys.keys[0]; }
 const PublicKey& signer(const PolicyOperation& op) { return op.keys.keys[0]; }
+const PublicKey& signer(const TicketFaucetOperation& op) { return op.statement.key; }
 const PublicKey& signer(const GrantOperation& op) { return op.granter; }
 
 template <size_t I = 0>

@@ -14,6 +14,8 @@
 //                    granter[32] recipients[32] x 8 valid_until u64 keys[97] signatures[64] x 3                     717
 //    8 GRANT         ledger[32] policy[32] number u64 to[32] amount u64 memo_hash[32] valid_until u64 granter[32]
 //                    signature[64]                                                                                  248
+//    9 TICKET_FAUCET ledger[32] key[32] epoch u64 memory_nonce u64 hashcash_nonce u64 ticket[40] valid_until u64
+//                    signature[64]                                                                                  200
 //   16 GENESIS       key[32] time u64 (account[32] amount u64) x 10                                                 440
 //   17 EXPIRE        ledger[32] channel[32]                                                                          64
 //   18 EXTEND        ledger[32] from u64 to u64                                                                      48
@@ -27,6 +29,7 @@
 
 #include "codec/signed.h"
 #include "crypto/hash.h"
+#include "ledger/common/faucet.h"
 #include "ledger/common/pool.h"
 
 namespace millet {
@@ -118,6 +121,34 @@ struct FaucetOperation {
   static constexpr auto k_fields =
       std::make_tuple(field("statement", &FaucetOperation::statement), field("signature", &FaucetOperation::signature));
   bool operator==(const FaucetOperation&) const = default;
+};
+
+// As FaucetStatement, with a ticket for a solved CAPTCHA; the numbers of the work count only where the ledger wants both.
+struct TicketFaucetStatement {
+  static constexpr std::string_view k_tag = "BTT1FAUT";
+  LedgerId ledger;
+  PublicKey key;
+  uint64_t epoch = 0;
+  uint64_t memory_nonce = 0;
+  uint64_t hashcash_nonce = 0;
+  CaptchaTicket ticket;
+  LedgerTime valid_until;
+  static constexpr auto k_fields =
+      std::make_tuple(field("ledger", &TicketFaucetStatement::ledger), field("key", &TicketFaucetStatement::key),
+                      field("epoch", &TicketFaucetStatement::epoch), field("memory_nonce", &TicketFaucetStatement::memory_nonce),
+                      field("hashcash_nonce", &TicketFaucetStatement::hashcash_nonce), field("ticket", &TicketFaucetStatement::ticket),
+                      field("valid_until", &TicketFaucetStatement::valid_until));
+  bool operator==(const TicketFaucetStatement&) const = default;
+};
+
+struct TicketFaucetOperation {
+  static constexpr uint8_t k_kind = 9;
+  static constexpr const char* k_name = "ticket_faucet";
+  TicketFaucetStatement statement;
+  Signature signature;  // by `key`
+  static constexpr auto k_fields =
+      std::make_tuple(field("statement", &TicketFaucetOperation::statement), field("signature", &TicketFaucetOperation::signature));
+  bool operator==(const TicketFaucetOperation&) const = default;
 };
 
 struct DrawStatement {
@@ -280,6 +311,7 @@ static_assert(k_fields_size<CloseOperation> == 272);
 static_assert(k_fields_size<ClaimOperation> == 272);
 static_assert(k_fields_size<TransferOperation> == 224);
 static_assert(k_fields_size<FaucetOperation> == 160);
+static_assert(k_fields_size<TicketFaucetOperation> == 200);
 static_assert(k_fields_size<DrawOperation> == 449);
 static_assert(k_fields_size<PolicyOperation> == 717);
 static_assert(k_fields_size<GrantOperation> == 248);
@@ -287,7 +319,7 @@ static_assert(k_fields_size<GenesisOperation> == 440);
 
 // What a client may send.
 using Operation = std::variant<OpenOperation, CloseOperation, ClaimOperation, TransferOperation, FaucetOperation, DrawOperation,
-                               PolicyOperation, GrantOperation>;
+                               PolicyOperation, GrantOperation, TicketFaucetOperation>;
 
 // The id of what an account signed.
 template <typename Statement>

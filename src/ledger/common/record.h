@@ -54,8 +54,9 @@ std::vector<uint8_t> encode_record(const LogRecord& record);
 Result<LogRecord> decode_record(Bytes bytes);
 
 // What a record may hold: what clients send, and what the ledger makes itself.
-using LoggedOperation = std::variant<OpenOperation, CloseOperation, ClaimOperation, TransferOperation, FaucetOperation, DrawOperation,
-                                     PolicyOperation, GrantOperation, GenesisOperation, ExpireOperation, ExtendOperation, PoolOperation>;
+using LoggedOperation =
+    std::variant<OpenOperation, CloseOperation, ClaimOperation, TransferOperation, FaucetOperation, DrawOperation, PolicyOperation,
+                 GrantOperation, TicketFaucetOperation, GenesisOperation, ExpireOperation, ExtendOperation, PoolOperation>;
 // Kind and fields, exactly. Errors: bad_input.
 Result<LoggedOperation> decode_logged_operation(Bytes bytes);
 // BLAKE2b-256 of the tag and what is signed, or would be.

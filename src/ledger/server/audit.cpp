@@ -18,6 +18,7 @@ bool is_signed(const PublicKey& key, const Statement& statement, const Signature
 
 bool signatures_hold(const OpenOperation& op) { return is_signed(op.statement.payer, op.statement, op.signature); }
 bool signatures_hold(const TransferOperation& op) { return is_signed(op.statement.from, op.statement, op.signature); }
+bool signatures_hold(const TicketFaucetOperation& op) { return is_signed(op.statement.key, op.statement, op.signature); }
 bool signatures_hold(const FaucetOperation& op) { return is_signed(op.statement.key, op.statement, op.signature); }
 template <typename Op>
 bool redemption_holds(const Op& op) {
@@ -167,10 +168,19 @@ Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const Transfer
 
 Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const FaucetOperation& op) {
   TRY(once(record, op.statement.valid_until));
+  return initial_balance(record, op.statement.key);
+}
+
+Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const TicketFaucetOperation& op) {
+  TRY(once(record, op.statement.valid_until));
+  return initial_balance(record, op.statement.key);
+}
+
+Result<LogAudit::Expected> LogAudit::initial_balance(const LogRecord& record, const PublicKey& key) {
   TRY(draw(record, faucet_pool_, record.head.paid));
-  TRY(move(faucet_pool_, op.statement.key, record.head.paid));
-  if (std::exchange(accounts_[op.statement.key].granted, true)) return wrong("the account had its initial balance before");
-  return Expected{record.head.paid, {}, k_no_record, {faucet_pool_, op.statement.key}};
+  TRY(move(faucet_pool_, key, record.head.paid));
+  if (std::exchange(accounts_[key].granted, true)) return wrong("the account had its initial balance before");
+  return Expected{record.head.paid, {}, k_no_record, {faucet_pool_, key}};
 }
 
 Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const OpenOperation& op) {

@@ -3,8 +3,8 @@
 //
 // What pools may give at which time is checked by their terms, which the ledger id promises.
 //
-// What it can't check: the operator's own limits (least capacity, length of a channel's life, size of a grant, the faucet's budget and
-// work).
+// What it can't check: the operator's own limits (least capacity, length of a channel's life, size of a grant, the faucet's budget,
+// work, tickets and limits of networks).
 #pragma once
 
 #include <map>
@@ -75,6 +75,8 @@ class LogAudit {
   Result<Expected> run(const LogRecord& record, const CloseOperation& op);
   Result<Expected> run(const LogRecord& record, const TransferOperation& op);
   Result<Expected> run(const LogRecord& record, const FaucetOperation& op);
+  Result<Expected> run(const LogRecord& record, const TicketFaucetOperation& op);
+  Result<Expected> initial_balance(const LogRecord& record, const PublicKey& key);
   Result<Expected> run(const LogRecord& record, const ExpireOperation& op);
   Result<Expected> run(const LogRecord& record, const ExtendOperation& op);
   Result<Expected> run(const LogRecord& record, const DrawOperation& op);

@@ -42,16 +42,37 @@ LedgerCode check(const CheckContext&, const GrantOperation& op) {
   return code_of(verify(op.granter, preimage(op.statement), op.signature));
 }
 
-LedgerCode check(const CheckContext& context, const FaucetOperation& op) {
-  const FaucetStatement& s = op.statement;
-  uint64_t epoch = context.time.in_seconds() / k_faucet_epoch_s;
-  if (s.epoch > epoch || s.epoch + 1 < epoch) return LedgerCode::faucet_stale;
-  if (!verify(s.key, preimage(s), op.signature)) return LedgerCode::bad_signature;
+// FAUCET and TICKET_FAUCET: the proof of work.
+template <typename Statement>
+LedgerCode check_work(const CheckContext& context, const Statement& s) {
   Hash32 challenge = faucet_challenge(context, s.key, s.epoch);
   if (!hashcash_holds(context.faucet_work, challenge, {s.memory_nonce, s.hashcash_nonce})) return LedgerCode::faucet_work;
   auto holds = memory_work_holds(context.faucet_work, challenge, s.memory_nonce);
   if (!holds) return LedgerCode::busy;
   return *holds ? LedgerCode::done : LedgerCode::faucet_work;
+}
+
+bool is_stale(const CheckContext& context, uint64_t epoch) {
+  uint64_t now = context.time.in_seconds() / k_faucet_epoch_s;
+  return epoch > now || epoch + 1 < now;
+}
+
+LedgerCode check(const CheckContext& context, const FaucetOperation& op) {
+  const FaucetStatement& s = op.statement;
+  if (is_stale(context, s.epoch)) return LedgerCode::faucet_stale;
+  if (!verify(s.key, preimage(s), op.signature)) return LedgerCode::bad_signature;
+  if (context.captcha == CaptchaUse::with_work) return LedgerCode::faucet_ticket;
+  return check_work(context, s);
+}
+
+LedgerCode check(const CheckContext& context, const TicketFaucetOperation& op) {
+  const TicketFaucetStatement& s = op.statement;
+  if (context.captcha == CaptchaUse::off) return LedgerCode::captcha_off;
+  if (!verify(s.key, preimage(s), op.signature)) return LedgerCode::bad_signature;
+  bool made_here = equal_secret(make_captcha_ticket(context, s.key, s.ticket.valid_until).mac, s.ticket.mac);
+  if (!made_here || context.time >= s.ticket.valid_until) return LedgerCode::faucet_ticket;
+  if (context.captcha == CaptchaUse::instead_of_work) return LedgerCode::done;
+  return is_stale(context, s.epoch) ? LedgerCode::faucet_stale : check_work(context, s);
 }
 
 }  // namespace
@@ -63,6 +84,14 @@ Hash32 faucet_challenge(const CheckContext& context, const PublicKey& key, uint6
   ByteWriter(message).text("BTT1CHAL").bytes(context.ledger.bytes()).bytes(key.bytes()).u64(epoch);
   append_fields(message, context.faucet_work);
   return blake2b_256_keyed(context.faucet_secret, message);
+}
+
+CaptchaTicket make_captcha_ticket(const CheckContext& context, const PublicKey& key, LedgerTime valid_until) {
+  std::vector<uint8_t> message;
+  ByteWriter writer(message);
+  writer.text("BTT1TICK").bytes(context.ledger.bytes()).bytes(key.bytes()).u64(valid_until.in_seconds());
+  if (context.from) writer.bytes(context.from->network().raw());
+  return {valid_until, blake2b_256_keyed(context.faucet_secret, message)};
 }
 
 const PublicKey* new_account_of(const Operation& operation) {

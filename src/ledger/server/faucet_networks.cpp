@@ -7,6 +7,8 @@
 namespace millet {
 namespace {
 
+constexpr size_t k_forget_max = 64;  // with each grant: a day's rows go faster than they came
+
 // day u64 | 4 or 6 | the network's address in 16 bytes
 using NetworkKey = std::array<uint8_t, 25>;
 
@@ -21,6 +23,17 @@ NetworkKey network_key(uint64_t day, const IpAddress& from) {
 
 uint64_t day_of(const LedgerTransaction& transaction) { return transaction.time().in_seconds() / rule_parts::k_seconds_per_day; }
 
+// The rows of earlier days, which stand first.
+Status forget_networks(LedgerTransaction& transaction) {
+  for (size_t i = 0; i < k_forget_max; ++i) {
+    TRY_ASSIGN(std::optional<StoreTransaction::Entry> first, transaction.store().seek(k_table_networks, {}));
+    if (!first || first->key.size() < 8 || load_be<uint64_t>(first->key.data()) >= day_of(transaction)) return ok;
+    std::vector<uint8_t> key(first->key.begin(), first->key.end());
+    TRY(transaction.store().erase(k_table_networks, key));
+  }
+  return ok;
+}
+
 }  // namespace
 
 Result<bool> count_grant(LedgerTransaction& transaction, const IpAddress& from, uint32_t limit) {
@@ -32,17 +45,8 @@ Result<bool> count_grant(LedgerTransaction& transaction, const IpAddress& from, 
   std::array<uint8_t, 4> value;
   store_be<uint32_t>(value.data(), count + 1);
   TRY(transaction.store().put(k_table_networks, key, value));
+  TRY(forget_networks(transaction));
   return true;
-}
-
-Status forget_networks(LedgerTransaction& transaction, size_t count_max) {
-  for (size_t i = 0; i < count_max; ++i) {
-    TRY_ASSIGN(std::optional<StoreTransaction::Entry> first, transaction.store().seek(k_table_networks, {}));
-    if (!first || first->key.size() < 8 || load_be<uint64_t>(first->key.data()) >= day_of(transaction)) return ok;
-    std::vector<uint8_t> key(first->key.begin(), first->key.end());
-    TRY(transaction.store().erase(k_table_networks, key));
-  }
-  return ok;
 }
 
 }  // namespace millet

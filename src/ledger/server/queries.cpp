@@ -91,6 +91,18 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
   return QueryResult{PolicyQuery::k_kind, LedgerCode::done, state};
 }
 
+// The CAPTCHA was judged before (service.h).
+Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const CaptchaQuery&) {
+  if (context.rules.faucet_grant.is_zero()) return refused<CaptchaQuery>(LedgerCode::faucet_off);
+  if (key.is_zero()) return refused<CaptchaQuery>(LedgerCode::not_a_party);
+  if (context.captcha != LedgerCode::done) return refused<CaptchaQuery>(context.captcha);
+  TRY_ASSIGN(std::optional<AccountRow> account, read_row<AccountRow>(store, k_table_accounts, key.bytes()));
+  if (account && account->granted != 0) return refused<CaptchaQuery>(LedgerCode::faucet_granted);
+  CaptchaAnswer answer{make_captcha_ticket(context.check, key, context.row.time.plus_seconds(k_captcha_ticket_s)), 0};
+  answer.work_too = context.rules.captcha == CaptchaUse::with_work ? 1 : 0;
+  return QueryResult{CaptchaQuery::k_kind, LedgerCode::done, answer};
+}
+
 // ---- proofs ----
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const InclusionQuery& query) {

@@ -9,7 +9,8 @@ namespace millet {
 struct QueryContext {
   const LedgerRules& rules;
   const LedgerRow& row;
-  CheckContext check;  // at the row's time
+  CheckContext check;                            // at the row's time
+  LedgerCode captcha = LedgerCode::captcha_off;  // as in BatchItem
 };
 
 // The accounts of the issuance table, in its order: as the genesis made them, and what is left. Errors: of the store.

@@ -40,9 +40,10 @@ Result<OperationResult> execute_transfer(LedgerTransaction& t, const LedgerRules
   return result;
 }
 
-Result<OperationResult> execute_faucet(LedgerTransaction& t, const LedgerRules& rules, const FaucetOperation& op,
-                                       const std::optional<IpAddress>& from) {
-  const FaucetStatement& s = op.statement;
+// FAUCET and TICKET_FAUCET, whose work or ticket was checked.
+template <typename Op>
+Result<OperationResult> execute_faucet(LedgerTransaction& t, const LedgerRules& rules, const Op& op, const std::optional<IpAddress>& from) {
+  const auto& s = op.statement;
   OperationId id = statement_id(s);
   TRY_ASSIGN(std::optional<uint64_t> record, executed_before(t, s.valid_until, id));
   if (record) return t.result_of(*record);
@@ -197,6 +198,7 @@ struct Execute {
   Result<OperationResult> operator()(const ClaimOperation& op) const { return execute_claim(t, rules, op); }
   Result<OperationResult> operator()(const TransferOperation& op) const { return execute_transfer(t, rules, op); }
   Result<OperationResult> operator()(const FaucetOperation& op) const { return execute_faucet(t, rules, op, from); }
+  Result<OperationResult> operator()(const TicketFaucetOperation& op) const { return execute_faucet(t, rules, op, from); }
   Result<OperationResult> operator()(const DrawOperation& op) const { return execute_draw(t, op); }
   Result<OperationResult> operator()(const PolicyOperation& op) const { return execute_policy(t, op); }
   Result<OperationResult> operator()(const GrantOperation& op) const { return execute_grant(t, op); }

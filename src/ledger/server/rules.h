@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/endpoint.h"
+#include "ledger/server/check.h"
 #include "ledger/server/transaction.h"
 
 namespace millet {
@@ -15,8 +16,9 @@ struct LedgerRules {
   Amount faucet_grant = Amount::micro(10'000'000);                // 10 BTT; zero: no faucet
   Amount faucet_daily_budget = Amount::micro(1'000'000'000'000);  // a million BTT; the pool lasts 270 years
   uint64_t faucet_spend_only_s = 30 * 86400;  // a grant only pays for service at first: farming grants to sell them is not worth the work
-  uint32_t faucet_per_network = 0;            // grants in a day for one /24 or /48; 0: no limit
-  PublicKey faucet_pool;                      // account that pays
+  CaptchaUse captcha = CaptchaUse::off;
+  uint32_t faucet_per_network = 0;  // grants in a day for one /24 or /48; 0: no limit
+  PublicKey faucet_pool;            // account that pays
 };
 
 // What the faucet may still give on the day of the row's time.

@@ -42,8 +42,8 @@ size_t rows_of(const BatchItem& item) {
 }
 
 size_t count_faucets(const std::vector<Operation>& operations) {
-  return static_cast<size_t>(std::count_if(operations.begin(), operations.end(),
-                                           [](const Operation& operation) { return std::holds_alternative<FaucetOperation>(operation); }));
+  return static_cast<size_t>(
+      std::count_if(operations.begin(), operations.end(), [](const Operation& operation) { return asks_for_initial_balance(operation); }));
 }
 
 }  // namespace
@@ -123,10 +123,11 @@ std::optional<uint64_t> LedgerService::on_get(Instant now, std::string_view targ
 void LedgerService::check(uint64_t id, Request& request, OperationRequest body) {
   request.nonce = body.nonce;
   CheckWork work{id, context_, {}, {}, 0};
+  work.context.from = request.from;
   size_t faucets = count_faucets(body.operations);
   if (faucets > 1) return refuse(id, LedgerCode::too_large);
   if (faucets == 1) {
-    OperationId faucet = statement_id(find_faucet(body.operations)->statement);
+    OperationId faucet = *find_faucet(body.operations);
     auto seen = std::find_if(faucet_seen_.begin(), faucet_seen_.end(), [&](const SeenFaucet& s) { return s.id == faucet; });
     if (seen != faucet_seen_.end()) {
       work.faucet_known = seen->code;
@@ -167,7 +168,7 @@ void LedgerService::on_checked(Instant now, CheckedRequest checked) {
     for (const BatchItem::CheckedOperation& op : checked.item.operations) {
       // Out of memory for the moment says nothing about the solution; without a valid signature it may be anybody's.
       bool final = op.checked == LedgerCode::done || op.checked == LedgerCode::faucet_work;
-      if (std::holds_alternative<FaucetOperation>(op.operation) && final) faucet_seen_.push_back({*request.faucet, op.checked});
+      if (asks_for_initial_balance(op.operation) && final) faucet_seen_.push_back({*request.faucet, op.checked});
     }
     if (faucet_seen_.size() > k_faucet_seen_max) faucet_seen_.pop_front();
     request.faucet.reset();
@@ -178,8 +179,34 @@ void LedgerService::on_checked(Instant now, CheckedRequest checked) {
     refuse(checked.request, LedgerCode::busy, true);
   } else {
     checked.item.from = request.from;
-    wait_for_batch(now, std::move(checked.item));
+    if (!ask_about_captcha(checked.item)) wait_for_batch(now, std::move(checked.item));
   }
+  make_batch(now);
+}
+
+bool LedgerService::ask_about_captcha(BatchItem& item) {
+  for (const Query& query : item.queries) {
+    const auto* captcha = std::get_if<CaptchaQuery>(&query);
+    if (captcha == nullptr || item.key.is_zero() || context_.captcha == CaptchaUse::off) continue;
+    if (judged_.size() >= k_captchas_max) {
+      item.captcha = LedgerCode::captcha_unavailable;
+      return false;
+    }
+    out_.push_back(CaptchaWork{item.request, captcha->response, item.from});
+    uint64_t request = item.request;
+    judged_.emplace(request, std::move(item));
+    return true;
+  }
+  return false;
+}
+
+void LedgerService::on_captcha(Instant now, uint64_t request, LedgerCode code) {
+  auto found = judged_.find(request);
+  CHECK(found != judged_.end());
+  found->second.captcha = code;
+  BatchItem item = std::move(found->second);
+  judged_.erase(found);
+  wait_for_batch(now, std::move(item));
   make_batch(now);
 }
 

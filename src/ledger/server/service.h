@@ -28,6 +28,13 @@ struct LedgerReply {
   std::string signature;  // of JSON, hexadecimal; empty: a binary reply, which has its own
 };
 
+// Asks whoever judges CAPTCHAs; the answer comes to on_captcha(), in bounded time.
+struct CaptchaWork {
+  uint64_t request = 0;
+  std::vector<uint8_t> response;
+  std::optional<IpAddress> from;
+};
+
 class LedgerService {
  public:
   static constexpr size_t k_requests_max = 512;              // under way; 10 MiB of operations, half a second of signatures
@@ -41,7 +48,9 @@ class LedgerService {
   static constexpr size_t k_faucet_checks_max = 4;   // at once: each needs 16 MiB and 15 ms
   static constexpr size_t k_faucet_seen_max = 1024;  // so that sending a solution again costs no Argon2id
 
-  using Output = std::variant<CheckWork, LedgerBatch, SealWork, WriteWork, LedgerReply>;
+  static constexpr size_t k_captchas_max = 8;  // at once; each may take as long as its judge lets it
+
+  using Output = std::variant<CheckWork, LedgerBatch, SealWork, WriteWork, CaptchaWork, LedgerReply>;
 
   // Requires: `log` outlives this.
   LedgerService(const LedgerState& state, const PublicKey& key, LogSink& log);
@@ -63,6 +72,8 @@ class LedgerService {
   // A body is larger than k_request_size_max and was not read.
   std::optional<uint64_t> on_oversized(Instant now);
   void on_checked(Instant now, CheckedRequest checked);
+  // `code`: done, captcha_failed or captcha_unavailable.
+  void on_captcha(Instant now, uint64_t request, LedgerCode code);
   void on_batch(Instant now, BatchOutcome outcome);
   void on_sealed(Instant now, uint64_t request, std::vector<uint8_t> body);
   void on_written(Instant now, uint64_t request, HttpAnswer answer);
@@ -106,6 +117,8 @@ class LedgerService {
   void wait_for_batch(Instant now, BatchItem item);
   void make_batch(Instant now);
   bool is_gathering(Instant now) const;
+  // Has the CAPTCHA of the item judged first, if there is one. False: nobody is asked, and the item goes on.
+  bool ask_about_captcha(BatchItem& item);
   bool is_within_limits(Instant now, const BatchItem& item);
   bool tick_due(Instant now) const { return now >= next_tick_; }
 
@@ -119,10 +132,11 @@ class LedgerService {
   std::optional<RequestLimits> limits_{std::in_place, 0, 0};
   uint64_t last_request_ = 0;
   uint64_t last_batch_ = 0;
-  size_t checking_ = 0;            // requests with a worker
-  KnownKeys accounts_;             // that were checked
-  std::deque<BatchItem> waiting_;  // checked, with operations, for the next batch
-  std::deque<BatchItem> reads_;    // checked, without
+  size_t checking_ = 0;                   // requests with a worker
+  KnownKeys accounts_;                    // that were checked
+  std::map<uint64_t, BatchItem> judged_;  // waits for on_captcha(), by request
+  std::deque<BatchItem> waiting_;         // checked, with operations, for the next batch
+  std::deque<BatchItem> reads_;           // checked, without
   size_t operations_waiting_ = 0;
   Instant gather_until_;  // of what waits
   bool batch_in_flight_ = false;

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "ledger/server/faucet_networks.h"
 #include "ledger/server/genesis.h"
 #include "ledger/server/queries.h"
 
@@ -59,6 +58,10 @@ std::vector<StoreKey> keys_of(const LedgerBatch& batch) {
       add(k_table_accounts, op.statement.to.bytes());
     }
     void operator()(const FaucetOperation& op) const {
+      once(op.statement.valid_until, statement_id(op.statement));
+      add(k_table_accounts, op.statement.key.bytes());
+    }
+    void operator()(const TicketFaucetOperation& op) const {
       once(op.statement.valid_until, statement_id(op.statement));
       add(k_table_accounts, op.statement.key.bytes());
     }
@@ -118,6 +121,7 @@ LedgerState::LedgerState(Store& store, const SigningKey& key, const LedgerRules&
 Result<std::unique_ptr<LedgerState>> LedgerState::open(Store& store, const SigningKey& key, const LedgerRules& rules, LedgerTime wall) {
   std::unique_ptr<LedgerState> state(new LedgerState(store, key, rules));
   state->context_.faucet_work = rules.faucet_work;
+  state->context_.captcha = rules.captcha;
   state->context_.faucet_secret = faucet_secret(key);
   bool fresh = false;
   {
@@ -219,6 +223,8 @@ Status LedgerState::answer_queries(const LedgerBatch& batch, BatchOutcome& outco
   outcome.tree = sign_tree(row);
   QueryContext context{rules_, row, check_context(row.time)};
   for (size_t i = 0; i < batch.items.size(); ++i) {
+    context.captcha = batch.items[i].captcha;
+    context.check.from = batch.items[i].from;
     for (const Query& query : batch.items[i].queries) {
       TRY_ASSIGN(QueryResult result, answer_query(*store, context, batch.items[i].key, query));
       outcome.items[i].queries.push_back(std::move(result));
@@ -240,7 +246,6 @@ Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, Le
   if (gap_s > 0 && (after_outage || gap_s > k_outage_min_s)) TRY(extend_channels(transaction));
   TRY_ASSIGN(size_t expired, expire_channels(transaction, k_expire_per_batch_max));
   TRY(forget_executed(transaction, k_forget_per_batch_max));
-  if (rules_.faucet_per_network > 0) TRY(forget_networks(transaction, k_forget_per_batch_max));
   std::vector<ItemOutcome> items;
   for (const BatchItem& item : batch.items) {
     ItemOutcome& result = items.emplace_back();

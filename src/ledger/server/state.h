@@ -20,8 +20,9 @@ struct BatchItem {
     LedgerCode checked;  // what check_operation() said
   };
   std::vector<CheckedOperation> operations;
-  std::optional<IpAddress> from;  // who sent it
-  PublicKey key;                  // who asks; zeros: nobody in particular
+  std::optional<IpAddress> from;                 // who sent it
+  LedgerCode captcha = LedgerCode::captcha_off;  // what became of the CAPTCHA that a query of the item answers
+  PublicKey key;                                 // who asks; zeros: nobody in particular
   std::vector<Query> queries;
   std::optional<GetRequest> get;
 };

@@ -7,7 +7,7 @@ CheckedRequest check(const CheckWork& work, OperationRequest& request) {
   CheckedRequest checked;
   for (size_t i = 0; i < request.operations.size(); ++i) {
     Operation& operation = request.operations[i];
-    bool known = work.faucet_known && std::holds_alternative<FaucetOperation>(operation);
+    bool known = work.faucet_known && asks_for_initial_balance(operation);
     bool known_account = (work.accounts_known >> i & 1) != 0;
     LedgerCode code = known ? *work.faucet_known : check_operation(work.context, operation, known_account);
     checked.item.operations.push_back({std::move(operation), code});
@@ -55,11 +55,15 @@ std::vector<uint8_t> run_seal(const SigningKey& key, SealWork work) {
   return bytes;
 }
 
-const FaucetOperation* find_faucet(const std::vector<Operation>& operations) {
+bool asks_for_initial_balance(const Operation& operation) {
+  return std::holds_alternative<FaucetOperation>(operation) || std::holds_alternative<TicketFaucetOperation>(operation);
+}
+
+std::optional<OperationId> find_faucet(const std::vector<Operation>& operations) {
   for (const Operation& operation : operations) {
-    if (const FaucetOperation* faucet = std::get_if<FaucetOperation>(&operation)) return faucet;
+    if (asks_for_initial_balance(operation)) return operation_id(operation);
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 }  // namespace millet

@@ -39,7 +39,8 @@ struct SealWork {
 };
 std::vector<uint8_t> run_seal(const SigningKey& key, SealWork work);
 
-// The one FAUCET operation of a request, null if there is none.
-const FaucetOperation* find_faucet(const std::vector<Operation>& operations);
+// The id of the one operation of a request that asks for an initial balance; nothing if there is none.
+std::optional<OperationId> find_faucet(const std::vector<Operation>& operations);
+bool asks_for_initial_balance(const Operation& operation);
 
 }  // namespace millet
