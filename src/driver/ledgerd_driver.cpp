@@ -1,5 +1,6 @@
 #include "driver/ledgerd_driver.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace millet {
@@ -19,9 +20,11 @@ constexpr std::string_view k_wrong_method = "{\"error\":{\"code\":\"malformed\",
 
 class LedgerdDriver::CheckJob final : public hal::Job {
  public:
-  CheckJob(LedgerdDriver& driver, CheckWork work) : driver_(driver), work_(std::move(work)) {}
+  CheckJob(LedgerdDriver& driver, CheckWork work, size_t operations) : driver_(driver), work_(std::move(work)), operations_(operations) {}
   void run() override { checked_ = run_check(std::move(work_)); }
   void done() override {
+    driver_.checking_ -= operations_;
+    driver_.start_checks();
     driver_.service_.on_checked(driver_.system_.clock.now(), std::move(checked_));
     driver_.settle();
   }
@@ -29,6 +32,7 @@ class LedgerdDriver::CheckJob final : public hal::Job {
  private:
   LedgerdDriver& driver_;
   CheckWork work_;
+  const size_t operations_;
   CheckedRequest checked_;
 };
 
@@ -254,7 +258,18 @@ void LedgerdDriver::settle() {
 }
 
 void LedgerdDriver::act(CheckWork& work) {
-  system_.executor.submit(hal::Queue::compute, std::make_unique<CheckJob>(*this, std::move(work)));
+  checks_.push_back(std::move(work));
+  start_checks();
+}
+
+void LedgerdDriver::start_checks() {
+  for (; !checks_.empty(); checks_.pop_front()) {
+    const OperationRequest* request = std::get_if<OperationRequest>(&checks_.front().body);
+    size_t operations = request != nullptr ? std::max<size_t>(request->operations.size(), 1) : 1;
+    if (checking_ != 0 && checking_ + operations > k_checks_max) return;
+    checking_ += operations;
+    system_.executor.submit(hal::Queue::compute, std::make_unique<CheckJob>(*this, std::move(checks_.front()), operations));
+  }
 }
 
 void LedgerdDriver::act(LedgerBatch& batch) {

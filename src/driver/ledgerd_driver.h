@@ -2,6 +2,7 @@
 // store's thread. It decides nothing but order and bounds.
 #pragma once
 
+#include <deque>
 #include <map>
 
 #include "driver/captcha_hook.h"
@@ -51,6 +52,8 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
  private:
   // What a restore from a backup could take back unseen.
   static constexpr Duration k_witness_interval = Duration::seconds(5);
+  // With the workers at once, some 30 ms of one core: answers and handshakes do not wait behind everything that was asked.
+  static constexpr size_t k_checks_max = 256;
 
   class CheckJob;
   class BatchJob;
@@ -78,6 +81,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   // Does what the service wants, and re-arms the timer.
   void settle();
   void act(CheckWork& work);
+  void start_checks();
   void act(LedgerBatch& batch);
   void act(SealWork& work);
   void act(WriteWork& work);
@@ -101,6 +105,8 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   HttpServer http_;
   std::optional<CaptchaHook> captcha_;
   std::map<uint64_t, Asked> asked_by_;  // request to connection
+  std::deque<CheckWork> checks_;        // not with the workers yet
+  size_t checking_ = 0;                 // operations that are
   LedgerdMetrics metrics_;
   uint64_t tls_key_life_s_ = 0;  // 0: no TLS
   LedgerTime tls_renew_at_;

@@ -40,7 +40,7 @@ class LedgerService {
   static constexpr size_t k_requests_max = 512;              // under way; 10 MiB of operations, half a second of signatures
   static constexpr size_t k_refusals_max = 512;              // beyond those, being told so
   static constexpr size_t k_operations_per_batch_max = 512;  // a commit of some 20 ms
-  // Rows that the queries of one batch read, so that nobody's operation waits long for the pages of others: some 5 ms.
+  // Rows that the queries of one batch read, so that nobody's operation waits long for the pages of others: a few ms.
   static constexpr size_t k_rows_per_batch_max = 256;
   // A batch waits for requests that are being checked, at most so long and until it has so many operations: a sync has its price.
   static constexpr Duration k_gather_max = Duration::ms(8);
