@@ -320,9 +320,7 @@ class Load {
       : options_(options), ledger_key_(take(load_key(options.state + "/ledger.key"), "the ledger's key")),
         operations_(ledger_key_, random_) {
     if (options.tls) context_ = take(TlsContext::client(random_), "TLS");
-    LedgerPin pin{ledger_key_.public_key(), {}, {}};
-    for (size_t i = 0; i < options.connections + options.readers; ++i)
-      clients_.push_back(std::make_unique<Client>(options, context_.get(), pin));
+    add_client();
   }
 
   void run() {
@@ -330,12 +328,16 @@ class Load {
     for (std::vector<Operation> money; !(money = operations_.funding(k_operations_max)).empty();) ask(*clients_[0], std::move(money));
     for (size_t i = 0; i < k_first_channels; i += k_operations_max) ask(*clients_[0], operations_.first_channels(k_operations_max));
     operations_.prepare(options_.rate != 0 ? size_t{options_.rate} * options_.seconds / 2 : size_t{k_opens_per_s} * options_.seconds);
+    // The ledger does not wait for those who connect and say nothing.
+    clients_.clear();
+    while (clients_.size() < options_.connections + options_.readers) add_client();
     learn();  // signing took a while
     measure();
     report();
   }
 
  private:
+  void add_client() { clients_.push_back(std::make_unique<Client>(options_, context_.get(), LedgerPin{ledger_key_.public_key(), {}, {}})); }
   void learn() {
     QueryRequest query;
     query.queries = {ParamsQuery{}};
