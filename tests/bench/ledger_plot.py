@@ -6,7 +6,7 @@ from pathlib import Path
 # Each panel: title with the unit, whether its axis is logarithmic, and its lines: (key in a row of ledger.py, name, class).
 PANELS = (
     ("CPU time of an operation, µs", False, (("cpu_us", "", "a"),)),
-    ("proof of inclusion, µs", False, (("proof_p99_us", "99 %", "b"), ("proof_us", "median", "a"))),
+    ("proof of inclusion, µs", True, (("proof_p99_us", "99 %", "b"), ("proof_us", "median", "a"))),
     ("audit on two cores, s", True, (("audit_s", "", "a"),)),
     ("start, s", True, (("start_s", "", "a"),)),
     ("memory of the process, MiB", True, (("resident_mib", "with the pages of the state's file", "b"), ("anonymous_mib", "anonymous", "a"))),
@@ -23,7 +23,7 @@ text { fill: #e6edf3 } .back { fill: #0d1117 } .grid { stroke: #30363d } .axis {
 }
 """
 WIDTH, HEIGHT = 250, 170  # of a panel's field
-LEFT, TOP, RIGHT, BOTTOM = 58, 34, 18, 48
+LEFT, TOP, RIGHT, BOTTOM = 58, 34, 18, 64
 COLUMNS = 3
 
 
@@ -84,7 +84,8 @@ def _panel(rows, sizes, panel, left, top):
         lines.append(f'<polyline class="{style}" points="' + " ".join(f"{x:.1f},{y:.1f}" for x, y in points) + '"/>')
         lines += [f'<circle class="dot-{style}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points]
         if name:
-            lines.append(f'<text class="small name-{style}" x="{left + 8}" y="{top + 14 + 14 * number}">{name}</text>')
+            x, anchor = (left, "start") if number == 0 else (left + WIDTH, "end")
+            lines.append(f'<text class="small name-{style}" x="{x}" y="{top + HEIGHT + 48}" text-anchor="{anchor}">{name}</text>')
     return lines
 
 
@@ -95,7 +96,7 @@ def plot(rows, path):
     width, height = COLUMNS * step_x, 34 + step_y * ceil(len(PANELS) / COLUMNS)
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">',
              "<title>How the cost of millet-ledgerd grows with its accounts</title>", f"<style>{STYLE}</style>", f'<rect class="back" width="{width}" height="{height}"/>',
-             '<text class="title" x="16" y="24">millet-ledgerd by the number of its accounts (logarithmic; so is the axis of audit, start, memory and disk)</text>']
+             '<text class="title" x="16" y="24">millet-ledgerd by the number of its accounts (logarithmic, as are the other axes but the one of CPU time)</text>']
     for number, panel in enumerate(PANELS):
         lines += _panel(rows, sizes, panel, LEFT + step_x * (number % COLUMNS), 34 + TOP + step_y * (number // COLUMNS))
     Path(path).write_text("\n".join([*lines, "</svg>"]) + "\n", encoding="utf-8")
