@@ -36,7 +36,8 @@ struct History {
   }
 };
 
-void a_right_log_passes(void**) {
+void a_right_log_passes(void** state) {
+  ON_STORE(state);
   History history(80);
   Audited audited = audit(history.world);
   assert_true(audited.status.has_value());
@@ -50,9 +51,10 @@ void a_right_log_passes(void**) {
 }
 
 // Whatever bit of a record is turned, also with a new tree over it, the record is named.
-void a_changed_record_is_named(void**) {
+void a_changed_record_is_named(void** state) {
+  ON_STORE(state);
   Random random(9);
-  for (int round = 0; round < 150; ++round) {
+  for (int round = 0; round < (world_store() == StoreKind::memory ? 150 : 8); ++round) {
     History history(2);
     uint64_t index = random.below(history.world.last.tree.size);
     auto store = history.world.store().begin_write();
@@ -74,7 +76,8 @@ void a_changed_record_is_named(void**) {
   }
 }
 
-void minted_tokens_are_named(void**) {
+void minted_tokens_are_named(void** state) {
+  ON_STORE(state);
   {
     History history;
     doctor(history.world, history.transfers[2],
@@ -105,7 +108,8 @@ void minted_tokens_are_named(void**) {
   }
 }
 
-void a_withheld_credit_is_named(void**) {
+void a_withheld_credit_is_named(void** state) {
+  ON_STORE(state);
   auto withhold = [](size_t touched) {
     return [touched](LogRecord& record) { record.touched[touched].balance = *record.touched[touched].balance.minus(Amount::micro(1)); };
   };
@@ -126,7 +130,8 @@ void a_withheld_credit_is_named(void**) {
   }
 }
 
-void an_operation_without_its_signature_is_named(void**) {
+void an_operation_without_its_signature_is_named(void** state) {
+  ON_STORE(state);
   History history;
   TransferOperation forged = history.world.transfer(history.a, history.b.public_key(), 500);
   forged.signature = history.b.sign(preimage(forged.statement));
@@ -144,7 +149,8 @@ void an_operation_without_its_signature_is_named(void**) {
 }
 
 // The operator writes an operation a second time.
-void an_operation_that_is_executed_twice_is_named(void**) {
+void an_operation_that_is_executed_twice_is_named(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   Operation op = world.transfer(a, b.public_key(), 10);
@@ -162,7 +168,8 @@ void an_operation_that_is_executed_twice_is_named(void**) {
 }
 
 // What export writes.
-void a_log_file_is_the_log_and_a_cut_one_is_refused(void**) {
+void a_log_file_is_the_log_and_a_cut_one_is_refused(void** state) {
+  ON_STORE(state);
   History history;
   TempFolder folder(TempFolder::memory_base());
   std::string path = folder / "log";
@@ -186,13 +193,13 @@ void a_log_file_is_the_log_and_a_cut_one_is_refused(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(a_right_log_passes),
-      cmocka_unit_test(a_changed_record_is_named),
-      cmocka_unit_test(minted_tokens_are_named),
-      cmocka_unit_test(a_withheld_credit_is_named),
-      cmocka_unit_test(an_operation_without_its_signature_is_named),
-      cmocka_unit_test(an_operation_that_is_executed_twice_is_named),
-      cmocka_unit_test(a_log_file_is_the_log_and_a_cut_one_is_refused),
+      FOR_EVERY_STORE(a_right_log_passes),
+      FOR_EVERY_STORE(a_changed_record_is_named),
+      FOR_EVERY_STORE(minted_tokens_are_named),
+      FOR_EVERY_STORE(a_withheld_credit_is_named),
+      FOR_EVERY_STORE(an_operation_without_its_signature_is_named),
+      FOR_EVERY_STORE(an_operation_that_is_executed_twice_is_named),
+      FOR_EVERY_STORE(a_log_file_is_the_log_and_a_cut_one_is_refused),
   };
   return crypto_init() ? RUN_TESTS(tests) : 1;
 }

@@ -8,7 +8,8 @@ using namespace ledger_world;
 namespace {
 
 void open_locks_the_capacity_and_close_divides_it(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 600);
   assert_int_equal(world.code(open), LedgerCode::done);
@@ -33,7 +34,8 @@ void open_locks_the_capacity_and_close_divides_it(void** state) {
 }
 
 void open_is_refused_by_name_where_its_terms_are_wrong(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   assert_int_equal(world.code(world.open(a, b.public_key(), 9)), LedgerCode::bad_amount);
   assert_int_equal(world.code(world.open(a, b.public_key(), 1001)), LedgerCode::insufficient);
@@ -47,9 +49,10 @@ void open_is_refused_by_name_where_its_terms_are_wrong(void** state) {
 }
 
 void one_payer_has_a_limit_of_open_channels(void** state) {
+  ON_STORE(state);
   LedgerRules rules = World::easy_rules();
   rules.channels_max = 3;
-  World world(*state != nullptr, rules);
+  World world(rules);
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation first = world.open(a, b.public_key(), 10);
   assert_int_equal(world.code(first), LedgerCode::done);
@@ -61,7 +64,8 @@ void one_payer_has_a_limit_of_open_channels(void** state) {
 }
 
 void claims_pay_the_difference_and_leave_the_channel_open(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 600);
   world.apply(open);
@@ -85,7 +89,8 @@ void claims_pay_the_difference_and_leave_the_channel_open(void** state) {
 }
 
 void a_close_below_what_was_claimed_takes_nothing_back(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 600);
   world.apply(open);
@@ -97,7 +102,8 @@ void a_close_below_what_was_claimed_takes_nothing_back(void** state) {
 
 // Attacks 4 and 5: what was signed for another purpose, by another key, or in another form.
 void redemption_needs_both_signatures_for_this_channel(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2), c = world.funded(3, 1000);
   OpenOperation open = world.open(a, b.public_key(), 600);
   OpenOperation other = world.open(c, b.public_key(), 600);
@@ -133,7 +139,8 @@ void redemption_needs_both_signatures_for_this_channel(void** state) {
 }
 
 void every_operation_needs_its_signature(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   TransferOperation transfer = world.transfer(a, b.public_key(), 10);
   transfer.signature = b.sign(preimage(transfer.statement));
@@ -148,7 +155,8 @@ void every_operation_needs_its_signature(void** state) {
 }
 
 void expiry_refunds_what_was_not_claimed_in_order(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation later = world.open(a, b.public_key(), 100, 3601), first = world.open(a, b.public_key(), 200, 3600),
                 second = world.open(a, b.public_key(), 300, 3600);
@@ -176,7 +184,8 @@ void expiry_refunds_what_was_not_claimed_in_order(void** state) {
 
 // Attack 11: a close in the very second of the expiry, and a clock that was set back.
 void a_channel_has_exactly_one_end_whatever_the_clock_does(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation just = world.open(a, b.public_key(), 100, 600), late = world.open(a, b.public_key(), 100, 600);
   world.apply({just, late});
@@ -201,7 +210,8 @@ void a_channel_has_exactly_one_end_whatever_the_clock_does(void** state) {
 }
 
 void ledger_time_survives_a_restart_with_the_clock_set_back(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   world.tick();
   LedgerTime before = world.last.time;
   world.now_s -= 100'000;
@@ -211,7 +221,8 @@ void ledger_time_survives_a_restart_with_the_clock_set_back(void** state) {
 }
 
 void an_outage_extends_every_open_channel_by_its_length(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation old = world.open(a, b.public_key(), 100, 3600), closed = world.open(a, b.public_key(), 100, 3600);
   world.apply({old, closed});
@@ -241,7 +252,8 @@ void an_outage_extends_every_open_channel_by_its_length(void** state) {
 
 // Also a restart of a few seconds, in which no heartbeat is missing.
 void a_short_outage_counts_too(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 100, 600);
   world.apply(open);
@@ -253,7 +265,8 @@ void a_short_outage_counts_too(void** state) {
 }
 
 void a_suspended_ledger_has_had_an_outage_too(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 100, 3600);
   world.apply(open);
@@ -266,9 +279,10 @@ void a_suspended_ledger_has_had_an_outage_too(void** state) {
 }
 
 void many_channels_that_expire_at_once_take_several_batches(void** state) {
+  ON_STORE(state);
   LedgerRules rules = World::easy_rules();
   rules.channels_max = 5000;
-  World world(*state != nullptr, rules);
+  World world(rules);
   SigningKey a = world.funded(1, 100'000), b = numbered_key(2);
   LedgerBatch batch;
   BatchItem& item = batch.items.emplace_back();
@@ -299,7 +313,8 @@ void many_channels_that_expire_at_once_take_several_batches(void** state) {
 
 // Attack 9.
 void one_balance_opened_to_a_thousand_payees_at_once_opens_once(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000);
   LedgerBatch batch;
   for (uint32_t i = 0; i < 1000; ++i) {
@@ -320,28 +335,24 @@ void one_balance_opened_to_a_thousand_payees_at_once_opens_once(void** state) {
 
 }  // namespace
 
-#define FOR_BOTH(test) \
-  {"memory: " #test, test, nullptr, nullptr, nullptr}, { "lmdb: " #test, test, nullptr, nullptr, &lmdb }
-
 int main() {
   if (!crypto_init()) return 1;
-  static int lmdb = 1;
   const CMUnitTest tests[] = {
-      FOR_BOTH(open_locks_the_capacity_and_close_divides_it),
-      FOR_BOTH(open_is_refused_by_name_where_its_terms_are_wrong),
-      FOR_BOTH(one_payer_has_a_limit_of_open_channels),
-      FOR_BOTH(claims_pay_the_difference_and_leave_the_channel_open),
-      FOR_BOTH(a_close_below_what_was_claimed_takes_nothing_back),
-      FOR_BOTH(redemption_needs_both_signatures_for_this_channel),
-      FOR_BOTH(every_operation_needs_its_signature),
-      FOR_BOTH(expiry_refunds_what_was_not_claimed_in_order),
-      FOR_BOTH(a_channel_has_exactly_one_end_whatever_the_clock_does),
-      FOR_BOTH(ledger_time_survives_a_restart_with_the_clock_set_back),
-      FOR_BOTH(an_outage_extends_every_open_channel_by_its_length),
-      FOR_BOTH(a_short_outage_counts_too),
-      FOR_BOTH(a_suspended_ledger_has_had_an_outage_too),
-      FOR_BOTH(many_channels_that_expire_at_once_take_several_batches),
-      FOR_BOTH(one_balance_opened_to_a_thousand_payees_at_once_opens_once),
+      FOR_EVERY_STORE(open_locks_the_capacity_and_close_divides_it),
+      FOR_EVERY_STORE(open_is_refused_by_name_where_its_terms_are_wrong),
+      FOR_EVERY_STORE(one_payer_has_a_limit_of_open_channels),
+      FOR_EVERY_STORE(claims_pay_the_difference_and_leave_the_channel_open),
+      FOR_EVERY_STORE(a_close_below_what_was_claimed_takes_nothing_back),
+      FOR_EVERY_STORE(redemption_needs_both_signatures_for_this_channel),
+      FOR_EVERY_STORE(every_operation_needs_its_signature),
+      FOR_EVERY_STORE(expiry_refunds_what_was_not_claimed_in_order),
+      FOR_EVERY_STORE(a_channel_has_exactly_one_end_whatever_the_clock_does),
+      FOR_EVERY_STORE(ledger_time_survives_a_restart_with_the_clock_set_back),
+      FOR_EVERY_STORE(an_outage_extends_every_open_channel_by_its_length),
+      FOR_EVERY_STORE(a_short_outage_counts_too),
+      FOR_EVERY_STORE(a_suspended_ledger_has_had_an_outage_too),
+      FOR_EVERY_STORE(many_channels_that_expire_at_once_take_several_batches),
+      FOR_EVERY_STORE(one_balance_opened_to_a_thousand_payees_at_once_opens_once),
   };
   return RUN_TESTS(tests);
 }

@@ -104,7 +104,8 @@ HttpAnswer get(ledger_world::World& world, const std::string& target, const Sign
   return write_get(world.ledger_key(), world.id(), parsed.request, answer);
 }
 
-void a_channel_is_shown_to_its_parties_only(void**) {
+void a_channel_is_shown_to_its_parties_only(void** state) {
+  ON_STORE(state);
   ledger_world::World world;
   SigningKey payer = world.funded(1, 1'000'000);
   SigningKey payee = world.funded(2, 1'000'000);
@@ -177,7 +178,7 @@ int main() {
       cmocka_unit_test(paths_and_parameters_are_read_exactly),
       cmocka_unit_test(an_account_is_read_by_its_own_token_only),
       cmocka_unit_test(a_token_is_for_one_key_one_ledger_and_a_while),
-      cmocka_unit_test(a_channel_is_shown_to_its_parties_only),
+      FOR_EVERY_STORE(a_channel_is_shown_to_its_parties_only),
       cmocka_unit_test(json_is_written_with_its_commas_and_escapes),
       cmocka_unit_test(an_address_a_network_and_a_key_have_their_rates),
       cmocka_unit_test(the_tables_of_senders_are_bounded),

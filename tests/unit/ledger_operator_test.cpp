@@ -18,7 +18,8 @@ Op signed_by(Op op, const SigningKey& key) {
   return op;
 }
 
-void no_operator_moves_the_money_of_a_user(void**) {
+void no_operator_moves_the_money_of_a_user(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey user = world.funded(1, k_money);
   SigningKey friendly = world.funded(2, k_money);
@@ -60,7 +61,8 @@ DrawOperation draw_from(World& world, const PublicKey& account, const SigningKey
 }
 
 // Pools with terms move their own money only: no account of a user is a pool, whoever signs.
-void no_pool_command_moves_the_money_of_a_user(void**) {
+void no_pool_command_moves_the_money_of_a_user(void** state) {
+  ON_STORE(state);
   PoolTerms terms;
   SigningKey pool_key_holder = ledger_world::numbered_key(9);
   terms.index = 7;
@@ -68,7 +70,7 @@ void no_pool_command_moves_the_money_of_a_user(void**) {
   terms.keys.threshold = 1;
   terms.keys.keys[0] = pool_key_holder.public_key();
   make_keyless(terms);
-  World world(StoreKind::memory, World::easy_rules(), {terms});
+  World world(ledger_world::world_store(), World::easy_rules(), {terms});
   SigningKey user = world.funded(1, k_money), friendly = world.funded(2, k_money);
   OpenOperation open = world.open(user, friendly.public_key(), 400'000);
   assert_true(world.code(open) == LedgerCode::done);
@@ -100,7 +102,8 @@ void no_pool_command_moves_the_money_of_a_user(void**) {
 }
 
 // Expiry, extension and genesis are the ledger's own: from the network they are no operations, whoever signs the request.
-void what_the_ledger_does_by_itself_nobody_can_send(void**) {
+void what_the_ledger_does_by_itself_nobody_can_send(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey user = world.funded(1, k_money);
   OpenOperation open = world.open(user, world.funded(2, 1).public_key(), 1000);
@@ -127,9 +130,9 @@ void what_the_ledger_does_by_itself_nobody_can_send(void**) {
 int main() {
   if (!crypto_init()) return 1;
   const CMUnitTest tests[] = {
-      cmocka_unit_test(no_operator_moves_the_money_of_a_user),
-      cmocka_unit_test(no_pool_command_moves_the_money_of_a_user),
-      cmocka_unit_test(what_the_ledger_does_by_itself_nobody_can_send),
+      FOR_EVERY_STORE(no_operator_moves_the_money_of_a_user),
+      FOR_EVERY_STORE(no_pool_command_moves_the_money_of_a_user),
+      FOR_EVERY_STORE(what_the_ledger_does_by_itself_nobody_can_send),
   };
   return RUN_TESTS(tests);
 }

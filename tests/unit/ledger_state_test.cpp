@@ -16,7 +16,8 @@ constexpr uint64_t k_btt = 1'000'000;
 
 // The issuance table of the white paper.
 void genesis_is_the_issuance_table_and_exactly_the_supply(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   const uint64_t btt[] = {59'400'000'000,  19'800'000'000,  89'100'000'000,  99'990'000'000, 99'000'000'000,
                           188'100'000'000, 198'000'000'000, 197'010'000'000, 39'600'000'000, 0};
   uint64_t sum = 0;
@@ -28,7 +29,8 @@ void genesis_is_the_issuance_table_and_exactly_the_supply(void** state) {
 }
 
 void the_ledger_is_the_same_after_a_restart_and_only_for_its_key(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   LedgerId id = world.id();
   world.funded(1, 5);
   assert_true(world.restart().has_value());
@@ -39,7 +41,8 @@ void the_ledger_is_the_same_after_a_restart_and_only_for_its_key(void** state) {
 }
 
 void transfer_moves_exactly_the_amount(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 100), b = numbered_key(2);
   OperationResult result = world.apply(world.transfer(a, b.public_key(), 40));
   assert_int_equal(result.code, LedgerCode::done);
@@ -56,7 +59,8 @@ void transfer_moves_exactly_the_amount(void** state) {
 
 // Attack 12: one execution, the same result.
 void repeated_operations_execute_once_and_give_the_first_result(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = world.funded(2, 1000);
   OpenOperation open = world.open(a, b.public_key(), 500);
   CloseOperation close = world.close(open.statement, a, b, 200);
@@ -77,7 +81,8 @@ void repeated_operations_execute_once_and_give_the_first_result(void** state) {
 }
 
 void operations_are_forgotten_only_when_time_refuses_them(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   TransferOperation transfer = world.transfer(a, b.public_key(), 40);
   OperationResult first = world.apply(transfer);
@@ -89,7 +94,8 @@ void operations_are_forgotten_only_when_time_refuses_them(void** state) {
 }
 
 void valid_until_is_at_most_ten_minutes_ahead_and_not_past(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000);
   auto valid_until = [&](uint64_t s) {
     TransferOperation op = world.transfer(a, numbered_key(2).public_key(), 1);
@@ -106,7 +112,8 @@ void valid_until_is_at_most_ten_minutes_ahead_and_not_past(void** state) {
 
 // Attack 24.
 void the_largest_amounts_neither_wrap_nor_pass_the_supply(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey pool = pool_key(world.ledger_key(), 6), a = numbered_key(1);
   uint64_t all = world.available(pool);
   assert_int_equal(world.code(world.transfer(pool, a.public_key(), k_supply_micro)), LedgerCode::insufficient);
@@ -122,7 +129,8 @@ void the_largest_amounts_neither_wrap_nor_pass_the_supply(void** state) {
 }
 
 void the_faucet_pays_each_key_once_for_work(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = numbered_key(1);
   FaucetOperation op = world.faucet(a);
   OperationResult result = world.apply(op);
@@ -140,7 +148,8 @@ void the_faucet_pays_each_key_once_for_work(void** state) {
 }
 
 void faucet_work_is_for_one_key_and_time(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = numbered_key(1), b = numbered_key(2);
   // With one bit each a wrong solution passes in one of four cases: try many.
   int refused_key = 0, refused_nonce = 0;
@@ -168,9 +177,10 @@ void faucet_work_is_for_one_key_and_time(void** state) {
 }
 
 void the_faucet_keeps_its_daily_budget(void** state) {
+  ON_STORE(state);
   LedgerRules rules = World::easy_rules();
   rules.faucet_daily_budget = Amount::micro(25 * k_btt);
-  World world(*state != nullptr, rules);
+  World world(rules);
   for (uint32_t i = 1; i <= 2; ++i) assert_int_equal(world.code(world.faucet(numbered_key(i))), LedgerCode::done);
   assert_int_equal(world.code(world.faucet(numbered_key(3))), LedgerCode::faucet_empty);
   assert_int_equal(world.ask(numbered_key(3).public_key(), ChallengeQuery{}).code, LedgerCode::faucet_empty);
@@ -183,9 +193,10 @@ void the_faucet_keeps_its_daily_budget(void** state) {
 
 // A grant pays peers over channels, at once and before other money; it can be transferred after spend_only_until.
 void a_grant_only_pays_for_service_at_first(void** state) {
+  ON_STORE(state);
   LedgerRules rules = World::easy_rules();
   rules.faucet_spend_only_s = 100'000;
-  World world(*state != nullptr, rules);
+  World world(rules);
   SigningKey a = numbered_key(1), b = numbered_key(2);
   assert_int_equal(world.code(world.faucet(a)), LedgerCode::done);
   LedgerTime until = world.in(100'000);
@@ -218,15 +229,17 @@ void a_grant_only_pays_for_service_at_first(void** state) {
 }
 
 void without_a_grant_there_is_no_faucet(void** state) {
+  ON_STORE(state);
   LedgerRules rules = World::easy_rules();
   rules.faucet_grant = Amount();
-  World world(*state != nullptr, rules);
+  World world(rules);
   assert_int_equal(world.ask(numbered_key(1).public_key(), ChallengeQuery{}).code, LedgerCode::faucet_off);
   assert_int_equal(world.code(world.faucet(numbered_key(1))), LedgerCode::faucet_off);
 }
 
 void only_a_party_reads_a_channel(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2), c = numbered_key(3);
   OpenOperation open = world.open(a, b.public_key(), 600);
   world.apply(open);
@@ -243,7 +256,8 @@ void only_a_party_reads_a_channel(void** state) {
 }
 
 void the_closed_feed_gives_every_end_once_to_both_parties(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 100'000), b = numbered_key(2), c = numbered_key(3);
   std::vector<ChannelId> ended;
   for (int i = 0; i < 70; ++i) {
@@ -273,7 +287,8 @@ void the_closed_feed_gives_every_end_once_to_both_parties(void** state) {
 // The tree is the naive one over all records after every commit, a record names for each account the record that touched it before, and
 // for a channel the record before about it.
 void the_log_is_a_tree_over_all_and_a_chain_per_account(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 100);
   std::vector<OperationResult> results = world.apply(
@@ -310,6 +325,7 @@ void the_log_is_a_tree_over_all_and_a_chain_per_account(void** state) {
 }
 
 void changed_books_are_not_opened(void** state) {
+  ON_STORE(state);
   const struct {
     const char* table;
     std::vector<uint8_t> key;
@@ -322,7 +338,7 @@ void changed_books_are_not_opened(void** state) {
       {k_table_expiry, {}, SIZE_MAX},
   };
   for (const auto& change : changes) {
-    World world(*state != nullptr);
+    World world;
     SigningKey a = world.funded(1, 1000);
     world.apply(world.open(a, numbered_key(2).public_key(), 100));
     assert_true(world.state().check_books().has_value());
@@ -350,7 +366,7 @@ void a_batch_that_makes_or_loses_money_ends_the_program(void**) {
     pid_t child = fork();
     if (child == 0) {
       close(STDERR_FILENO);
-      World world;
+      World world(StoreKind::memory);
       SigningKey a = world.funded(1, 1000);
       OpenOperation open = world.open(a, numbered_key(2).public_key(), 100);
       world.apply(open);
@@ -376,7 +392,7 @@ void a_batch_that_makes_or_loses_money_ends_the_program(void**) {
 
 // Only the memory store can be told to fail.
 void a_store_that_fails_refuses_operations_answers_queries_and_loses_nothing(void**) {
-  World world;
+  World world(StoreKind::memory);
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   OpenOperation open = world.open(a, b.public_key(), 600);
   world.apply(open);
@@ -398,7 +414,7 @@ void a_store_that_fails_refuses_operations_answers_queries_and_loses_nothing(voi
 }
 
 void what_was_not_durable_never_happened(void**) {
-  World world;
+  World world(StoreKind::memory);
   SigningKey a = world.funded(1, 1000), b = numbered_key(2);
   world.memory.set_durable_at_commit(false);
   TransferOperation transfer = world.transfer(a, b.public_key(), 10);
@@ -410,7 +426,8 @@ void what_was_not_durable_never_happened(void**) {
 }
 
 void times_in_replies_are_durable_and_at_most_seconds_old(void** state) {
-  World world(*state != nullptr);
+  ON_STORE(state);
+  World world;
   world.tick();
   LedgerTime base = world.last.time;
   world.now_s += LedgerState::k_time_lag_max_s - 1;
@@ -425,30 +442,26 @@ void times_in_replies_are_durable_and_at_most_seconds_old(void** state) {
 
 }  // namespace
 
-#define FOR_BOTH(test) \
-  {"memory: " #test, test, nullptr, nullptr, nullptr}, { "lmdb: " #test, test, nullptr, nullptr, &lmdb }
-
 int main() {
   if (!crypto_init()) return 1;
-  static int lmdb = 1;
   const CMUnitTest tests[] = {
-      FOR_BOTH(genesis_is_the_issuance_table_and_exactly_the_supply),
-      FOR_BOTH(the_ledger_is_the_same_after_a_restart_and_only_for_its_key),
-      FOR_BOTH(transfer_moves_exactly_the_amount),
-      FOR_BOTH(repeated_operations_execute_once_and_give_the_first_result),
-      FOR_BOTH(operations_are_forgotten_only_when_time_refuses_them),
-      FOR_BOTH(valid_until_is_at_most_ten_minutes_ahead_and_not_past),
-      FOR_BOTH(the_largest_amounts_neither_wrap_nor_pass_the_supply),
-      FOR_BOTH(the_faucet_pays_each_key_once_for_work),
-      FOR_BOTH(faucet_work_is_for_one_key_and_time),
-      FOR_BOTH(the_faucet_keeps_its_daily_budget),
-      FOR_BOTH(a_grant_only_pays_for_service_at_first),
-      FOR_BOTH(without_a_grant_there_is_no_faucet),
-      FOR_BOTH(only_a_party_reads_a_channel),
-      FOR_BOTH(the_closed_feed_gives_every_end_once_to_both_parties),
-      FOR_BOTH(the_log_is_a_tree_over_all_and_a_chain_per_account),
-      FOR_BOTH(changed_books_are_not_opened),
-      FOR_BOTH(times_in_replies_are_durable_and_at_most_seconds_old),
+      FOR_EVERY_STORE(genesis_is_the_issuance_table_and_exactly_the_supply),
+      FOR_EVERY_STORE(the_ledger_is_the_same_after_a_restart_and_only_for_its_key),
+      FOR_EVERY_STORE(transfer_moves_exactly_the_amount),
+      FOR_EVERY_STORE(repeated_operations_execute_once_and_give_the_first_result),
+      FOR_EVERY_STORE(operations_are_forgotten_only_when_time_refuses_them),
+      FOR_EVERY_STORE(valid_until_is_at_most_ten_minutes_ahead_and_not_past),
+      FOR_EVERY_STORE(the_largest_amounts_neither_wrap_nor_pass_the_supply),
+      FOR_EVERY_STORE(the_faucet_pays_each_key_once_for_work),
+      FOR_EVERY_STORE(faucet_work_is_for_one_key_and_time),
+      FOR_EVERY_STORE(the_faucet_keeps_its_daily_budget),
+      FOR_EVERY_STORE(a_grant_only_pays_for_service_at_first),
+      FOR_EVERY_STORE(without_a_grant_there_is_no_faucet),
+      FOR_EVERY_STORE(only_a_party_reads_a_channel),
+      FOR_EVERY_STORE(the_closed_feed_gives_every_end_once_to_both_parties),
+      FOR_EVERY_STORE(the_log_is_a_tree_over_all_and_a_chain_per_account),
+      FOR_EVERY_STORE(changed_books_are_not_opened),
+      FOR_EVERY_STORE(times_in_replies_are_durable_and_at_most_seconds_old),
       cmocka_unit_test(a_batch_that_makes_or_loses_money_ends_the_program),
       cmocka_unit_test(a_store_that_fails_refuses_operations_answers_queries_and_loses_nothing),
       cmocka_unit_test(what_was_not_durable_never_happened),

@@ -9,7 +9,8 @@ using namespace ledger_world;
 namespace {
 
 // Every kind of operation, seen from both sides, over many pages and restarts: no alarm, and nothing stays unchecked.
-void an_honest_ledger_raises_no_alarm(void**) {
+void an_honest_ledger_raises_no_alarm(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey a = world.funded(1, 1'000'000), b = world.funded(2, 1'000);
   Watcher payer(world, numbered_key(1)), payee(world, numbered_key(2));
@@ -59,7 +60,8 @@ void an_honest_ledger_raises_no_alarm(void**) {
 }
 
 // What an honest ledger signs is never evidence, in any combination.
-void honest_statements_prove_nothing(void**) {
+void honest_statements_prove_nothing(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey a = world.funded(1, 1'000'000), b = world.funded(2, 1'000);
   Random random(3);
@@ -105,7 +107,8 @@ struct Fork {
   }
 };
 
-void two_heads_of_one_size_are_found_by_gossip(void**) {
+void two_heads_of_one_size_are_found_by_gossip(void** state) {
+  ON_STORE(state);
   Fork fork;
   Watcher watcher(fork.one, numbered_key(1));
   fork.one.apply(fork.one.transfer(fork.a, fork.b.public_key(), 1));
@@ -125,7 +128,8 @@ void two_heads_of_one_size_are_found_by_gossip(void**) {
 }
 
 // The other log is longer, or shorter: only a proof tells.
-void a_head_of_another_log_is_found_by_its_failing_proof(void**) {
+void a_head_of_another_log_is_found_by_its_failing_proof(void** state) {
+  ON_STORE(state);
   for (int longer = 0; longer < 2; ++longer) {
     Fork fork;
     Watcher watcher(fork.one, numbered_key(1));
@@ -145,7 +149,8 @@ void a_head_of_another_log_is_found_by_its_failing_proof(void**) {
 }
 
 // The client moves from one log to the other: its own head is enough.
-void a_log_that_is_not_the_one_before_is_found(void**) {
+void a_log_that_is_not_the_one_before_is_found(void** state) {
+  ON_STORE(state);
   Fork fork;
   Watcher watcher(fork.one, numbered_key(1));
   fork.one.apply(fork.one.transfer(fork.a, fork.b.public_key(), 1));
@@ -158,7 +163,8 @@ void a_log_that_is_not_the_one_before_is_found(void**) {
 }
 
 // Restored from an old copy, and time went on.
-void a_shorter_log_is_found(void**) {
+void a_shorter_log_is_found(void** state) {
+  ON_STORE(state);
   Fork fork;
   Watcher watcher(fork.one, numbered_key(1));
   for (int i = 0; i < 5; ++i) fork.one.apply(fork.one.transfer(fork.a, fork.b.public_key(), 1));
@@ -171,7 +177,8 @@ void a_shorter_log_is_found(void**) {
 }
 
 // The ledger gave a receipt and forgot the operation.
-void a_dropped_receipt_is_found(void**) {
+void a_dropped_receipt_is_found(void** state) {
+  ON_STORE(state);
   for (int same_size = 0; same_size < 2; ++same_size) {
     Fork fork;
     Watcher watcher(fork.one, numbered_key(1));
@@ -186,7 +193,8 @@ void a_dropped_receipt_is_found(void**) {
 }
 
 // A record of the log was changed under the tree: what is shown is not what was signed.
-void a_changed_record_is_found(void**) {
+void a_changed_record_is_found(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey a = world.funded(1, 1000);
   OperationResult result = world.apply(world.transfer(a, numbered_key(2).public_key(), 1));
@@ -198,7 +206,8 @@ void a_changed_record_is_found(void**) {
 }
 
 // The operator writes a record that says less than the operation, and signs a tree over it.
-void a_withheld_credit_is_found(void**) {
+void a_withheld_credit_is_found(void** state) {
+  ON_STORE(state);
   enum { transfer, close, claim, refund, expiry, only_the_row, kinds };
   for (int kind = 0; kind < kinds; ++kind) {
     World world;
@@ -233,7 +242,8 @@ void a_withheld_credit_is_found(void**) {
 }
 
 // A later record says that the account's record before was an earlier one: the credit between never was.
-void a_record_left_out_of_the_accounts_chain_is_found(void**) {
+void a_record_left_out_of_the_accounts_chain_is_found(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey a = world.funded(1, 1000), b = world.funded(2, 10);
   uint64_t before = read_record(world, world.last.tree.size - 1).head.index;
@@ -252,7 +262,8 @@ void a_record_left_out_of_the_accounts_chain_is_found(void**) {
 }
 
 // The same, before the client has seen the record: it has only its receipt.
-void a_receipt_left_out_of_the_accounts_chain_is_found(void**) {
+void a_receipt_left_out_of_the_accounts_chain_is_found(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey a = world.funded(1, 1000), b = world.funded(2, 10);
   uint64_t before = world.last.tree.size - 1;
@@ -271,7 +282,8 @@ void a_receipt_left_out_of_the_accounts_chain_is_found(void**) {
 }
 
 // A transfer that the account never signed.
-void an_invented_debit_is_found(void**) {
+void an_invented_debit_is_found(void** state) {
+  ON_STORE(state);
   World world;
   SigningKey a = world.funded(1, 1000), b = world.funded(2, 10);
   TransferOperation forged = world.transfer(a, b.public_key(), 500);
@@ -285,7 +297,8 @@ void an_invented_debit_is_found(void**) {
 }
 
 // Bits turned in evidence: it proves nothing any more, or it is the same statement.
-void changed_evidence_proves_nothing(void**) {
+void changed_evidence_proves_nothing(void** state) {
+  ON_STORE(state);
   Fork fork;
   Watcher watcher(fork.one, numbered_key(1));
   fork.one.apply(fork.one.transfer(fork.a, fork.b.public_key(), 1));
@@ -308,19 +321,19 @@ void changed_evidence_proves_nothing(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(an_honest_ledger_raises_no_alarm),
-      cmocka_unit_test(honest_statements_prove_nothing),
-      cmocka_unit_test(two_heads_of_one_size_are_found_by_gossip),
-      cmocka_unit_test(a_head_of_another_log_is_found_by_its_failing_proof),
-      cmocka_unit_test(a_log_that_is_not_the_one_before_is_found),
-      cmocka_unit_test(a_shorter_log_is_found),
-      cmocka_unit_test(a_dropped_receipt_is_found),
-      cmocka_unit_test(a_changed_record_is_found),
-      cmocka_unit_test(a_withheld_credit_is_found),
-      cmocka_unit_test(a_record_left_out_of_the_accounts_chain_is_found),
-      cmocka_unit_test(a_receipt_left_out_of_the_accounts_chain_is_found),
-      cmocka_unit_test(an_invented_debit_is_found),
-      cmocka_unit_test(changed_evidence_proves_nothing),
+      FOR_EVERY_STORE(an_honest_ledger_raises_no_alarm),
+      FOR_EVERY_STORE(honest_statements_prove_nothing),
+      FOR_EVERY_STORE(two_heads_of_one_size_are_found_by_gossip),
+      FOR_EVERY_STORE(a_head_of_another_log_is_found_by_its_failing_proof),
+      FOR_EVERY_STORE(a_log_that_is_not_the_one_before_is_found),
+      FOR_EVERY_STORE(a_shorter_log_is_found),
+      FOR_EVERY_STORE(a_dropped_receipt_is_found),
+      FOR_EVERY_STORE(a_changed_record_is_found),
+      FOR_EVERY_STORE(a_withheld_credit_is_found),
+      FOR_EVERY_STORE(a_record_left_out_of_the_accounts_chain_is_found),
+      FOR_EVERY_STORE(a_receipt_left_out_of_the_accounts_chain_is_found),
+      FOR_EVERY_STORE(an_invented_debit_is_found),
+      FOR_EVERY_STORE(changed_evidence_proves_nothing),
   };
   return crypto_init() ? RUN_TESTS(tests) : 1;
 }

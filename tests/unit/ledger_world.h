@@ -19,13 +19,19 @@ inline SigningKey numbered_key(uint32_t number) {
   return SigningKey::from_seed(seed);
 }
 
+// The store of worlds that name none, for tests that run on every store (ON_STORE).
+inline StoreKind& world_store() {
+  static StoreKind kind = StoreKind::memory;
+  return kind;
+}
+
 class World {
  public:
   static constexpr uint64_t k_start = 1'700'000'000;
 
-  explicit World(bool lmdb = false) : World(lmdb, easy_rules()) {}
+  World() : World(world_store(), easy_rules()) {}
+  explicit World(const LedgerRules& rules) : World(world_store(), rules) {}
   explicit World(StoreKind kind) : World(kind, easy_rules()) {}
-  World(bool lmdb, const LedgerRules& rules) : World(lmdb ? StoreKind::lmdb : StoreKind::memory, rules) {}
   // With pools that have terms, or without: a ledger for tests.
   World(StoreKind kind, const LedgerRules& rules, std::vector<PoolTerms> pools = {})
       : key_(numbered_key(0)), rules_(rules), store_(kind, TempFolder::memory_base()) {
@@ -182,3 +188,8 @@ class World {
 };
 
 }  // namespace ledger_world
+
+// The first line of a test of FOR_EVERY_STORE: its worlds are on that store.
+#define ON_STORE(state)         \
+  SKIP_WITHOUT_POSTGRES(state); \
+  ledger_world::world_store() = kind_of(state)
