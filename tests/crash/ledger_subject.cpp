@@ -1,8 +1,11 @@
 #include "crash/ledger_subject.h"
 
+#include <fstream>
+
 #include "base/random.h"
 #include "crash/recorder.h"
 #include "driver/key_file.h"
+#include "driver/witness_file.h"
 #include "ledger/server/genesis.h"
 #include "ledger/server/log_tree.h"
 #include "store/lmdb/lmdb_store.h"
@@ -35,17 +38,22 @@ LedgerRules small_rules() {
 struct Opened {
   std::unique_ptr<LmdbStore> store;
   std::unique_ptr<LedgerState> state;
+  std::unique_ptr<WitnessFile> witness;
   PublicKey pool;
 };
 Result<Opened> open_ledger(const std::string& folder, uint64_t seed, uint64_t now_s, bool probe) {
   Opened opened;
   LmdbStore::Options options;
   options.probe = probe;
+  options.shared = true;
   TRY_ASSIGN(opened.store, LmdbStore::open(folder + "/state", options));
   SeededSecrets secrets(seed);
   TRY_ASSIGN(SigningKey key, load_or_create_key(folder + "/state/ledger.key", secrets));
   TRY_ASSIGN(opened.state, LedgerState::open(*opened.store, key, small_rules(), LedgerTime::from_seconds(now_s)));
   opened.pool = pool_key(key, 0).public_key();
+  opened.witness = std::make_unique<WitnessFile>(folder + "/state/" + k_witness_file_name, opened.state->ledger(), key.public_key());
+  Status newest = opened.witness->check(*opened.store);
+  if (!newest && newest.error().code != Errc::not_found) return newest.error();
   return opened;
 }
 
@@ -105,6 +113,29 @@ Result<LedgerRow> ledger_row(Store& store) {
   return *row;
 }
 
+// The tree is the one of the records, each of them read.
+Status check_tree(Store& store) {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_read());
+  TRY_ASSIGN(std::optional<LedgerRow> row, read_row<LedgerRow>(*transaction, k_table_ledger, as_bytes(k_ledger_row_key)));
+  if (!row) return error(Errc::io, "the ledger has no state row");
+  MerkleEdge edge;
+  for (uint64_t i = 0; i < row->records; ++i) {
+    TRY_ASSIGN(std::optional<Bytes> bytes, transaction->get(k_table_log, log_key(i)));
+    if (!bytes) return error(Errc::io, "record " + std::to_string(i) + " is missing");
+    edge.append(merkle_leaf(*bytes));
+  }
+  if (edge.root() != row->root) return error(Errc::io, "the records have another root than the ledger noted");
+  return ok;
+}
+
+// After a cut the table of readers holds anything.
+void spoil_reader_table(const std::string& folder) {
+  std::fstream file(folder + "/state/" + k_reader_table, std::ios::in | std::ios::out | std::ios::binary);
+  if (!file) return;
+  std::string noise(8192, '\xa5');
+  file.write(noise.data(), static_cast<std::streamsize>(noise.size()));
+}
+
 Error lost(const std::string& what) { return error(Errc::conflict, "LOST: " + what); }
 
 }  // namespace
@@ -116,6 +147,7 @@ Status LedgerSubject::work(const std::string& folder) {
   TRY_ASSIGN(Opened ledger, open_ledger(folder, options_.seed, now_s, false));
   auto promise = [&](LedgerBatch batch, BatchOutcome outcome) -> Status {
     TRY(outcome.status);
+    if (outcome.tree.size != 0) TRY(ledger.witness->note(outcome.tree, traffic.below(4) == 0));
     TRY_ASSIGN(LedgerRow row, ledger_row(*ledger.store));
     promises_.push_back({std::move(batch), std::move(outcome), row.records, row.root});
     mark(promises_.size());
@@ -125,8 +157,7 @@ Status LedgerSubject::work(const std::string& folder) {
   for (unsigned i = 0; i < options_.batches; ++i) {
     now_s += traffic.below(120);
     if (traffic.below(12) == 0) {
-      ledger.state.reset();
-      ledger.store.reset();
+      ledger = Opened();
       TRY_ASSIGN(ledger, open_ledger(folder, options_.seed, now_s, true));
     }
     LedgerBatch batch = traffic.batch(ledger, now_s);
@@ -139,10 +170,12 @@ Status LedgerSubject::work(const std::string& folder) {
 Status LedgerSubject::check(const std::string& folder, uint64_t marked) {
   const Promise* last = marked == 0 ? nullptr : &promises_[marked - 1];
   uint64_t now_s = last == nullptr ? k_start_s : std::max(last->outcome.time.in_seconds(), k_start_s);
+  spoil_reader_table(folder);
   // Without the probe: what it would hide is to be seen.
   Result<Opened> ledger = open_ledger(folder, options_.seed, now_s, false);
   if (!ledger) return error(Errc::io, "REFUSED: " + ledger.error().reason);
   Store& store = *ledger->store;
+  TRY(check_tree(store));
   if (last != nullptr) {
     TRY_ASSIGN(LedgerRow row, ledger_row(store));
     if (row.records < last->records)
@@ -172,8 +205,8 @@ Status LedgerSubject::check(const std::string& folder, uint64_t marked) {
   Traffic traffic(~options_.seed);
   BatchOutcome more = ledger->state->apply(traffic.batch(*ledger, now_s), LedgerTime::from_seconds(now_s));
   TRY(more.status);
-  ledger->state.reset();
-  ledger->store.reset();
+  TRY(check_tree(store));
+  *ledger = Opened();
   TRY_ASSIGN(*ledger, open_ledger(folder, options_.seed, now_s, false));
   return ok;
 }

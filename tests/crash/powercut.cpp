@@ -221,7 +221,7 @@ Status compare(const Recorded& recorded, size_t sector_size, const std::string& 
     auto known = tree.entries.find(path);
     if (known == tree.entries.end()) return error(Errc::conflict, path + " is in the folder, but was not recorded");
     ++found;
-    if (!entry.is_regular_file()) continue;
+    if (!entry.is_regular_file() || entry.path().filename() == k_reader_table) continue;
     FILE* file = fopen(entry.path().c_str(), "rb");
     std::vector<uint8_t> bytes(static_cast<size_t>(entry.file_size()));
     bool whole = file != nullptr && fread(bytes.data(), 1, bytes.size(), file) == bytes.size();

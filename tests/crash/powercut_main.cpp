@@ -1,9 +1,12 @@
 // The ledger under power cuts (powercut.h). With --plant it succeeds when the bug was found.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include <lmdb.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "crash/ledger_subject.h"
 #include "crypto/sign.h"
@@ -19,12 +22,13 @@ namespace millet::crash {
 namespace {
 
 constexpr const char* k_usage =
-    "usage: powercut [--count N] [--seed N] [--state N] [--sector BYTES] [--plant BUG]\n"
+    "usage: powercut [--count N] [--jobs N] [--seed N] [--state N] [--sector BYTES] [--plant BUG]\n"
     "\n"
     "Records what the ledger writes, and opens what a power cut could have left of it: COUNT states of works of their own, from SEED on,\n"
     "10,000 of each work.\n"
     "\n"
     "  --count N       states (2000)\n"
+    "  --jobs N        works at the same time (1)\n"
     "  --seed N        of the first work (1)\n"
     "  --state N       only this state of the seed's work\n"
     "  --sector BYTES  what the disk writes whole (512); LMDB promises nothing below that\n"
@@ -34,6 +38,7 @@ constexpr uint64_t k_states_per_work = 10'000;
 struct Arguments {
   uint64_t seed = 1;
   uint64_t count = 2000;
+  uint64_t jobs = 1;
   uint64_t only = UINT64_MAX;
   uint64_t sector_size = 512;
   bool planted = false;
@@ -51,6 +56,7 @@ bool read_arguments(int count, char** values, Arguments& out) {
     bool good = false;
     if (std::strcmp(values[i], "--count") == 0) good = read_number(value, out.count) && out.count > 0;
     if (std::strcmp(values[i], "--seed") == 0) good = read_number(value, out.seed);
+    if (std::strcmp(values[i], "--jobs") == 0) good = read_number(value, out.jobs) && out.jobs > 0 && out.jobs <= 256;
     if (std::strcmp(values[i], "--state") == 0) good = read_number(value, out.only);
     if (std::strcmp(values[i], "--sector") == 0) good = read_number(value, out.sector_size) && out.sector_size >= 512;
     if (std::strcmp(values[i], "--plant") == 0) {
@@ -62,43 +68,77 @@ bool read_arguments(int count, char** values, Arguments& out) {
   return true;
 }
 
-int run(const Arguments& arguments) {
-  uint64_t done = 0;
-  for (uint64_t seed = arguments.seed; done < arguments.count; ++seed) {
-    LedgerSubject::Options work;
-    work.seed = seed;
-    LedgerSubject subject(work);
-    PowerCutOptions options;
-    options.seed = seed;
-    options.count = std::min(k_states_per_work, arguments.count - done);
-    options.sector_size = arguments.sector_size;
-    options.stop_at_first = arguments.planted;
-    if (arguments.only != UINT64_MAX) {
-      options.first = arguments.only;
-      options.count = 1;
-      options.talk = true;
-    }
-    Result<PowerCutReport> report = cut_power(subject, options);
-    if (!report) {
-      std::fprintf(stderr, "powercut: seed %llu: %s\n", static_cast<unsigned long long>(seed), report.error().reason.c_str());
-      return 2;
-    }
-    std::printf("seed %llu: %llu states of %llu cuts, %llu of them systematic in all, %llu broken\n", static_cast<unsigned long long>(seed),
-                static_cast<unsigned long long>(report->states), static_cast<unsigned long long>(report->cuts),
-                static_cast<unsigned long long>(report->systematic), static_cast<unsigned long long>(report->broken));
-    if (report->broken != 0) {
-      std::printf("state %llu: %s\n", static_cast<unsigned long long>(report->first_broken), report->reason.c_str());
-      if (arguments.planted) return 0;
-      std::printf("replay: powercut --seed %llu --state %llu --sector %llu\n", static_cast<unsigned long long>(seed),
-                  static_cast<unsigned long long>(report->first_broken), static_cast<unsigned long long>(arguments.sector_size));
-      return 1;
-    }
-    std::fflush(stdout);
-    done += options.count;
-    if (arguments.only != UINT64_MAX) break;
+constexpr int k_good = 0;
+constexpr int k_broken = 1;
+constexpr int k_failed = 2;
+
+unsigned long long number(uint64_t value) { return static_cast<unsigned long long>(value); }
+
+// One work, and `count` of its states.
+int run_work(const Arguments& arguments, uint64_t seed, uint64_t count) {
+  LedgerSubject::Options work;
+  work.seed = seed;
+  LedgerSubject subject(work);
+  PowerCutOptions options;
+  options.seed = seed;
+  options.count = count;
+  options.sector_size = arguments.sector_size;
+  options.stop_at_first = arguments.planted;
+  if (arguments.only != UINT64_MAX) {
+    options.first = arguments.only;
+    options.count = 1;
+    options.talk = true;
   }
-  if (arguments.planted) std::printf("the planted bug was not found\n");
-  return arguments.planted ? 1 : 0;
+  Result<PowerCutReport> report = cut_power(subject, options);
+  if (!report) {
+    std::fprintf(stderr, "powercut: seed %llu: %s\n", number(seed), report.error().reason.c_str());
+    return k_failed;
+  }
+  std::printf("seed %llu: %llu states of %llu cuts, %llu of them systematic in all, %llu broken\n", number(seed), number(report->states),
+              number(report->cuts), number(report->systematic), number(report->broken));
+  if (report->broken == 0) return k_good;
+  std::printf("state %llu: %s\n", number(report->first_broken), report->reason.c_str());
+  if (!arguments.planted) {
+    std::printf("replay: powercut --seed %llu --state %llu --sector %llu\n", number(seed), number(report->first_broken),
+                number(arguments.sector_size));
+  }
+  return k_broken;
+}
+
+// The worst that one of the children that have ended came to, waiting while more than `left` of them run.
+int wait_for(uint64_t& running, uint64_t left) {
+  int worst = k_good;
+  for (; running > left; --running) {
+    int status = 0;
+    if (wait(&status) < 0) return k_failed;
+    worst = std::max(worst, WIFEXITED(status) ? WEXITSTATUS(status) : k_failed);
+  }
+  return worst;
+}
+
+// Works in processes of their own, because one recording at a time is what a process can do.
+int run(const Arguments& arguments) {
+  int worst = k_good;
+  uint64_t running = 0, begun = 0;
+  for (uint64_t seed = arguments.seed; begun < arguments.count && worst == k_good; ++seed) {
+    uint64_t count = std::min(k_states_per_work, arguments.count - begun);
+    std::fflush(nullptr);
+    pid_t child = fork();
+    if (child < 0) return k_failed;
+    if (child == 0) {
+      int result = run_work(arguments, seed, count);
+      std::fflush(nullptr);
+      _exit(result);
+    }
+    ++running;
+    begun += count;
+    if (arguments.only != UINT64_MAX) break;
+    worst = wait_for(running, arguments.jobs - 1);
+  }
+  worst = std::max(worst, wait_for(running, 0));
+  if (!arguments.planted || worst == k_failed) return worst;
+  if (worst == k_good) std::printf("the planted bug was not found\n");
+  return worst == k_good ? k_broken : k_good;
 }
 
 }  // namespace

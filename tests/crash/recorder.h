@@ -41,6 +41,10 @@ struct RecordHead {
   uint8_t zeros[3];
 };
 
+// LMDB's table of readers, by its file name: a map that processes share while they run. What it holds after a cut means nothing, so its
+// bytes are not recorded.
+inline constexpr const char* k_reader_table = "lock.mdb";
+
 // Records what this process (not its children) does below `folder` from now on, into the file `log`. Requires: `folder` is an absolute path
 // without links; `log` lies elsewhere. False if it can't.
 bool start_recording(const char* folder, const char* log);
