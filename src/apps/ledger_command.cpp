@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "apps/client.h"
 #include "control/arguments.h"
 #include "crypto/sign.h"
 #include "hal/linux/files.h"
@@ -54,14 +55,34 @@ Status verify_evidence(const CommandContext& context, const Words& words) {
   return ok;
 }
 
+// What milletd has checked, so that it is there when the ledger is not.
+Status show_head(const CommandContext& context) {
+  TRY_ASSIGN(Client client, Client::connect(context.socket));
+  TRY_ASSIGN(Json stats, client.call("stats", Json::object()));
+  std::string text(json_text(stats.raw(), "ledger_head"));
+  if (text.empty()) return error(Errc::unavailable, "milletd has seen no tree head of a ledger yet");
+  if (context.json) {
+    Json out = Json::object();
+    out.set("head", text);
+    print_json(out);
+  } else {
+    std::printf("%s\n", text.c_str());
+  }
+  return ok;
+}
+
 }  // namespace
 
 int ledger_command(const CommandContext& context, CommandArguments arguments) {
   Words words;
   Status read = read_words(arguments, words);
   if (!read) return report_error(context, read.error(), true);
+  if (words.plain.size() == 1 && words.plain[0] == "head" && words.ledger_key.empty()) {
+    Status shown = show_head(context);
+    return shown ? k_exit_done : report_error(context, shown.error());
+  }
   if (words.plain.size() != 2 || words.plain[0] != "verify-evidence") {
-    return report_error(context, error(Errc::bad_input, "ledger takes verify-evidence FILE [--ledger-key KEY]"), true);
+    return report_error(context, error(Errc::bad_input, "ledger takes head, or verify-evidence FILE [--ledger-key KEY]"), true);
   }
   Status started = crypto_init();
   if (!started) return report_error(context, started.error());

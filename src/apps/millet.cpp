@@ -49,8 +49,10 @@ constexpr Command k_commands[] = {
      "the pools that the ledger began with; draw pays out what has vested, signed by each of the key files (as `millet wallet create` "
      "makes "
      "them); policy lets one key give grants within limits (config/policy.conf)"},
-    {"ledger", ledger_command, "verify-evidence FILE [--ledger-key KEY]",
-     "checks evidence against a ledger, as milletd writes it to ledger-evidence-* in its state folder: no ledger and no trust is needed"},
+    {"ledger", ledger_command, "head | verify-evidence FILE [--ledger-key KEY]",
+     "head prints what the ledger last signed about its log: whoever keeps it can tell an old copy of the ledger (millet-ledgerd "
+     "--witness); verify-evidence checks evidence against a ledger, as milletd writes it to ledger-evidence-* in its state folder: no "
+     "ledger and no trust is needed"},
     {"create", create_command, "PATH -o FILE.torrent [--tracker URL]... [--piece-size N] [--private]",
      "makes a .torrent of a file or folder; N is a power of two in bytes, as 262144 or 256K; each --tracker is a tier of its own"},
 };

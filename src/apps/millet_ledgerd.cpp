@@ -142,11 +142,17 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
 
   report_books((*state)->opened_books(), log);
   const std::string& named = start.settings.ledgerd.witness;
-  WitnessFile witness(named.empty() ? start.state + "/" + k_witness_file_name : absolute_path(named), (*state)->ledger());
+  WitnessFile witness(named.empty() ? start.state + "/" + k_witness_file_name : absolute_path(named), (*state)->ledger(),
+                      key->public_key());
   Status newest = witness.check(**store);
-  if (!newest) return refuse(k_exit_bad_state, newest.error());
+  if (!newest && newest.error().code != Errc::not_found) return refuse(k_exit_bad_state, newest.error());
+  for (const std::string& other : start.arguments.witnesses) {
+    newest = WitnessFile(absolute_path(other), (*state)->ledger(), key->public_key()).check(**store);
+    if (!newest) return refuse(k_exit_bad_state, std::move(newest).error().in("--witness"));
+  }
   LedgerdDriver driver(system, **state, *key, log);
-  driver.set_witness(witness, **store);
+  driver.set_witness(witness);
+  driver.set_public({start.settings.ledgerd.public_metrics, start.settings.ledgerd.public_records});
   driver.set_audit_file(start.state + "/" + k_audit_file_name);
   driver.set_limits(start.settings.ledgerd.address_rate, start.settings.ledgerd.key_rate);
   if (!start.settings.ledgerd.captcha_url.empty()) {

@@ -13,6 +13,7 @@ std::string* value_place(Program program, DaemonArguments& out, std::string_view
   if (name == "--state") return &out.state;
   if (name == "--set") return &out.sets.emplace_back();
   if (program == Program::ledgerd && name == "--copy-to") return &out.copy_to;
+  if (program == Program::ledgerd && name == "--witness") return &out.witnesses.emplace_back();
   if (program == Program::milletd && name == "--seed") return &out.seeds.emplace_back().path;
   if (program == Program::milletd && name == "--data") return out.seeds.empty() ? nullptr : &out.seeds.back().data;
   return nullptr;
@@ -78,6 +79,7 @@ std::string daemon_usage(Program program) {
   }
   if (program == Program::ledgerd) {
     out +=
+        "  --witness FILE             tree heads that somebody kept (millet ledger head): a log that lacks what they show is not served\n"
         "  --copy-to STORE            instead of serving: copies the whole ledger into another store, as in ledgerd.store, that has none\n";
   }
   out +=

@@ -20,11 +20,12 @@ struct DaemonArguments {
   bool help = false;
   bool version = false;
   bool print_config = false;
-  std::string config_file;        // empty: the first of k_config_files that exists, or none
-  std::string state;              // state folder; empty: the program's default
-  std::vector<std::string> sets;  // SECTION.OPTION=VALUE
-  std::vector<Seed> seeds;        // milletd only
-  std::string copy_to;            // millet-ledgerd only: a store, as in ledgerd.store
+  std::string config_file;             // empty: the first of k_config_files that exists, or none
+  std::string state;                   // state folder; empty: the program's default
+  std::vector<std::string> sets;       // SECTION.OPTION=VALUE
+  std::vector<Seed> seeds;             // milletd only
+  std::string copy_to;                 // millet-ledgerd only: a store, as in ledgerd.store
+  std::vector<std::string> witnesses;  // millet-ledgerd only: files
 };
 
 // Where a configuration is looked for without --config: OpenWrt's place first.

@@ -28,6 +28,8 @@ struct LedgerdConfig {
   uint32_t tls_key_life_s = 0;
   uint32_t address_rate = 0;  // requests per second; 0: no limit
   uint32_t key_rate = 0;
+  bool public_metrics = false;
+  bool public_records = false;
   std::string store;    // "lmdb:" in the state folder, or "lmdb:FOLDER"
   std::string witness;  // file; empty: in the state folder
   // Initial balances for proof of work; a grant of zero: none.

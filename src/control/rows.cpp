@@ -89,6 +89,7 @@ Json row_of(const NodeStats& stats) {
       .set("peers", stats.peers);
   set_traffic(row, stats);
   row.set("earned", stats.earned).set("spent", stats.spent).set("commits", stats.commits).set("ledger", stats.ledger);
+  row.set("ledger_head", stats.ledger_head);
   return row;
 }
 

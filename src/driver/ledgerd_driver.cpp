@@ -14,6 +14,9 @@ constexpr uint64_t k_handshake_requests = 8;
 // Nothing to be signed: they say nothing about the ledger.
 constexpr std::string_view k_too_many =
     "{\"error\":{\"code\":\"busy\",\"number\":4,\"message\":\"too many requests from your address; come back in a second\"}}\n";
+constexpr std::string_view k_not_public =
+    "{\"error\":{\"code\":\"not_a_party\",\"number\":26,\"message\":\"the ledger shows this on its own machine only, unless its operator "
+    "says otherwise\"}}\n";
 constexpr std::string_view k_wrong_method = "{\"error\":{\"code\":\"malformed\",\"number\":1,\"message\":\"only GET and POST\"}}\n";
 
 }  // namespace
@@ -38,11 +41,11 @@ class LedgerdDriver::CheckJob final : public hal::Job {
 
 class LedgerdDriver::BatchJob final : public hal::Job {
  public:
-  BatchJob(LedgerdDriver& driver, LedgerBatch batch, LedgerTime wall, bool witnessed)
-      : driver_(driver), batch_(std::move(batch)), wall_(wall), witnessed_(witnessed) {}
+  BatchJob(LedgerdDriver& driver, LedgerBatch batch, LedgerTime wall, bool sync_witness)
+      : driver_(driver), batch_(std::move(batch)), wall_(wall), sync_witness_(sync_witness) {}
   void run() override {
     outcome_ = driver_.state_.apply(batch_, wall_);
-    if (witnessed_) noted_ = driver_.witness_->note(*driver_.witness_store_);
+    if (driver_.witness_ != nullptr && outcome_.tree.size != 0) noted_ = driver_.witness_->note(outcome_.tree, sync_witness_);
   }
   void done() override {
     driver_.on_witness(noted_);
@@ -56,7 +59,7 @@ class LedgerdDriver::BatchJob final : public hal::Job {
   LedgerdDriver& driver_;
   LedgerBatch batch_;
   LedgerTime wall_;
-  bool witnessed_;
+  bool sync_witness_;
   Status noted_ = ok;
   BatchOutcome outcome_;
 };
@@ -179,6 +182,9 @@ bool LedgerdDriver::answer_here(Instant now, hal::StreamId stream, std::string_v
   } else if (method == "GET" && path == "/readyz") {
     bool ready = service_.is_ready();
     answer_text(now, stream, ready ? 200 : 503, k_text, ready ? "ready\n" : "the store fails, or the ledger ends\n");
+  } else if (method == "GET" && !http_.remote(stream).is_loopback() &&
+             ((path == "/metrics" && !public_.metrics) || (path == "/v1/records" && !public_.records))) {
+    answer_text(now, stream, 403, k_json, k_not_public);
   } else if (method == "GET" && path == "/metrics") {
     answer_text(now, stream, 200, "text/plain; version=0.0.4", write_metrics(metrics_, gauges()));
   } else {
@@ -276,9 +282,9 @@ void LedgerdDriver::act(LedgerBatch& batch) {
   int64_t wall_s = system_.clock.wall().in_seconds();
   LedgerTime wall = LedgerTime::from_seconds(wall_s > 0 ? static_cast<uint64_t>(wall_s) : 0);
   Instant now = system_.clock.now();
-  bool witnessed = witness_ != nullptr && (now >= next_witness_ || !shutdown_deadline_.is_never());
-  if (witnessed) next_witness_ = now + k_witness_interval;
-  system_.executor.submit(hal::Queue::store, std::make_unique<BatchJob>(*this, std::move(batch), wall, witnessed));
+  bool sync_witness = now >= next_witness_ || !shutdown_deadline_.is_never();
+  if (sync_witness) next_witness_ = now + k_witness_interval;
+  system_.executor.submit(hal::Queue::store, std::make_unique<BatchJob>(*this, std::move(batch), wall, sync_witness));
 }
 
 void LedgerdDriver::act(SealWork& work) { system_.executor.submit(hal::Queue::compute, std::make_unique<SealJob>(*this, std::move(work))); }

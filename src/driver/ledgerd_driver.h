@@ -25,11 +25,8 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   ~LedgerdDriver() override;
   LedgerdDriver(const LedgerdDriver&) = delete;
 
-  // Notes the end of the log there, from time to time and at the end. Requires: before start(); both outlive it.
-  void set_witness(WitnessFile& witness, Store& store) {
-    witness_ = &witness;
-    witness_store_ = &store;
-  }
+  // Notes there what is signed of the log, before anybody is answered from it. Requires: before start(); it outlives this.
+  void set_witness(WitnessFile& witness) { witness_ = &witness; }
   // Listens and begins to serve. The address that it got. Errors: as Streams::listen.
   Result<Endpoint> start(const Endpoint& listen);
   // Listens with TLS, too. The certificate counts for `key_life_s` seconds of ledger time and is replaced after half of that; keys are in
@@ -44,13 +41,19 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   }
   // Where `millet-ledgerd audit` leaves what it found, for the metrics.
   void set_audit_file(std::string path) { audit_file_ = std::move(path); }
+  // Who may see /metrics and /v1/records: by default who asks from this machine.
+  struct Public {
+    bool metrics = false;
+    bool records = false;
+  };
+  void set_public(const Public& what) { public_ = what; }
   // As the signal does: ends with Loop::stop(), at the latest after k_shutdown_max.
   void shut_down();
   // The shutdown ended with everything durable.
   bool ended_well() const { return ended_well_; }
 
  private:
-  // What a restore from a backup could take back unseen.
+  // How often the witness goes to its disk: what a power cut and then a restore from a backup of that moment could take back unseen.
   static constexpr Duration k_witness_interval = Duration::seconds(5);
   // With the workers at once, some 30 ms of one core: answers and handshakes do not wait behind everything that was asked.
   static constexpr size_t k_checks_max = 256;
@@ -112,8 +115,8 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   LedgerTime tls_renew_at_;
   Instant shutdown_deadline_ = Instant::never();
   std::string audit_file_;
+  Public public_;
   WitnessFile* witness_ = nullptr;
-  Store* witness_store_ = nullptr;
   Instant next_witness_;
   bool witness_fails_ = false;  // one line in the log for a row of failures
   bool settling_ = false;

@@ -4,102 +4,160 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cinttypes>
-
+#include "crypto/sign.h"
 #include "ledger/server/log_tree.h"
 #include "ledger/server/transaction.h"
 
 namespace millet {
 namespace {
 
-constexpr size_t k_text_max = 256;
-constexpr const char* k_title = "millet-ledger-witness 1";
+constexpr size_t k_sector_size = 512;
+constexpr size_t k_file_size_max = 16 * k_sector_size;  // a file of somebody else's may have some lines more
+static_assert(k_head_text_max < k_sector_size);
 
 Error system_error(const std::string& path, const char* doing) {
   int number = errno;
   Errc code = number == EACCES || number == EPERM || number == EROFS ? Errc::denied
               : number == ENOSPC || number == EDQUOT                 ? Errc::no_room
+              : number == ENOENT                                     ? Errc::not_found
                                                                      : Errc::io;
   return error(code, std::string("can't ") + doing + " the witness file " + path + ": " + strerror(number));
 }
 
-Status sync_path(const std::string& path, int flags) {
-  int fd = open(path.c_str(), flags | O_CLOEXEC);
+Status sync_folder_of(const std::string& path) {
+  size_t slash = path.rfind('/');
+  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   bool good = fd >= 0 && fsync(fd) == 0;
-  Status status = good ? Status(ok) : Status(system_error(path, "make durable"));
+  Status status = good ? Status(ok) : Status(system_error(folder, "make durable"));
   if (fd >= 0) close(fd);
   return status;
 }
 
-Result<LedgerRow> log_end(StoreTransaction& transaction) {
-  TRY_ASSIGN(std::optional<LedgerRow> row, read_row<LedgerRow>(transaction, k_table_ledger, as_bytes(k_ledger_row_key)));
-  if (!row) return error(Errc::io, "the ledger's state has lost its state row");
-  return *row;
+Result<std::string> read_file(const std::string& path) {
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return system_error(path, "open");
+  std::string text(k_file_size_max, '\0');
+  ssize_t size = read(fd, text.data(), text.size());
+  int code = errno;
+  close(fd);
+  errno = code;
+  if (size < 0) return system_error(path, "read");
+  text.resize(static_cast<size_t>(size));
+  return text;
+}
+
+// A whole sector: it is written in one go or not at all.
+std::string sector_of(const HeadText& head) {
+  std::string text = write_head_text(head);
+  CHECK(text.size() < k_sector_size);
+  text.resize(k_sector_size - 1, ' ');
+  return text + "\n";
 }
 
 }  // namespace
 
-Status WitnessFile::check(Store& store) const {
-  int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) return ok;
-  if (fd < 0) return system_error(path_, "open");
-  char text[k_text_max + 1] = {};
-  ssize_t size = read(fd, text, k_text_max);
-  close(fd);
-  if (size < 0) return system_error(path_, "read");
-  char ledger_text[65] = {}, root_text[65] = {};
-  Seen seen;
-  LedgerId ledger;
-  bool good = strncmp(text, k_title, strlen(k_title)) == 0 &&
-              sscanf(text + strlen(k_title), " %64[0-9a-f] %" SCNu64 " %64[0-9a-f]", ledger_text, &seen.size, root_text) == 3 &&
-              from_hex(ledger_text, ledger.raw).has_value() && from_hex(root_text, seen.root).has_value();
-  if (!good)
-    return error(Errc::bad_input, "the witness file " + path_ +
-                                      " can't be read: restore it, or move it away if you know that the ledger's state is the newest");
-  if (ledger != ledger_)
-    return error(Errc::conflict,
-                 "the witness file " + path_ + " belongs to the ledger " + ledger.hex() + ": name another with ledgerd.witness");
+WitnessFile::~WitnessFile() { close_file(); }
 
+void WitnessFile::close_file() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
+Status WitnessFile::check(Store& store) const {
+  TRY_ASSIGN(std::string text, read_file(path_));
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_read());
-  TRY_ASSIGN(LedgerRow row, log_end(*transaction));
-  if (row.records < seen.size) {
-    return error(Errc::conflict, "the ledger's log has " + std::to_string(row.records) + " records, but the witness file " + path_ +
+  bool any = false, forged = false;
+  for (std::string_view rest = text; !rest.empty();) {
+    std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    Result<HeadText> seen = parse_head_text(line);
+    if (!seen) continue;  // the sector that power was cut over, or that was not written yet
+    if (seen->ledger != ledger_) {
+      return error(Errc::conflict,
+                   "the witness file " + path_ + " belongs to the ledger " + seen->ledger.hex() + ": name another with ledgerd.witness");
+    }
+    if (!verify(key_, preimage(seen->head.statement(ledger_)), seen->head.signature)) {
+      forged = true;
+      continue;
+    }
+    any = true;
+    TRY(check_head(*transaction, seen->head));
+  }
+  if (any) return ok;
+  return error(Errc::bad_input, "the witness file " + path_ + (forged ? " has no tree head that this ledger signed" : " can't be read") +
+                                    ": restore it, or move it away if you know that the ledger's state is the newest");
+}
+
+Status WitnessFile::check_head(StoreTransaction& transaction, const SignedTreeHead& seen) const {
+  TRY_ASSIGN(std::optional<LedgerRow> row, read_row<LedgerRow>(transaction, k_table_ledger, as_bytes(k_ledger_row_key)));
+  if (!row) return error(Errc::io, "the ledger's state has lost its state row");
+  if (row->records < seen.size) {
+    return error(Errc::conflict, "the ledger's log has " + std::to_string(row->records) + " records, but the witness file " + path_ +
                                      " has seen " + std::to_string(seen.size) +
                                      ": this is an old copy, and what is missing was acknowledged. Restore the newest state");
   }
-  LogTreeReader tree(*transaction);
+  LogTreeReader tree(transaction);
   TRY_ASSIGN(Hash32 root, merkle_root(tree, seen.size));
-  if (root == seen.root) return ok;
-  return error(Errc::conflict, "the ledger's log has other records than the witness file " + path_ +
-                                   " has seen: it went on from an old copy. Restore the newest state of the log that was served");
+  if (root != seen.root) {
+    return error(Errc::conflict, "the ledger's log has other records than the witness file " + path_ +
+                                     " has seen: it went on from an old copy. Restore the newest state of the log that was served");
+  }
+  if (row->time >= seen.time) return ok;
+  return error(Errc::conflict, "the ledger's time is " + std::to_string(seen.time.seconds_since(row->time)) +
+                                   " s before what the witness file " + path_ + " has seen: this is an old copy. Restore the newest state");
 }
 
-Status WitnessFile::note(Store& store) {
-  LedgerRow row;
-  {
-    TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_read());
-    TRY_ASSIGN(row, log_end(*transaction));
+Status WitnessFile::note(const SignedTreeHead& head, bool sync) {
+  // Whoever moves the file away or replaces it wants another one.
+  struct stat info {};
+  if (sync && fd_ >= 0 && (fstat(fd_, &info) != 0 || info.st_nlink == 0)) close_file();
+  bool known = fd_ >= 0 && head == noted_;
+  if (known && (synced_ || !sync)) return ok;
+  if (!known) {
+    std::string sector = sector_of({ledger_, head});
+    synced_ = false;
+    if (fd_ < 0) {
+      TRY(make(sector));
+      synced_ = true;
+    } else if (pwrite(fd_, sector.data(), sector.size(), static_cast<off_t>(next_sector_ * k_sector_size)) !=
+               static_cast<ssize_t>(sector.size())) {
+      Error failed = system_error(path_, "write");
+      close_file();
+      return failed;
+    }
+    next_sector_ ^= 1;
+    noted_ = head;
   }
-  if (row.records == noted_) return ok;
-  TRY(write({row.records, row.root}));
-  noted_ = row.records;
+  if (!sync || synced_) return ok;
+  if (fdatasync(fd_) != 0) {
+    Error failed = system_error(path_, "make durable");
+    close_file();
+    return failed;
+  }
+  synced_ = true;
   return ok;
 }
 
-Status WitnessFile::write(const Seen& seen) const {
-  std::string text = std::string(k_title) + " " + ledger_.hex() + " " + std::to_string(seen.size) + " " + to_hex(seen.root) + "\n";
-  std::string draft = path_ + ".new";
+// A new file, under its name when it is whole on the disk.
+Status WitnessFile::make(const std::string& sector) {
+  std::string draft = path_ + ".new", text = sector + std::string(k_sector_size - 1, ' ') + "\n";
   int fd = open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return system_error(draft, "create");
-  bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
+  bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
   Status status = written ? Status(ok) : Status(system_error(draft, "write"));
-  close(fd);
-  TRY(status);
-  if (rename(draft.c_str(), path_.c_str()) != 0) return system_error(path_, "replace");
-  size_t slash = path_.rfind('/');
-  return sync_path(slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash), O_RDONLY | O_DIRECTORY);
+  if (status && rename(draft.c_str(), path_.c_str()) != 0) status = system_error(path_, "replace");
+  if (status) status = sync_folder_of(path_);
+  if (!status) {
+    close(fd);
+    return status;
+  }
+  fd_ = fd;
+  next_sector_ = 0;  // becomes 1
+  return ok;
 }
 
 }  // namespace millet

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ledger/common/head_text.h"
+
 namespace millet {
 namespace {
 
@@ -318,6 +320,11 @@ bool LedgerLink::poll(Output& out) {
   out = std::move(out_.front());
   out_.pop_front();
   return true;
+}
+
+std::string LedgerLink::head_text() const {
+  if (!watch_ || !watch_->head() || !client_.ledger()) return "";
+  return write_head_text({*client_.ledger(), *watch_->head()});
 }
 
 std::string LedgerLink::state() const {

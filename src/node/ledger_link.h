@@ -72,6 +72,8 @@ class LedgerLink {
 
   // For people: "unknown" before the first answer, "reachable", or "unreachable: why".
   std::string state() const;
+  // The newest tree head that was checked, as text (ledger/common/head_text.h); empty: none.
+  std::string head_text() const;
   bool introduced() const { return introduced_; }
   // Nothing proves that the ledger contradicts itself.
   bool is_trusted() const { return !watch_ || watch_->alarm().empty(); }

@@ -124,6 +124,7 @@ NodeStats node_stats(const Core& core, const Persistence& persistence, const Pay
     out.spent = out.spent.plus(payments.spent(torrent)).value_or(Amount::supply());
   }
   out.ledger = payments.ledger_state();
+  out.ledger_head = payments.ledger_head();
   out.address = core.identity.key;
   return out;
 }

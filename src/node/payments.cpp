@@ -550,5 +550,6 @@ Amount Payments::earned(const Torrent& torrent) const {
 }
 Amount Payments::spent(const Torrent& torrent) const { return speed_ != nullptr ? speed_->payer().spent(torrent.info_hash) : Amount(); }
 std::string Payments::ledger_state() const { return link_ ? link_->state() : "off"; }
+std::string Payments::ledger_head() const { return link_ ? link_->head_text() : ""; }
 
 }  // namespace millet

@@ -93,6 +93,7 @@ class Payments {
   Amount earned(const Torrent& torrent) const;  // since the start
   Amount spent(const Torrent& torrent) const;
   std::string ledger_state() const;
+  std::string ledger_head() const;  // NodeStats
 
  private:
   // Whose ticket an answer belongs to.

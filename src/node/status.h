@@ -118,8 +118,9 @@ struct NodeStats {
   Amount earned;
   Amount spent;
   uint64_t commits = 0;
-  std::string ledger;  // "off", "unknown", "reachable", "unreachable: why"
-  PublicKey address;   // account of this node
+  std::string ledger;       // "off", "unknown", "reachable", "unreachable: why"
+  std::string ledger_head;  // what it last signed about its log (ledger/common/head_text.h); empty: nothing yet
+  PublicKey address;        // account of this node
 };
 
 // What carries the connections, as the driver and the system count it since the start.

@@ -134,6 +134,8 @@ def answers_are_as_openapi_says(world):
     expect([record["kind"] for record in records] == ["genesis", "faucet"] + ["transfer"] * 3, f"{[record['kind'] for record in records]}")
     for record in records:
         expect(hashlib.sha256(b"\0" + bytes.fromhex(record["bytes"])).hexdigest() == record["leaf"], "the leaf is of another record")
+    head = api.get("/v1/tree", 200)
+    expect(head["head"].split()[2:] == [head["ledger"], str(head["size"]), head["root"], str(head["time"]), head["signature"]], f"the head is {head}")
     expect(api.get("/v1/records", 200, "?from=1000000")["records"] == [], "records beyond the log")
     root = api.get("/v1/tree", 200)["root"]
     proof = api.get("/v1/tree/inclusion", 200, "?record=1")
@@ -145,14 +147,29 @@ def answers_are_as_openapi_says(world):
     for path in ("/v1/params", "/v1/time", "/v1/supply", "/v1/pools", "/v1/records", "/v1/tree", "/v1/tree/inclusion", "/v1/tree/consistency"):
         for query in ("?x=1", "?from=-1", "?from=1&from=1", "?limit=1e3", "?="):
             api.get(path, 400, query)
-    # Channels that are there are shown by ledger_get_test, a policy by ledger_operator.
-    missing = api.not_seen() - {(channel, 200), (channel, 403), (policy, 200)}
+    # Channels that are there are shown by ledger_get_test, a policy by ledger_operator, who is elsewhere by what_is_for_its_own_machine_only.
+    missing = api.not_seen() - {(channel, 200), (channel, 403), (policy, 200), ("/v1/records", 403)}
     expect(not missing, f"paths and answers of openapi.json that were not tried: {sorted(missing)}")
     for target in ("/", "/v1", "/v1/", "/v1/accounts/", "/v1/nothing", "/v1/time/", "/v1/accounts/a/b"):
         expect(_get(target)[0] == 404, f"{target} is there")
     status, headers, _ = _get("/v1/time", method="DELETE")
     expect((status, headers["Allow"]) == (405, "GET, POST"), "DELETE is taken")
     ledger.stop()
+
+
+def what_is_for_its_own_machine_only(world):
+    """Who pays whom, and how much business there is: not for who asks from elsewhere, unless the operator says so."""
+    for shown in (0, 1):
+        ledger = Ledgerd(world, 1, name=f"ledgerd{shown}", **EASY, ledgerd__public_metrics=shown, ledgerd__public_records=shown).start()
+        for path, status in (("/metrics", 200 if shown else 403), ("/v1/records", 200 if shown else 403), ("/v1/tree", 200), ("/healthz", 200)):
+            try:
+                with NO_PROXY.open(ledger.url + path, timeout=20) as reply:
+                    got = reply.status
+            except urllib.error.HTTPError as reply:
+                got = reply.code
+                expect(json.loads(reply.read())["error"]["code"] == "not_a_party", "the refusal has another code")
+            expect(got == status, f"{path} is {got} with public {shown}")
+        ledger.stop()
 
 
 def _root_by_inclusion(proof):
@@ -308,7 +325,7 @@ def health_follows_the_store(world):
 
 
 CASES = {case.__name__: case for case in (
-    answers_are_as_openapi_says, examples_of_the_documentation, senders_are_limited, ten_thousand_idle_clients, health_follows_the_store)}
+    answers_are_as_openapi_says, what_is_for_its_own_machine_only, examples_of_the_documentation, senders_are_limited, ten_thousand_idle_clients, health_follows_the_store)}
 
 if __name__ == "__main__":
     raise SystemExit(main(CASES))

@@ -14,8 +14,19 @@ namespace {
 
 const Errc k_good = static_cast<Errc>(255);
 
+WitnessFile witness_of(const World& world, const std::string& path) { return {path, world.id(), world.ledger_key().public_key()}; }
+// The newest tree head, as batches give it.
+SignedTreeHead head_of(World& world) {
+  world.ask(PublicKey(), ParamsQuery{});
+  return world.last.tree;
+}
+std::string bytes_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
 Errc checked(const World& world, Store& store, const std::string& path) {
-  Status status = WitnessFile(path, world.id()).check(store);
+  Status status = witness_of(world, path).check(store);
   return status ? k_good : status.error().code;
 }
 
@@ -23,13 +34,13 @@ void a_log_that_has_grown_is_served(void**) {
   TempFolder folder;
   World world;
   std::string path = folder / "witness";
-  assert_int_equal(checked(world, world.store(), path), k_good);  // nothing is known yet
-  WitnessFile witness(path, world.id());
-  assert_true(witness.note(world.store()).has_value());
+  assert_int_equal(checked(world, world.store(), path), Errc::not_found);  // nothing is known yet
+  WitnessFile witness = witness_of(world, path);
+  assert_true(witness.note(head_of(world), true).has_value());
   assert_int_equal(checked(world, world.store(), path), k_good);
   for (uint32_t i = 1; i < 40; ++i) {
     world.funded(i, 10);
-    if (i % 7 == 0) assert_true(witness.note(world.store()).has_value());
+    if (i % 3 == 0) assert_true(witness.note(head_of(world), i % 2 == 0).has_value());
     assert_int_equal(checked(world, world.store(), path), k_good);
   }
   assert_false(std::filesystem::exists(path + ".new"));
@@ -61,9 +72,9 @@ void an_old_copy_is_refused_and_so_is_another_history(void**) {
   std::string path = folder / "witness";
   world.funded(2, 10);
   world.funded(3, 10);
-  assert_true(WitnessFile(path, world.id()).note(world.store()).has_value());
+  assert_true(witness_of(world, path).note(head_of(world), true).has_value());
   assert_int_equal(checked(world, copy, path), Errc::conflict);
-  Status shorter = WitnessFile(path, world.id()).check(copy);
+  Status shorter = witness_of(world, path).check(copy);
   assert_non_null(strstr(shorter.error().reason.c_str(), path.c_str()));
   assert_non_null(strstr(shorter.error().reason.c_str(), "old copy"));
   // It goes on, until it is longer.
@@ -75,7 +86,7 @@ void an_old_copy_is_refused_and_so_is_another_history(void**) {
     batch.items.emplace_back().operations.push_back({op, LedgerCode::done});
     assert_true((*other)->apply(batch, world.now()).status.has_value());
   }
-  Status split = WitnessFile(path, world.id()).check(copy);
+  Status split = witness_of(world, path).check(copy);
   assert_false(split.has_value());
   assert_non_null(strstr(split.error().reason.c_str(), "other records"));
   assert_int_equal(checked(world, world.store(), path), k_good);
@@ -85,15 +96,67 @@ void a_witness_that_can_not_be_read_or_is_anothers_is_named(void**) {
   TempFolder folder;
   World world;
   std::string path = folder / "witness";
-  for (const char* text : {"", "millet-ledger-witness 1", "millet-ledger-witness 1 00 7 00\n", "something else\n"}) {
+  HeadText good{world.id(), head_of(world)}, forged = good;
+  forged.head.size = 77;
+  for (const std::string& text : {std::string(), std::string("millet-ledger-head 1"), std::string("something else\n"),
+                                  write_head_text(good).substr(0, 300), write_head_text(good) + " 1", write_head_text(forged)}) {
     std::ofstream(path, std::ios::trunc) << text;
     assert_int_equal(checked(world, world.store(), path), Errc::bad_input);
   }
+  std::ofstream(path, std::ios::trunc) << write_head_text(good);  // as somebody kept it
+  assert_int_equal(checked(world, world.store(), path), k_good);
   LedgerId other = world.id();
   other.raw[0] ^= 1;
-  assert_true(WitnessFile(path, other).note(world.store()).has_value());
+  assert_true(WitnessFile(path, other, world.ledger_key().public_key()).note(good.head, true).has_value());
   assert_int_equal(checked(world, world.store(), path), Errc::conflict);
-  assert_false(WitnessFile(folder / "none/witness", world.id()).note(world.store()).has_value());
+  assert_false(witness_of(world, folder / "none/witness").note(good.head, true).has_value());
+}
+
+// Every head is there at once; what was written before is still there when a sector is lost.
+void each_head_is_written_at_once_and_one_sector_is_always_whole(void**) {
+  TempFolder folder;
+  World world;
+  std::string path = folder / "witness", older;
+  WitnessFile witness = witness_of(world, path);
+  for (uint32_t i = 0; i < 6; ++i) {
+    world.funded(i + 1, 10);
+    SignedTreeHead head = head_of(world);
+    assert_true(witness.note(head, false).has_value());
+    std::string text = bytes_of(path);
+    assert_int_equal(text.size(), 1024);
+    // The newest one is in one of the sectors, the one before in the other.
+    std::string newest = write_head_text({world.id(), head});
+    assert_true(text.find(newest) != std::string::npos);
+    assert_true(older.empty() || text.find(older) != std::string::npos);
+    older = newest;
+    for (size_t sector = 0; sector < 2 && i > 0; ++sector) {
+      std::string torn = text;
+      torn.replace(sector * 512, 512, std::string(512, '\xff'));
+      std::string copy = folder / "copy";
+      std::ofstream(copy, std::ios::trunc | std::ios::binary) << torn;
+      assert_int_equal(checked(world, world.store(), copy), k_good);
+    }
+  }
+  // Somebody moves it away: the next one that goes to the disk makes it again.
+  std::filesystem::remove(path);
+  assert_true(witness.note(world.last.tree, true).has_value());
+  assert_int_equal(checked(world, world.store(), path), k_good);
+}
+
+// The same log, but the ledger's time is before one that it has told.
+void a_time_before_the_witnesses_is_an_old_copy(void**) {
+  TempFolder folder;
+  World world;
+  world.tick();
+  SignedTreeHead later = world.last.tree;
+  later.time = later.time.plus_seconds(7);
+  later.signature = world.ledger_key().sign(preimage(later.statement(world.id())));
+  std::string path = folder / "witness";
+  assert_true(witness_of(world, path).note(later, true).has_value());
+  assert_int_equal(checked(world, world.store(), path), Errc::conflict);
+  world.now_s += 7;
+  world.tick();
+  assert_int_equal(checked(world, world.store(), path), k_good);
 }
 
 }  // namespace
@@ -104,6 +167,8 @@ int main() {
       cmocka_unit_test(a_log_that_has_grown_is_served),
       cmocka_unit_test(an_old_copy_is_refused_and_so_is_another_history),
       cmocka_unit_test(a_witness_that_can_not_be_read_or_is_anothers_is_named),
+      cmocka_unit_test(each_head_is_written_at_once_and_one_sector_is_always_whole),
+      cmocka_unit_test(a_time_before_the_witnesses_is_an_old_copy),
   };
   return RUN_TESTS(tests);
 }

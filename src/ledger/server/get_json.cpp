@@ -2,6 +2,7 @@
 #include "codec/json_writer.h"
 #include "crypto/sign.h"
 #include "ledger/common/address.h"
+#include "ledger/common/head_text.h"
 #include "ledger/server/get.h"
 
 namespace millet {
@@ -197,7 +198,10 @@ std::string write_body(const PublicKey& key, const LedgerId& ledger, const GetRe
   } else {
     if (request.kind == GetKind::account || request.kind == GetKind::closed) json.key("account").text(address_of(request.account));
     std::visit(WriteBody{json, request, answer}, answer.body);
-    if (request.kind == GetKind::tree) json.key("size").number(answer.records).key("root").hex(answer.root);
+    if (request.kind == GetKind::tree) {
+      json.key("size").number(answer.records).key("root").hex(answer.root).key("signature").hex(answer.tree.signature.bytes());
+      json.key("head").text(write_head_text({ledger, answer.tree}));
+    }
     if (request.kind == GetKind::params) json.key("ledger_key").hex(key.bytes());
   }
   json.key("ledger").hex(ledger.bytes()).key("time").number(answer.time.in_seconds()).close('}');
