@@ -296,6 +296,44 @@ void an_invented_debit_is_found(void** state) {
   assert_true(watcher.is_proven());
 }
 
+// A channel paid more than its payer ever signed: the last operation says so by itself, or with a CLAIM that nobody signed before it.
+void a_payment_that_the_payer_never_signed_is_found(void** state) {
+  ON_STORE(state);
+  enum { close_says_so, expiry_says_so, forged_claim_then_close, forged_claim_then_expiry, kinds };
+  for (int kind = 0; kind < kinds; ++kind) {
+    World world;
+    SigningKey a = world.funded(1, 1000), b = world.funded(2, 10);
+    OpenOperation open = world.open(a, b.public_key(), 400, 700);
+    world.apply(open);
+    if (kind == forged_claim_then_close || kind == forged_claim_then_expiry) {
+      ClaimOperation forged = world.claim(open.statement, b, b, 300);  // with the payee's signature where the payer's should be
+      LedgerBatch batch;
+      batch.items.emplace_back().operations.push_back({forged, LedgerCode::done});
+      assert_int_equal(world.state().apply(batch, world.now()).items[0].operations[0].code, LedgerCode::done);
+    }
+    if (kind == close_says_so || kind == forged_claim_then_close) {
+      world.apply(world.close(open.statement, a, b, 100));
+    } else {
+      pass(world, 800);
+    }
+    if (kind == close_says_so || kind == expiry_says_so) {
+      world.tick();
+      auto less = [](Amount amount) { return *amount.minus(Amount::micro(200)); };
+      doctor(world, world.last.tree.size - 1, [&](LogRecord& record) {
+        record.head.paid = *record.head.paid.plus(Amount::micro(200));
+        record.head.refunded = less(record.head.refunded);
+        for (TouchedAccount& touched : record.touched) {
+          if (touched.account == a.public_key()) touched.balance = less(touched.balance);
+        }
+      });
+      doctor_account(world, a.public_key(), [&](AccountRow& row) { row.available = less(row.available); });
+    }
+    Watcher watcher(world, numbered_key(1));
+    watcher.run(world);
+    assert_true(watcher.is_proven());
+  }
+}
+
 // Bits turned in evidence: it proves nothing any more, or it is the same statement.
 void changed_evidence_proves_nothing(void** state) {
   ON_STORE(state);
@@ -333,6 +371,7 @@ int main() {
       FOR_EVERY_STORE(a_record_left_out_of_the_accounts_chain_is_found),
       FOR_EVERY_STORE(a_receipt_left_out_of_the_accounts_chain_is_found),
       FOR_EVERY_STORE(an_invented_debit_is_found),
+      FOR_EVERY_STORE(a_payment_that_the_payer_never_signed_is_found),
       FOR_EVERY_STORE(changed_evidence_proves_nothing),
   };
   return crypto_init() ? RUN_TESTS(tests) : 1;

@@ -86,15 +86,34 @@ class Step {
     owe(owner_.account, op.statement, op.signature);
     return Movement{{}, op.statement.capacity};
   }
-  Result<Movement> movement(const ExpireOperation& op) { return refund(op.channel); }
+  Result<Movement> movement(const ExpireOperation& op) {
+    if (!record_.head.paid.is_zero()) TRY(check_claim(op.channel));
+    return refund(op.channel);
+  }
   Result<Movement> movement(const ClaimOperation& op) { return credit(op.statement.channel, op.statement.cum, op.payee); }
   Result<Movement> movement(const CloseOperation& op) {
     if (op.payee == owner_.account) return credit(op.statement.channel, op.statement.cum, op.payee);
-    // What a CLOSE pays beyond its own amount was claimed before, with a signature of its own.
-    if (op.payer == owner_.account && record_.head.paid == op.statement.cum && !op.statement.cum.is_zero()) {
+    if (op.payer != owner_.account) return wrong("the channel is not of this account");
+    if (record_.head.paid != op.statement.cum) {
+      TRY(check_claim(op.statement.channel));
+    } else if (!op.statement.cum.is_zero()) {
       owe(owner_.account, PayStatement{owner_.ledger, op.statement.channel, op.statement.seq, op.statement.cum}, op.payer_signature);
     }
     return refund(op.statement.channel);
+  }
+
+  // What a channel paid beyond the amount of its last operation was claimed before, with the payer's signature.
+  Status check_claim(const ChannelId& channel) {
+    if (!entry_.claim) return wrong("the claim of what it paid is missing");
+    TRY_ASSIGN(Opened before, open_record(tree_, record_.head.channel_previous, *entry_.claim));
+    const auto* claim = std::get_if<ClaimOperation>(&before.operation);
+    if (claim == nullptr || claim->statement.channel != channel || claim->payer != owner_.account) {
+      return wrong("it paid more than its operation says, and nothing was claimed before");
+    }
+    const ClaimStatement& s = claim->statement;
+    if (s.cum != record_.head.paid) return wrong("it paid another amount than was claimed before");
+    owe(owner_.account, PayStatement{owner_.ledger, s.channel, s.seq, s.cum}, claim->payer_signature);
+    return ok;
   }
 
   Result<Opened> context(uint64_t index_of_context) {

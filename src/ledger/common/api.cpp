@@ -99,8 +99,10 @@ void append_result_body(std::vector<uint8_t>& out, const RecordPage& page) {
   out.push_back(static_cast<uint8_t>(page.records.size()));
   for (const AccountRecord& record : page.records) {
     append_proven(out, record.entry);
-    out.push_back(record.context ? 1 : 0);
+    CHECK(record.context || !record.claim);
+    out.push_back(static_cast<uint8_t>((record.context ? 1 : 0) + (record.claim ? 1 : 0)));
     if (record.context) append_proven(out, *record.context);
+    if (record.claim) append_proven(out, *record.claim);
   }
 }
 
@@ -142,9 +144,12 @@ Result<RecordPage> take_record_page(ByteReader& in) {
     AccountRecord& record = page.records.emplace_back();
     TRY_ASSIGN(record.entry, take_proven(in));
     uint8_t more = in.u8();
-    if (more > 1) return error(Errc::bad_input, "page of records is malformed");
-    if (more == 1) {
+    if (more > 2) return error(Errc::bad_input, "page of records is malformed");
+    if (more >= 1) {
       TRY_ASSIGN(record.context, take_proven(in));
+    }
+    if (more == 2) {
+      TRY_ASSIGN(record.claim, take_proven(in));
     }
   }
   return page;
@@ -285,7 +290,7 @@ std::vector<uint8_t> encode_reply(const Reply& reply) {
 
 size_t encoded_size(const AccountRecord& record) {
   auto size_of = [](const ProvenRecord& proven) { return 3 + proven.record.size() + proven.path.size() * sizeof(Hash32); };
-  return 1 + size_of(record.entry) + (record.context ? size_of(*record.context) : 0);
+  return 1 + size_of(record.entry) + (record.context ? size_of(*record.context) : 0) + (record.claim ? size_of(*record.claim) : 0);
 }
 
 std::vector<uint8_t> reply_preimage(Bytes unsigned_reply) {

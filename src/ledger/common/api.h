@@ -265,10 +265,11 @@ struct ProvenRecord {
   bool operator==(const ProvenRecord&) const = default;
 };
 // A record of an account, and what its balance can't be understood without: of CLAIM and CLOSE for the payee the record before about the
-// channel, of CLOSE and EXPIRE for the payer its OPEN.
+// channel, of CLOSE and EXPIRE for the payer its OPEN, and where they paid what they do not say themselves the CLAIM that paid it.
 struct AccountRecord {
   ProvenRecord entry;
   std::optional<ProvenRecord> context;
+  std::optional<ProvenRecord> claim;  // only with a context
   bool operator==(const AccountRecord&) const = default;
 };
 struct RecordPage {

@@ -149,8 +149,12 @@ Status add_context(StoreTransaction& store, LogTreeReader& tree, uint64_t size, 
   if (!id) return ok;
   TRY_ASSIGN(std::optional<ChannelRow> channel, read_row<ChannelRow>(store, k_table_channels, id->bytes()));
   if (!channel) return error(Errc::io, "the ledger's log names a channel that does not exist");
-  uint64_t context = key == channel->terms.payer ? channel->open_record : record.head.channel_previous;
-  TRY_ASSIGN(out.context, proven_record(store, tree, context, size));
+  bool is_payer = key == channel->terms.payer;
+  TRY_ASSIGN(out.context, proven_record(store, tree, is_payer ? channel->open_record : record.head.channel_previous, size));
+  const auto* close = std::get_if<CloseOperation>(&*operation);
+  if (is_payer && record.head.paid != (close != nullptr ? close->statement.cum : Amount())) {
+    TRY_ASSIGN(out.claim, proven_record(store, tree, record.head.channel_previous, size));
+  }
   return ok;
 }
 
