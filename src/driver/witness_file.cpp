@@ -71,11 +71,10 @@ Status WitnessFile::check(Store& store) const {
   TRY_ASSIGN(std::string text, read_file(path_));
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_read());
   bool any = false, forged = false;
-  for (std::string_view rest = text; !rest.empty();) {
-    std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    Result<HeadText> seen = parse_head_text(line);
-    if (!seen) continue;  // the sector that power was cut over, or that was not written yet
+  for (size_t at = text.find(k_head_title); at != std::string::npos; at = text.find(k_head_title, at + 1)) {
+    std::string_view line = std::string_view(text).substr(at);
+    Result<HeadText> seen = parse_head_text(line.substr(0, line.find('\n')));
+    if (!seen) continue;  // the sector that power was cut over
     if (seen->ledger != ledger_) {
       return error(Errc::conflict,
                    "the witness file " + path_ + " belongs to the ledger " + seen->ledger.hex() + ": name another with ledgerd.witness");

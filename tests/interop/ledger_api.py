@@ -142,6 +142,15 @@ def answers_are_as_openapi_says(world):
     expect(_root_by_inclusion(proof).hex() == root, "the proof does not lead to the root")
     expect(proof["leaf"] == records[1]["leaf"], "the leaf is another one")
     api.get("/v1/tree/inclusion", 404, f"?record={count}")
+    # By the operation's id, for who has a part in it.
+    for record in records[1:]:
+        operation = "/v1/operations/{operation}"
+        by_id, by_record = api.get(operation, 200, token=token, operation=record["operation"]), api.get("/v1/tree/inclusion", 200, f"?record={record['record']}")
+        expect(all(by_id[name] == by_record[name] for name in ("record", "size", "leaf", "path")), "another proof")
+        api.get(operation, 404, "?from=1" if record["record"] > 1 else "?from=0", token=token if record["record"] > 1 else other, operation=record["operation"])
+        api.get(operation, 401, operation=record["operation"])
+    api.get(operation, 404, token=token, operation="00" * 32)
+    api.get(operation, 400, token=token, operation="00")
     api.get("/v1/tree/consistency", 200, f"?from=2&to={count}")
     api.get("/v1/tree/consistency", 404, f"?to={count + 1}")
     for path in ("/v1/params", "/v1/time", "/v1/supply", "/v1/pools", "/v1/records", "/v1/tree", "/v1/tree/inclusion", "/v1/tree/consistency"):

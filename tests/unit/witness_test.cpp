@@ -99,7 +99,7 @@ void a_witness_that_can_not_be_read_or_is_anothers_is_named(void**) {
   HeadText good{world.id(), head_of(world)}, forged = good;
   forged.head.size = 77;
   for (const std::string& text : {std::string(), std::string("millet-ledger-head 1"), std::string("something else\n"),
-                                  write_head_text(good).substr(0, 300), write_head_text(good) + " 1", write_head_text(forged)}) {
+                                  write_head_text(good).substr(0, 250), write_head_text(good) + " 1", write_head_text(forged)}) {
     std::ofstream(path, std::ios::trunc) << text;
     assert_int_equal(checked(world, world.store(), path), Errc::bad_input);
   }

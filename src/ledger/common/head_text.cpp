@@ -6,8 +6,6 @@
 namespace millet {
 namespace {
 
-constexpr std::string_view k_title = "millet-ledger-head 1";
-
 // The next word of a line.
 std::string_view take_word(std::string_view& rest) {
   size_t begin = rest.find_first_not_of(' ');
@@ -28,7 +26,7 @@ bool take_hex(std::string_view& rest, MutBytes out) { return from_hex(take_word(
 }  // namespace
 
 std::string write_head_text(const HeadText& head) {
-  return std::string(k_title) + " " + head.ledger.hex() + " " + std::to_string(head.head.size) + " " + to_hex(head.head.root) + " " +
+  return std::string(k_head_title) + " " + head.ledger.hex() + " " + std::to_string(head.head.size) + " " + to_hex(head.head.root) + " " +
          std::to_string(head.head.time.in_seconds()) + " " + head.head.signature.hex();
 }
 
@@ -36,8 +34,8 @@ Result<HeadText> parse_head_text(std::string_view text) {
   HeadText out;
   uint64_t time_s = 0;
   std::string_view rest = text.substr(std::min(text.find_first_not_of(' '), text.size()));
-  bool good = rest.starts_with(k_title);
-  rest.remove_prefix(good ? k_title.size() : 0);
+  bool good = rest.starts_with(k_head_title);
+  rest.remove_prefix(good ? k_head_title.size() : 0);
   good = good && take_hex(rest, out.ledger.raw) && take_number(rest, out.head.size) && take_hex(rest, out.head.root) &&
          take_number(rest, time_s) && take_hex(rest, out.head.signature.raw) && take_word(rest).empty();
   if (!good) return error(Errc::bad_input, "not a line of a ledger's tree head");

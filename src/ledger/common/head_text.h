@@ -11,6 +11,7 @@
 
 namespace millet {
 
+inline constexpr std::string_view k_head_title = "millet-ledger-head 1";
 inline constexpr size_t k_head_text_max = 400;
 
 struct HeadText {

@@ -24,6 +24,7 @@ constexpr Route k_routes[] = {
     {"/v1/accounts/", true, "/closed", GetKind::closed, "after", ""},
     {"/v1/channels/", true, "", GetKind::channel, "", ""},
     {"/v1/policies/", true, "", GetKind::policy, "", ""},
+    {"/v1/operations/", true, "", GetKind::operation, "from", ""},
     {"/v1/records", false, "", GetKind::records, "from", "limit"},
     {"/v1/tree", false, "", GetKind::tree, "", ""},
     {"/v1/tree/inclusion", false, "", GetKind::inclusion, "record", "size"},
@@ -83,12 +84,19 @@ bool parse_name(std::string_view name, GetRequest& out) {
     if (id) out.policy = *id;
     return id.has_value();
   }
+  if (out.kind == GetKind::operation) {
+    auto id = OperationId::from_hex(name);
+    if (id) out.operation = *id;
+    return id.has_value();
+  }
   std::optional<PublicKey> account = parse_account(name);
   if (account) out.account = *account;
   return account.has_value();
 }
 
-bool needs_token(GetKind kind) { return kind == GetKind::account || kind == GetKind::closed || kind == GetKind::channel; }
+bool needs_token(GetKind kind) {
+  return kind == GetKind::account || kind == GetKind::closed || kind == GetKind::channel || kind == GetKind::operation;
+}
 
 template <typename Q>
 Result<GetAnswer> ask(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const Q& query) {
@@ -154,6 +162,27 @@ Result<GetAnswer> answer_proof(StoreTransaction& store, const QueryContext& cont
   return answer;
 }
 
+// The record of one of the account's operations, searched along the account's records from the newest one (or `from`) back. There is no
+// index by operation: it would cost every operation a page of the disk.
+Result<GetAnswer> answer_operation(StoreTransaction& store, const QueryContext& context, GetRequest request) {
+  GetAnswer answer;
+  answer.code = LedgerCode::beyond_log;
+  TRY_ASSIGN(std::optional<AccountRow> account, read_row<AccountRow>(store, k_table_accounts, request.token->key.bytes()));
+  uint64_t next = request.from != 0 ? request.from : account.value_or(AccountRow()).last_record;
+  for (uint64_t steps = 0; steps < k_get_operation_steps_max && next < context.row.records; ++steps) {
+    TRY_ASSIGN(LoggedRecord logged, read_record(store, next));
+    const TouchedAccount* touched = logged.record.of(request.token->key);
+    if (touched == nullptr) return answer;
+    if (logged.record.head.operation == request.operation) {
+      request.kind = GetKind::inclusion;
+      request.from = next;
+      return answer_proof(store, context, request);
+    }
+    next = touched->previous;
+  }
+  return answer;
+}
+
 Result<GetAnswer> answer_body(StoreTransaction& store, const QueryContext& context, const GetRequest& request) {
   const PublicKey asking = request.token ? request.token->key : PublicKey();
   switch (request.kind) {
@@ -166,6 +195,7 @@ Result<GetAnswer> answer_body(StoreTransaction& store, const QueryContext& conte
     case GetKind::pools: return answer_pools(store, context);
     case GetKind::inclusion:
     case GetKind::consistency: return answer_proof(store, context, request);
+    case GetKind::operation: return answer_operation(store, context, request);
     case GetKind::supply: {
       GetAnswer answer;
       answer.body = LedgerSupply{context.row.accounts_sum, context.row.escrow_sum};
@@ -200,7 +230,8 @@ ParsedGet parse_get(std::string_view target, std::optional<std::string_view> aut
     return out;
   }
   // About somebody else: what would be answered does not depend on whether that account exists.
-  if (out.request.kind != GetKind::channel && token->key != out.request.account) out.code = LedgerCode::not_a_party;
+  bool names_account = out.request.kind == GetKind::account || out.request.kind == GetKind::closed;
+  if (names_account && token->key != out.request.account) out.code = LedgerCode::not_a_party;
   out.request.token = *token;
   return out;
 }

@@ -17,8 +17,23 @@ namespace millet {
 
 inline constexpr uint64_t k_get_records_max = 100;  // of one page; some 60 KiB of JSON
 inline constexpr uint64_t k_get_records_default = 20;
+inline constexpr uint64_t k_get_operation_steps_max = 1000;  // records of an account that are searched for an operation: some milliseconds
 
-enum class GetKind : uint8_t { params, time, supply, pools, account, closed, channel, policy, records, tree, inclusion, consistency };
+enum class GetKind : uint8_t {
+  params,
+  time,
+  supply,
+  pools,
+  account,
+  closed,
+  channel,
+  policy,
+  records,
+  tree,
+  inclusion,
+  consistency,
+  operation,
+};
 
 struct GetRequest {
   GetKind kind = GetKind::params;
@@ -26,6 +41,7 @@ struct GetRequest {
   PublicKey account;
   ChannelId channel;
   OperationId policy;
+  OperationId operation;
   uint64_t from = 0;  // after, from, record
   uint64_t to = 0;    // limit, size, to; 0: not given
   std::optional<ReadToken> token;

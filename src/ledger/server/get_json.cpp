@@ -168,7 +168,7 @@ void write(JsonWriter& json, const GetAnswer& answer, const LoggedPage& page) {
 }
 
 void write(JsonWriter& json, const GetRequest& request, const TreeProof& proof) {
-  bool inclusion = request.kind == GetKind::inclusion;
+  bool inclusion = request.kind != GetKind::consistency;
   json.key(inclusion ? "record" : "from").number(proof.first).key(inclusion ? "size" : "to").number(proof.size);
   if (inclusion) json.key("leaf").hex(proof.leaf);
   json.key("path").open('[');
@@ -189,7 +189,15 @@ struct WriteBody {
   }
 };
 
-std::string write_body(const PublicKey& key, const LedgerId& ledger, const GetRequest& request, const GetAnswer& answer) {
+// The head as it is in replies: the same bytes are signed, so it is the same signature.
+void write_tree(JsonWriter& json, const SigningKey& key, const LedgerId& ledger, const GetAnswer& answer) {
+  SignedTreeHead head{answer.records, answer.root, answer.time, {}};
+  head.signature = key.sign(preimage(head.statement(ledger)));
+  json.key("size").number(head.size).key("root").hex(head.root).key("signature").hex(head.signature.bytes());
+  json.key("head").text(write_head_text({ledger, head}));
+}
+
+std::string write_body(const SigningKey& key, const LedgerId& ledger, const GetRequest& request, const GetAnswer& answer) {
   JsonWriter json;
   json.open('{');
   if (answer.code != LedgerCode::done) {
@@ -198,11 +206,8 @@ std::string write_body(const PublicKey& key, const LedgerId& ledger, const GetRe
   } else {
     if (request.kind == GetKind::account || request.kind == GetKind::closed) json.key("account").text(address_of(request.account));
     std::visit(WriteBody{json, request, answer}, answer.body);
-    if (request.kind == GetKind::tree) {
-      json.key("size").number(answer.records).key("root").hex(answer.root).key("signature").hex(answer.tree.signature.bytes());
-      json.key("head").text(write_head_text({ledger, answer.tree}));
-    }
-    if (request.kind == GetKind::params) json.key("ledger_key").hex(key.bytes());
+    if (request.kind == GetKind::tree) write_tree(json, key, ledger, answer);
+    if (request.kind == GetKind::params) json.key("ledger_key").hex(key.public_key().bytes());
   }
   json.key("ledger").hex(ledger.bytes()).key("time").number(answer.time.in_seconds()).close('}');
   return json.str() + "\n";
@@ -213,7 +218,7 @@ std::string write_body(const PublicKey& key, const LedgerId& ledger, const GetRe
 HttpAnswer write_get(const SigningKey& key, const LedgerId& ledger, const GetRequest& request, const GetAnswer& answer) {
   HttpAnswer out;
   out.status = answer.limited ? 429 : http_status(answer.code);
-  out.body = write_body(key.public_key(), ledger, request, answer);
+  out.body = write_body(key, ledger, request, answer);
   AnswerStatement statement{ledger, blake2b_256(as_bytes(request.target)), static_cast<uint16_t>(out.status),
                             blake2b_256(as_bytes(out.body))};
   out.signature = key.sign(preimage(statement)).hex();
