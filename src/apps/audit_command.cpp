@@ -74,19 +74,6 @@ Result<AuditTotals> audit_store(Store& store) {
   return totals;
 }
 
-Result<AuditTotals> audit_file(const std::string& path) {
-  TRY_ASSIGN(std::unique_ptr<FileLogSource> log, FileLogSource::open(path));
-  LogAudit audit;
-  TRY(replay(*log, audit));
-  TRY_ASSIGN(AuditTotals totals, audit.totals());
-  const SignedTreeHead& head = log->head();
-  if (totals.key != log->key()) return wrong("the log's genesis is of another key than the file says");
-  if (!verify(totals.key, preimage(head.statement(totals.ledger)), head.signature))
-    return wrong("its tree head is not signed by the ledger");
-  if (totals.root != head.root) return wrong("the log's records have another root than the ledger signed");
-  return totals;
-}
-
 int failed(const Error& reason) {
   say_error(Program::ledgerd, reason);
   return k_exit_failed;
@@ -106,6 +93,19 @@ int report(const Result<AuditTotals>& audited) {
 
 }  // namespace
 
+Result<AuditTotals> audit_log_file(const std::string& path) {
+  TRY_ASSIGN(std::unique_ptr<FileLogSource> log, FileLogSource::open(path));
+  LogAudit audit;
+  TRY(replay(*log, audit));
+  TRY_ASSIGN(AuditTotals totals, audit.totals());
+  const SignedTreeHead& head = log->head();
+  if (totals.key != log->key()) return wrong("the log's genesis is of another key than the file says");
+  if (!verify(totals.key, preimage(head.statement(totals.ledger)), head.signature))
+    return wrong("its tree head is not signed by the ledger");
+  if (totals.root != head.root) return wrong("the log's records have another root than the ledger signed");
+  return totals;
+}
+
 int audit_store_command(Store& store, LogSink& log, const std::string& note, uint64_t now_s) {
   Result<AuditTotals> audited = audit_store(store);
   LogLine line(log, audited ? LogLevel::info : LogLevel::error, "audit");
@@ -120,7 +120,7 @@ int audit_store_command(Store& store, LogSink& log, const std::string& note, uin
   return report(audited);
 }
 
-int audit_file_command(const std::string& file) { return report(audit_file(file)); }
+int audit_file_command(const std::string& file) { return report(audit_log_file(file)); }
 
 int export_command(Store& store, const SigningKey& key, const std::string& file) {
   auto run = [&]() -> Status {

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "crypto/sign.h"
+#include "ledger/server/audit.h"
 #include "store/store.h"
 
 namespace millet {
@@ -14,6 +15,8 @@ namespace millet {
 // since 1970 UTC.
 int audit_store_command(Store& store, LogSink& log, const std::string& note, uint64_t now_s);
 int audit_file_command(const std::string& file);
+// What audit_file_command finds, without a word. Errors: conflict (the first wrong record, or not what the ledger signed), bad_input, io.
+Result<AuditTotals> audit_log_file(const std::string& path);
 // Writes the log, with a tree head that the ledger's key signs, for others to audit.
 int export_command(Store& store, const SigningKey& key, const std::string& file);
 

@@ -6,6 +6,7 @@
 #include "apps/audit_command.h"
 #include "apps/daemon.h"
 #include "apps/genesis_command.h"
+#include "apps/import_file.h"
 #include "codec/url.h"
 #include "driver/key_file.h"
 #include "driver/ledgerd_driver.h"
@@ -192,7 +193,7 @@ struct LogCommand {
 // Takes the command and its file off the arguments.
 LogCommand take_command(std::vector<char*>& words) {
   LogCommand command;
-  for (std::string_view name : {"audit", "backup", "export", "genesis"}) {
+  for (std::string_view name : {"audit", "backup", "export", "genesis", "import"}) {
     if (words.size() > 1 && words[1] == name) command.name = name;
   }
   if (command.name.empty()) return command;
@@ -218,6 +219,30 @@ int genesis(const DaemonStart& start, const std::string& file, hal::System& syst
   return refuse(k_exit_bad_state, error(Errc::conflict, "genesis: there is a ledger in " + start.state +
                                                             " (or in ledgerd.store) already, "
                                                             "and a ledger has one genesis; name another folder with --state"));
+}
+
+// Makes the ledger of an exported log, after an audit of the whole of it; the key in the state folder must be the ledger's.
+int import(const DaemonStart& start, const std::string& file, LogSink& log) {
+  Result<SigningKey> key = load_key(start.state + "/" + k_ledger_key_file_name);
+  if (!key) return refuse(k_exit_bad_state, std::move(key).error().in("import needs the ledger's key"));
+  Result<AuditTotals> audited = audit_log_file(file);
+  if (!audited) return refuse(k_exit_bad_state, std::move(audited).error().in("import"));
+  if (audited->key != key->public_key()) {
+    return refuse(k_exit_bad_state, error(Errc::conflict, "import: " + file + " is of the ledger with key " + audited->key.hex() +
+                                                              ", but the key file has " + key->public_key().hex()));
+  }
+  Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store, StoreUse::serve);
+  if (!store) return refuse(k_exit_bad_state, store.error());
+  auto run = [&]() -> Status {
+    LedgerRules rules = rules_of(start.settings.ledgerd);
+    TRY(import_log_file(file, **store, rules));
+    TRY_ASSIGN(std::unique_ptr<LedgerState> state, LedgerState::open(**store, *key, rules, LedgerTime()));
+    TRY_ASSIGN(LedgerRow row, read_ledger_row(**store));
+    report_copy(log, "imported", row, start.settings.ledgerd.store);
+    return ok;
+  };
+  Status done = run();
+  return done ? k_exit_ok : refuse(k_exit_bad_state, std::move(done).error().in("import"));
 }
 
 // What needs no daemon, and disturbs none that runs.
@@ -257,6 +282,7 @@ int run(int argc, char** argv) {
   if (!crypto) return refuse(k_exit_failed, crypto.error());
   if (command.name == "audit" && !command.file.empty()) return audit_file_command(command.file);
   StderrLog log;
+  if (command.name == "import") return import(*start, command.file, log);
   bool serves = command.name.empty() && start->arguments.copy_to.empty();
   if (!serves && command.name != "genesis") return run_on_store(*start, command, log);
   hal::LinuxSystem machine(log, hal::LinuxExecutor::Use::signatures);

@@ -66,6 +66,7 @@ std::string daemon_usage(Program program) {
                "  audit [FILE]               instead of serving: replays the whole log, of the state or of a file, and names the first "
                "wrong record\n"
                "  export FILE                instead of serving: writes the log to a file, with a signed tree head\n"
+               "  import FILE                instead of serving: makes the ledger of an exported log, executing every record once more\n"
                "  backup FOLDER              instead of serving: copies the database, as it is at one moment, into a new folder\n\n";
   out += "  --config FILE              configuration in UCI syntax; without it " + std::string(k_config_files[0]) + " or " +
          k_config_files[1] +

@@ -1,4 +1,6 @@
 """Copies of a ledger, made by the programs while it runs: backups, exports, other stores."""
+import re
+import shutil
 import subprocess
 import sys
 
@@ -41,7 +43,42 @@ def backup_beside_a_ledger_that_runs(world):
     ledger.stop()
 
 
-CASES = {case.__name__: case for case in (backup_beside_a_ledger_that_runs,)}
+def export_and_import(world):
+    """A log becomes a ledger again, and the same log again; what is damaged, cut off or another ledger's is refused by name."""
+    ledger = Ledgerd(world, 1, **EASY).start()
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+    one.call("claim")
+    one.call("send", two.address, "1.5")
+    ledger.stop()
+    log, again, changed = ledger.state.parent / "log", ledger.state.parent / "again", ledger.state.parent / "changed"
+    _ledgerd(world, "export", log, "--state", ledger.state)
+    easy = [word for key, value in EASY.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
+    imported = ["--state", world.make_folder("imported"), *easy]
+    shutil.copy(ledger.state / "ledger.key", imported[1])
+    changed.write_bytes(log.read_bytes()[:-40])
+    expect("is cut off" in _ledgerd(world, "import", changed, *imported, code=3), "a log that is cut off is not named")
+    damaged = bytearray(log.read_bytes())
+    damaged[-100] ^= 1
+    changed.write_bytes(damaged)
+    expect(re.search("record 2 is wrong|another root", _ledgerd(world, "import", changed, *imported, code=3)), "a damaged log is not named")
+    expect("no log of a ledger" in _ledgerd(world, "import", ledger.state / "data.mdb", *imported, code=3), "another file is taken")
+    stranger = Ledgerd(world, 2, name="stranger", **EASY).start()
+    stranger.stop()
+    expect(stranger.key in _ledgerd(world, "import", log, "--state", stranger.state, code=3), "another ledger's log is taken")
+    expect("event=imported records=3 " in _ledgerd(world, "import", log, *imported), "the import does not say what it made")
+    expect(_ledgerd(world, "import", log, *imported, code=3).find("already") >= 0, "an import goes over a ledger")
+    _ledgerd(world, "export", again, *imported)
+    expect(again.read_bytes() == log.read_bytes(), "the log is another one after the import")
+    expect("every record is right" in _ledgerd(world, "audit", *imported), "the audit of the import finds something")
+    # It takes the other one's place, behind its witness.
+    shutil.copy(ledger.state / "witness", imported[1])
+    ledger.state = imported[1]
+    ledger.start()
+    expect((one.available(), two.available()) == (GRANT - 1_500_000, 1_500_000), "other balances after the import")
+    ledger.stop()
+
+
+CASES = {case.__name__: case for case in (backup_beside_a_ledger_that_runs, export_and_import)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))

@@ -79,13 +79,10 @@ NewLedger new_test_ledger(const SigningKey& ledger_key, LedgerTime time) { retur
 
 GenesisOperation make_genesis(const SigningKey& ledger_key, LedgerTime time) { return new_test_ledger(ledger_key, time).genesis; }
 
-Status create_ledger(Store& store, const NewLedger& ledger) {
+Result<LedgerRow> write_beginning(StoreTransaction& transaction, const NewLedger& ledger) {
   const GenesisOperation& genesis = ledger.genesis;
   LedgerRow row;
   row.time = genesis.time;
-  TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_write());
-  TRY_ASSIGN(std::optional<Bytes> existing, transaction->get(k_table_ledger, as_bytes(k_ledger_row_key)));
-  if (existing) return error(Errc::conflict, "the store has a ledger already");
   // The pools come from nothing: the only place where the supply is made, so the sums start at what the table says.
   std::vector<TouchedAccount> touched;
   for (const GenesisAccount& pool : genesis.accounts) {
@@ -95,18 +92,28 @@ Status create_ledger(Store& store, const NewLedger& ledger) {
     auto sum = row.accounts_sum.plus(pool.amount);
     CHECK(sum.has_value());
     row.accounts_sum = *sum;
-    TRY(transaction->put(k_table_accounts, pool.account.bytes(), encode_fields(account)));
+    TRY(transaction.put(k_table_accounts, pool.account.bytes(), encode_fields(account)));
     touched.push_back({pool.account, pool.amount, k_no_record});
   }
   CHECK(row.accounts_sum == Amount::supply());
-  FirstRecords log(*transaction, genesis.time);
+  FirstRecords log(transaction, genesis.time);
   TRY(log.append(genesis, std::move(touched)));
   for (const PoolTerms& terms : ledger.pools) {
     TRY(log.append(PoolOperation{ledger_id(genesis), terms}, {}));
-    TRY(transaction->put(k_table_pools, pool_account(terms).bytes(), encode_fields(PoolRow{terms, Amount()})));
+    TRY(transaction.put(k_table_pools, pool_account(terms).bytes(), encode_fields(PoolRow{terms, Amount()})));
   }
   row.records = log.count();
   TRY_ASSIGN(row.root, log.root());
+  return row;
+}
+
+Status create_ledger(Store& store, const NewLedger& ledger) {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_write());
+  TRY_ASSIGN(std::optional<Bytes> existing, transaction->get(k_table_ledger, as_bytes(k_ledger_row_key)));
+  if (existing) return error(Errc::conflict, "the store has a ledger already");
+  TRY_ASSIGN(std::optional<StoreTransaction::Entry> record, transaction->last(k_table_log));
+  if (record) return error(Errc::io, "the store has the beginning of a copy that was not finished: make the copy again in another place");
+  TRY_ASSIGN(LedgerRow row, write_beginning(*transaction, ledger));
   TRY(transaction->put(k_table_ledger, as_bytes(k_ledger_row_key), encode_fields(row)));
   return transaction->commit();
 }

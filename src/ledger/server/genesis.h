@@ -4,6 +4,7 @@
 
 #include "crypto/sign.h"
 #include "ledger/common/operation.h"
+#include "ledger/server/tables.h"
 #include "store/store.h"
 
 namespace millet {
@@ -32,7 +33,10 @@ struct NewLedger {
 NewLedger new_test_ledger(const SigningKey& ledger_key, LedgerTime time);
 // The pools with these terms, whose accounts are nobody's keys (make_keyless); the others as in a test ledger. ONCHAIN is never among them.
 NewLedger new_ledger(const SigningKey& ledger_key, LedgerTime time, std::vector<PoolTerms> pools);
-// Makes the ledger in a store that has none. Errors: conflict (there is one); of the store.
+// Writes the first records and what follows from them, but not the ledger's own row, without which there is no ledger yet: that is given
+// back. Requires: the genesis' accounts hold the supply. Errors: of the store.
+Result<LedgerRow> write_beginning(StoreTransaction& transaction, const NewLedger& ledger);
+// Makes the ledger in a store that has none. Errors: conflict (there is one); io (the beginning of a copy); of the store.
 Status create_ledger(Store& store, const NewLedger& ledger);
 
 // The key of an account without terms, derived from the ledger's. Requires: pool < k_genesis_accounts.
