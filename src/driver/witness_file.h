@@ -1,6 +1,7 @@
 // What protects a ledger against its own old backups: a file beside the database that remembers the newest tree head that was signed. A
 // database whose log is shorter, or has other records, is not served: clients hold receipts of what it lacks. It lies best on another disk
-// than the database, and is never part of a backup. Tree heads that others kept (`millet ledger head`) are held against it in the same way.
+// than the database, and is never part of a backup. A copy that lacks only time is served: its log has all that was promised. Tree heads
+// that others kept (`millet ledger head`) are held against it in the same way.
 //
 // Two sectors with a line each (ledger/common/head_text.h), written in turn: one of them is whole whenever power is cut. Every head is
 // written before anybody is answered from it, but goes to the disk only now and then: what a restore could take back unseen is what
