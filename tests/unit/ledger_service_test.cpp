@@ -30,7 +30,7 @@ class LastLine final : public LogSink {
 class Server {
  public:
   explicit Server(const LedgerRules& rules = World::easy_rules())
-      : world(false, rules), service(world.state(), world.ledger_key().public_key(), log) {}
+      : world(StoreKind::memory, rules), service(world.state(), world.ledger_key().public_key(), log) {}
 
   // Does what the workers would, until nothing is left; `batches` of them at most.
   void settle(size_t batches = SIZE_MAX) {
