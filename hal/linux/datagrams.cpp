@@ -46,6 +46,13 @@ Result<Fd> bound_socket(const Endpoint& local) {
   return fd;
 }
 
+// musl's macro compares signed with unsigned, and casts to what the message is aligned for.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-align"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+cmsghdr* next_control(msghdr& message, cmsghdr* control) { return CMSG_NXTHDR(&message, control); }
+#pragma GCC diagnostic pop
+
 template <typename Value>
 std::optional<Value> value_of(const cmsghdr& control, int level, int type) {
   if (control.cmsg_level != level || control.cmsg_type != type || control.cmsg_len != CMSG_LEN(sizeof(Value))) return std::nullopt;
@@ -232,7 +239,7 @@ void LinuxDatagrams::deliver(int messages) {
     run.bytes = Bytes(static_cast<const uint8_t*>(inbox.parts[i].iov_base), inbox.messages[i].msg_len);
     run.size = std::max<size_t>(run.bytes.size(), 1);
     run.local = IpAddress();
-    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
+    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = next_control(message, control)) {
       if (auto segment = value_of<uint32_t>(*control, IPPROTO_UDP, UDP_GRO); segment && *segment != 0)
         run.size = std::min<size_t>(*segment, run.size);
       if (auto value = value_of<uint32_t>(*control, SOL_SOCKET, SO_RXQ_OVFL)) overflows = *value;
@@ -263,7 +270,7 @@ void LinuxDatagrams::drain_errors() {
     message.msg_control = control_bytes;
     message.msg_controllen = sizeof control_bytes;
     if (::recvmsg(socket_->fd.get(), &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return;
-    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
+    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = next_control(message, control)) {
       bool is_error = (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_RECVERR) ||
                       (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_RECVERR);
       if (!is_error || control->cmsg_len < CMSG_LEN(sizeof(sock_extended_err))) continue;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -22,6 +23,20 @@ FileInfo info_of(const struct stat& from) {
   info.modified_ns = int64_t{from.st_mtim.tv_sec} * 1'000'000'000 + from.st_mtim.tv_nsec;
   info.is_directory = S_ISDIR(from.st_mode);
   return info;
+}
+
+// preadv2 with RWF_NOWAIT (Linux 4.14), by its number: musl has it from 1.2.5 on. The offset goes in two halves of a long.
+ssize_t read_without_waiting(int fd, const iovec* parts, size_t count, uint64_t offset) {
+#ifdef SYS_preadv2
+  constexpr int k_no_wait = 8;  // RWF_NOWAIT of linux/fs.h
+  unsigned long low = static_cast<unsigned long>(offset);
+  unsigned long high = sizeof low < sizeof offset ? static_cast<unsigned long>(offset >> 32) : 0;
+  return static_cast<ssize_t>(::syscall(SYS_preadv2, fd, parts, static_cast<unsigned long>(count), low, high, k_no_wait));
+#else
+  static_cast<void>(fd), static_cast<void>(parts), static_cast<void>(count), static_cast<void>(offset);
+  errno = ENOSYS;
+  return -1;
+#endif
 }
 
 class LinuxFile final : public File {
@@ -46,7 +61,7 @@ class LinuxFile final : public File {
     iovec vectors[k_read_parts_max];
     for (size_t i = 0; i < parts.size(); ++i) vectors[i] = {parts[i].data(), parts[i].size()};
     for (;;) {
-      ssize_t got = ::preadv2(fd_.get(), vectors, static_cast<int>(parts.size()), static_cast<off_t>(offset), RWF_NOWAIT);
+      ssize_t got = read_without_waiting(fd_.get(), vectors, parts.size(), offset);
       if (got >= 0) return static_cast<size_t>(got);
       if (errno == EINTR) continue;
       if (errno == EAGAIN) return size_t{0};

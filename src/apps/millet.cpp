@@ -7,6 +7,7 @@
 
 #include "apps/create_command.h"
 #include "apps/ledger_command.h"
+#include "apps/mains.h"
 #include "apps/node_commands.h"
 #include "apps/pool_command.h"
 #include "apps/state_folder.h"
@@ -140,9 +141,13 @@ int run(CommandArguments arguments) {
 }  // namespace
 }  // namespace millet
 
-int main(int argc, char** argv) {
+int millet::millet_main(int argc, char** argv) {
   const std::vector<const char*> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-  const int status = millet::run(arguments);
+  const int status = run(arguments);
   // What could not be written (a full disk behind a pipe) must not look done.
-  return std::fflush(stdout) != 0 && status == 0 ? millet::k_exit_failed : status;
+  return std::fflush(stdout) != 0 && status == 0 ? k_exit_failed : status;
 }
+
+#ifndef MILLET_MULTICALL
+int main(int argc, char** argv) { return millet::millet_main(argc, argv); }
+#endif

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "apps/daemon.h"
+#include "apps/mains.h"
 #include "codec/metainfo.h"
 #include "codec/peer_wire.h"
 #include "control/rpc.h"
@@ -116,4 +117,8 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace millet
 
-int main(int argc, char** argv) { return millet::run(argc, argv); }
+int millet::milletd_main(int argc, char** argv) { return run(argc, argv); }
+
+#ifndef MILLET_MULTICALL
+int main(int argc, char** argv) { return millet::milletd_main(argc, argv); }
+#endif

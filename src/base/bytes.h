@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -34,6 +35,8 @@ void store_be(uint8_t* to, T value) {
   }
 }
 
+// Lexicographic. Requires: a.size() == b.size(). (LLVM's library compares arrays from version 17 on only.)
+inline std::strong_ordering compare(Bytes a, Bytes b) { return (a.empty() ? 0 : std::memcmp(a.data(), b.data(), a.size())) <=> 0; }
 inline bool equal(Bytes a, Bytes b) { return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0); }
 
 // Reads fixed-size fields in order. After a read past the end every further read gives zeros and ok() is false: check once, at the end.

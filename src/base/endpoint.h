@@ -30,7 +30,11 @@ class IpAddress {
   // What limits per network count: the /24 of an IPv4 address, the /48 of an IPv6 address.
   IpAddress network() const;
   std::string to_string() const;
-  auto operator<=>(const IpAddress&) const = default;
+  bool operator==(const IpAddress&) const = default;
+  // IPv6 before IPv4.
+  std::strong_ordering operator<=>(const IpAddress& other) const {
+    return v4_ != other.v4_ ? v4_ <=> other.v4_ : compare(raw_, other.raw_);
+  }
 
  private:
   bool v4_ = true;

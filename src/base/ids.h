@@ -35,7 +35,8 @@ struct FixedBytes {
     std::memcpy(out.raw.data(), bytes.data(), N);
     return out;
   }
-  auto operator<=>(const FixedBytes&) const = default;
+  bool operator==(const FixedBytes&) const = default;
+  std::strong_ordering operator<=>(const FixedBytes& other) const { return compare(raw, other.raw); }
 };
 
 using Sha1Digest = FixedBytes<struct Sha1DigestTag, 20>;

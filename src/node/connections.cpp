@@ -340,7 +340,7 @@ void Connections::on_offence(Instant now, const IpAddress& address, const std::s
   if (offences_.size() == k_bans_max) offences_.pop_front();
   offences_.push_back({address, now + k_protocol_ban});
   auto count = std::count_if(offences_.begin(), offences_.end(), [&](const Ban& offence) { return offence.address == address; });
-  if (count >= k_offences_max) ban(now, address, k_protocol_ban, reason);
+  if (static_cast<size_t>(count) >= k_offences_max) ban(now, address, k_protocol_ban, reason);
 }
 
 // Another connection is known to be of this endpoint: the peer may have refused a second one, because of its own.
