@@ -148,6 +148,62 @@ void an_operation_without_its_signature_is_named(void** state) {
   assert_true(names(audit(history.world), history.world.last.tree.size));  // the close comes first
 }
 
+// Records in memory.
+class Records final : public LogSource {
+ public:
+  explicit Records(std::vector<std::vector<uint8_t>> records) : records_(std::move(records)) {}
+  uint64_t size() const override { return records_.size(); }
+  Result<bool> next(std::vector<uint8_t>& record) override {
+    if (next_ == records_.size()) return false;
+    record = records_[next_++];
+    return true;
+  }
+
+ private:
+  std::vector<std::vector<uint8_t>> records_;
+  uint64_t next_ = 0;
+};
+
+// Threads find wrong signatures in any order, and the replay finds other faults before them: the first one is named all the same.
+void of_many_wrong_records_the_first_is_named_whatever_the_threads(void**) {
+  History history(150);
+  std::vector<std::vector<uint8_t>> records;
+  {
+    auto store = history.world.store().begin_read();
+    auto row = read_row<LedgerRow>(**store, k_table_ledger, as_bytes(k_ledger_row_key));
+    StoreLogSource log(**store, (*row)->records);
+    for (std::vector<uint8_t> record; *log.next(record);) records.push_back(record);
+  }
+  assert_true(records.size() > 2 * 512);
+  auto break_signature = [&](uint64_t index) {
+    auto decoded = decode_record(records[index]);
+    assert_true(decoded.has_value());
+    decoded->operation.back() ^= 1;  // of a TRANSFER: in its signature, so that only that check sees it
+    records[index] = encode_record(*decoded);
+  };
+  Random random(11);
+  for (int round = 0; round < 40; ++round) {
+    auto good = records;
+    uint64_t first = UINT64_MAX;
+    for (int i = 0; i < 4; ++i) {
+      uint64_t index = history.transfers[random.below(history.transfers.size())];
+      if (records[index] == good[index]) break_signature(index);
+      first = std::min(first, index);
+    }
+    uint64_t minted = random.below(records.size() - 1) + 1;  // a balance, which the replay sees at once
+    records[minted].back() ^= 1;
+    first = std::min(first, minted);
+    Records log(records);
+    LogAudit replay;
+    AuditOptions options;
+    options.threads = 1 + static_cast<unsigned>(round % 5);
+    Audited audited;
+    audited.status = run_audit(log, options, replay);
+    assert_true(names(audited, first));
+    records = good;
+  }
+}
+
 // The operator writes an operation a second time.
 void an_operation_that_is_executed_twice_is_named(void** state) {
   ON_STORE(state);
@@ -198,6 +254,7 @@ int main() {
       FOR_EVERY_STORE(minted_tokens_are_named),
       FOR_EVERY_STORE(a_withheld_credit_is_named),
       FOR_EVERY_STORE(an_operation_without_its_signature_is_named),
+      cmocka_unit_test(of_many_wrong_records_the_first_is_named_whatever_the_threads),
       FOR_EVERY_STORE(an_operation_that_is_executed_twice_is_named),
       FOR_EVERY_STORE(a_log_file_is_the_log_and_a_cut_one_is_refused),
   };
