@@ -22,10 +22,11 @@ int http_status(LedgerCode code) {
 LedgerCode code_of(const Error& malformed) { return malformed.code == Errc::no_room ? LedgerCode::too_large : LedgerCode::malformed; }
 
 // Rows that answering reads, most of them.
+constexpr size_t k_rows_of_proof = 16;
 size_t rows_of(const Query& query) {
   if (std::holds_alternative<RecordsQuery>(query)) return 64;
   if (std::holds_alternative<ClosedQuery>(query)) return k_closed_page_max;
-  if (std::holds_alternative<InclusionQuery>(query) || std::holds_alternative<ConsistencyQuery>(query)) return 16;
+  if (std::holds_alternative<InclusionQuery>(query) || std::holds_alternative<ConsistencyQuery>(query)) return k_rows_of_proof;
   return 1;
 }
 size_t rows_of(const BatchItem& item) {
@@ -34,9 +35,9 @@ size_t rows_of(const BatchItem& item) {
   if (!item.get) return rows;
   switch (item.get->kind) {
     case GetKind::records: return k_get_records_max;
-    case GetKind::closed: return rows_of(ClosedQuery{});
-    case GetKind::inclusion: return rows_of(InclusionQuery{});
-    case GetKind::consistency: return rows_of(ConsistencyQuery{});
+    case GetKind::closed: return k_closed_page_max;
+    case GetKind::inclusion:
+    case GetKind::consistency: return k_rows_of_proof;
     default: return rows;
   }
 }
