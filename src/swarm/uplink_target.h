@@ -3,8 +3,8 @@
 //
 // The target is that of a window of two packets; every doubling of what is in flight lowers it. With one target for all, what makes two
 // senders even is how fast each grows against how fast each gives way near it: of two of a kind that takes minutes, of two kinds it never
-// comes, and if one of them measures the queue a millisecond shorter it gets nearly everything. Here a millisecond is worth a fifth of a
-// window. Swift (SIGCOMM 2020, section 3.5) lowers its target with the window for the same reason. LEDBAT++ wants no more than 60 ms.
+// comes, and if one of them measures the queue a millisecond shorter it gets nearly everything. Here a millisecond is worth a seventh of
+// a window. Swift (SIGCOMM 2020, section 3.5) lowers its target with the window for the same reason. LEDBAT++ wants no more than 60 ms.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@
 namespace millet {
 
 inline constexpr Duration k_uplink_target_most = Duration::ms(60);  // draft-irtf-iccrg-ledbat-plus-plus section 4.5
-// Doublings of what is in flight, over which the target would go down to nothing: 4 ms each of 60.
-inline constexpr uint64_t k_uplink_target_doublings = 15;
+// Doublings of what is in flight, over which the target would go down to nothing: 5 ms each of 60.
+inline constexpr uint64_t k_uplink_target_doublings = 12;
 
 // Microseconds of queue that a sender with `window` in flight aims at, at least half of `most`; `least` is a window of two packets, in the
 // same unit. The least of a few measurements is a little less than the queue: aimed at is so much less. Requires: least is not 0, and

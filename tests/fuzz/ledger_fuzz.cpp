@@ -78,7 +78,7 @@ std::vector<std::string> fuzz_samples() {
   reply.head.tree.size = 1;
   reply.head.tree.root = merkle_leaf(bytes);
   RecordPage page;
-  page.records.push_back({{bytes, {}}, ProvenRecord{bytes, {Hash32{}}}});
+  page.records.push_back({{bytes, {}}, ProvenRecord{bytes, {Hash32{}}}, std::nullopt});
   reply.queries = {{RecordPage::k_kind, LedgerCode::done, page},
                    {InclusionProof::k_kind, LedgerCode::done, InclusionProof{0, 1, reply.head.tree.root, {Hash32{}}}},
                    {ConsistencyProof::k_kind, LedgerCode::done, ConsistencyProof{1, 2, {Hash32{}}}},

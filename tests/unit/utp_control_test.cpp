@@ -142,8 +142,8 @@ void slow_start_grows_by_the_gain(void**) {
 void slow_start_ends_at_three_quarters_of_the_target(void**) {
   UtpLedbat ledbat({}, 1000);
   Instant now;
-  for (int i = 0; i < 4; ++i) now = round(ledbat, now, 30);
-  assert_in_range(ledbat.target_us(), 41'000, 43'000);
+  for (int i = 0; i < 4; ++i) now = round(ledbat, now, 28);
+  assert_in_range(ledbat.target_us(), 37'000, 41'000);
   assert_true(ledbat.in_slow_start());
   ledbat.on_ack(now, ack_of(1000, 32));
   assert_false(ledbat.in_slow_start());
@@ -156,7 +156,7 @@ void the_target_is_lower_for_larger_windows(void**) {
   Instant now;
   for (int i = 1; i <= 12; ++i) {
     now = round(ledbat, now, 0);  // doubles
-    if (i <= 7) assert_in_range(last - ledbat.target_us(), 3900, 4100);
+    if (i <= 5) assert_in_range(last - ledbat.target_us(), 4900, 5100);
     last = ledbat.target_us();
   }
   assert_in_range(last, 28'000, 29'000);  // never below half of it
@@ -202,7 +202,7 @@ void avoidance_adds_the_gain_and_takes_off_by_excess(void**) {
   uint32_t before = ledbat.window();
   assert_in_range(before, 60'000, 70'000);
   uint32_t target_ms = static_cast<uint32_t>(ledbat.target_us() / 1000);
-  assert_in_range(target_ms, 36, 39);
+  assert_in_range(target_ms, 32, 35);
   now = round(ledbat, now, target_ms - 1);
   assert_in_range(ledbat.window(), before + 950, before + 1050);  // one packet: gain 1, not faded near the target
   before = ledbat.window();
@@ -244,7 +244,7 @@ void a_slowdown_that_empties_nothing_comes_seldom(void**) {
   Duration length = now - slow_at;
   Instant resumed = now;
   while (!ledbat.in_slowdown()) now = round(ledbat, now, 0);
-  assert_in_range((now - resumed).in_ms() * 100 / length.in_ms(), 3300, 3900);
+  assert_in_range((now - resumed).in_ms() * 100 / length.in_ms(), 3300, 4700);
 }
 
 void losses_of_one_event_count_once(void**) {
