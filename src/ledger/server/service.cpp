@@ -35,6 +35,7 @@ size_t rows_of(const BatchItem& item) {
   if (!item.get) return rows;
   switch (item.get->kind) {
     case GetKind::records: return k_get_records_max;
+    case GetKind::operation: return k_get_operation_steps_max;
     case GetKind::closed: return k_closed_page_max;
     case GetKind::inclusion:
     case GetKind::consistency: return k_rows_of_proof;
