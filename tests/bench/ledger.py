@@ -164,7 +164,8 @@ class _Postgres:
         scripts = [word for name, (weight, _) in SCRIPTS.items() for word in ("-f", f"{self.folder}/{name}.sql@{weight}")]
         said = self._run(*_cores(1, os.cpu_count()), PG_BIN / "pgbench", "-n", "-h", self.folder, "-U", "bench", "-c", CONNECTIONS, "-j", 1, "-T", seconds, "-M", "prepared",
                          *scripts, "postgres", timeout=seconds * 10 + 60)
-        return float(next(line for line in said.splitlines() if line.startswith("tps")).split()[2])
+        tps = [line for line in said.splitlines() if line.startswith("tps")]
+        return float(tps[0].split()[2]) if tps else 0.0  # pgbench says none if nothing was done in the time
 
     def end(self):
         if self.process is not None:

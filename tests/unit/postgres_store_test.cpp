@@ -57,7 +57,8 @@ void of_two_writers_that_meet_one_is_told_to_try_again(void**) {
   assert_int_equal(count_of(*one), 3);
 }
 
-// Each from a process of its own; without the lock conflicts are certain, with it there are none.
+// Each from a process of its own; with the lock there are no conflicts. Without it there are some if the processes run at the same time,
+// which nobody promises.
 void many_writers_lose_no_update(void**) {
   if (!has_postgres()) skip();
   constexpr int k_writers = 3, k_each = 40;
@@ -90,7 +91,6 @@ void many_writers_lose_no_update(void**) {
     auto store = open_store(conninfo);
     assert_int_equal(count_of(*store), k_writers * k_each);
     if (lock) assert_int_equal(conflicts, 0);
-    if (!lock) assert_true(conflicts > 0);
   }
 }
 
