@@ -148,17 +148,22 @@ void a_head_of_another_log_is_found_by_its_failing_proof(void** state) {
   }
 }
 
-// The client moves from one log to the other: its own head is enough.
-void a_log_that_is_not_the_one_before_is_found(void** state) {
-  ON_STORE(state);
-  Fork fork;
-  Watcher watcher(fork.one, numbered_key(1));
+// The two logs go on in different ways; the client sees the one, and after a restart the other.
+void watch_one_then_the_other(Fork& fork, Watcher& watcher) {
   fork.one.apply(fork.one.transfer(fork.a, fork.b.public_key(), 1));
   watcher.run(fork.one);
   fork.other.apply(fork.other.transfer(fork.a, fork.b.public_key(), 2));
   fork.other.apply(fork.other.transfer(fork.a, fork.b.public_key(), 2));
   watcher.restart();
   watcher.run(fork.other);
+}
+
+// The client moves from one log to the other: its own head is enough.
+void a_log_that_is_not_the_one_before_is_found(void** state) {
+  ON_STORE(state);
+  Fork fork;
+  Watcher watcher(fork.one, numbered_key(1));
+  watch_one_then_the_other(fork, watcher);
   assert_true(watcher.is_proven());
 }
 
@@ -339,12 +344,7 @@ void changed_evidence_proves_nothing(void** state) {
   ON_STORE(state);
   Fork fork;
   Watcher watcher(fork.one, numbered_key(1));
-  fork.one.apply(fork.one.transfer(fork.a, fork.b.public_key(), 1));
-  watcher.run(fork.one);
-  fork.other.apply(fork.other.transfer(fork.a, fork.b.public_key(), 2));
-  fork.other.apply(fork.other.transfer(fork.a, fork.b.public_key(), 2));
-  watcher.restart();
-  watcher.run(fork.other);
+  watch_one_then_the_other(fork, watcher);
   assert_true(watcher.is_proven());
   Random random(5);
   for (int round = 0; round < 2000; ++round) {

@@ -463,15 +463,7 @@ void the_check_of_one_resume_does_not_vouch_for_another(void**) {
   settings.pieces = 60;
   settings.block_time = Duration::ms(200);
   Duo duo(settings);
-  duo.start();
-  duo.run(2, [&] { return duo.counted() > 0; });
-  auto backup = duo.requester->store;
-  duo.run(60, [&] { return duo.counted() > 2000; });
-  duo.run(12);  // the provider has committed
-  duo.world.crash(*duo.requester);
-  duo.requester->store = backup;
-  duo.world.start(*duo.requester);
-  duo.world.forgive_lease = true;
+  duo.start_and_restore_the_requester();
   // Both checks are slow, the second one slower.
   Duration checks[] = {Duration::seconds(3), Duration::seconds(10)};
   uint64_t shown[2] = {};

@@ -86,17 +86,8 @@ void a_payer_restored_from_a_backup_goes_on(void**) {
   settings.pieces = 60;
   settings.block_time = Duration::ms(40);
   Duo duo(settings);
-  duo.start();
-  duo.run(2, [&] { return duo.counted() > 0; });
-  auto backup = duo.requester->store;
-  duo.run(60, [&] { return duo.counted() > 2000; });
-  duo.run(12);  // the provider has committed
-  duo.world.crash(*duo.requester);
-  duo.requester->store = backup;
-  duo.world.start(*duo.requester);
+  duo.start_and_restore_the_requester();
   duo.world.links[0].reconnect_at = duo.world.now;
-  // What is signed now is above what is in the store that came back: the world would call that a violation, so it is told.
-  duo.world.forgive_lease = true;
   assert_true(duo.run_to_end());
   assert_int_equal(duo.banned_for(), 0);
   uint64_t full = uint64_t{settings.pieces} * settings.piece_size / 1000;

@@ -16,6 +16,19 @@ struct Duo {
     world.start(*provider);
     world.start(*requester);
   }
+  // From the start to a crash of the requester that comes back with a store from before most of what it signed.
+  void start_and_restore_the_requester() {
+    start();
+    run(2, [&] { return counted() > 0; });
+    auto backup = requester->store;
+    run(60, [&] { return counted() > 2000; });
+    run(12);  // the provider has committed
+    world.crash(*requester);
+    requester->store = backup;
+    world.start(*requester);
+    // What is signed now is above what is in the store that came back: the world would call that a violation, so it is told.
+    world.forgive_lease = true;
+  }
   bool run(int64_t seconds, const std::function<bool()>& done = nullptr) { return world.run(world.now + Duration::seconds(seconds), done); }
   bool run_to_end(int64_t seconds = 3600) {
     return run(seconds, [&] { return world.everybody_complete() && world.all_channels_ended(); });

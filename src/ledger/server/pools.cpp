@@ -64,10 +64,8 @@ Result<bool> draw_vested(LedgerTransaction& transaction, const PublicKey& pool, 
 Result<OperationResult> execute_draw(LedgerTransaction& t, const DrawOperation& op) {
   const DrawStatement& s = op.statement;
   OperationId id = statement_id(s);
-  TRY_ASSIGN(std::optional<uint64_t> record, executed_before(t, s.valid_until, id));
-  if (record) return t.result_of(*record);
-  LedgerCode valid = check_valid_until(t.time(), s.valid_until);
-  if (valid != LedgerCode::done) return refused(valid);
+  TRY_ASSIGN(std::optional<OperationResult> over, repeated_or_untimely(t, s.valid_until, id));
+  if (over) return *over;
   if (s.amount.is_zero()) return refused(LedgerCode::bad_amount);
   TRY_ASSIGN(std::optional<PoolRow> pool, read_pool(t, s.pool));
   if (!pool || pool->terms.keys != op.keys) return refused(LedgerCode::unknown_pool);
@@ -106,10 +104,8 @@ Result<OperationResult> execute_policy(LedgerTransaction& t, const PolicyOperati
 Result<OperationResult> execute_grant(LedgerTransaction& t, const GrantOperation& op) {
   const GrantStatement& s = op.statement;
   OperationId id = statement_id(s);
-  TRY_ASSIGN(std::optional<uint64_t> record, executed_before(t, s.valid_until, id));
-  if (record) return t.result_of(*record);
-  LedgerCode valid = check_valid_until(t.time(), s.valid_until);
-  if (valid != LedgerCode::done) return refused(valid);
+  TRY_ASSIGN(std::optional<OperationResult> over, repeated_or_untimely(t, s.valid_until, id));
+  if (over) return *over;
   TRY_ASSIGN(std::optional<PolicyRow> policy, read_policy(t, s.policy));
   if (!policy) return refused(LedgerCode::unknown_policy);
   LedgerCode good = check_grant(*policy, op, t.time());

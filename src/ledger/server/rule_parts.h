@@ -50,6 +50,18 @@ inline Result<std::optional<uint64_t>> executed_before(LedgerTransaction& t, Led
   return std::optional<uint64_t>(load_be<uint64_t>(found->data()));
 }
 
+// What an operation ends with before its own rules are asked: the result of its earlier execution, or that this is not its time. Errors:
+// of the store.
+inline Result<std::optional<OperationResult>> repeated_or_untimely(LedgerTransaction& t, LedgerTime valid_until, const OperationId& id) {
+  TRY_ASSIGN(std::optional<uint64_t> record, executed_before(t, valid_until, id));
+  if (record) {
+    TRY_ASSIGN(OperationResult result, t.result_of(*record));
+    return std::optional<OperationResult>(std::move(result));
+  }
+  LedgerCode valid = check_valid_until(t.time(), valid_until);
+  return valid == LedgerCode::done ? std::optional<OperationResult>() : refused(valid);
+}
+
 inline Status remember(LedgerTransaction& t, LedgerTime valid_until, const OperationResult& result) {
   return t.store().put(k_table_executed, executed_key(valid_until, result.operation), log_key(result.record));
 }

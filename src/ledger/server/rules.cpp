@@ -21,10 +21,8 @@ bool keeps_the_grant(const AccountRow& from, LedgerTime time, Amount amount) {
 Result<OperationResult> execute_transfer(LedgerTransaction& t, const LedgerRules&, const TransferOperation& op) {
   const TransferStatement& s = op.statement;
   OperationId id = statement_id(s);
-  TRY_ASSIGN(std::optional<uint64_t> record, executed_before(t, s.valid_until, id));
-  if (record) return t.result_of(*record);
-  LedgerCode valid = check_valid_until(t.time(), s.valid_until);
-  if (valid != LedgerCode::done) return refused(valid);
+  TRY_ASSIGN(std::optional<OperationResult> over, repeated_or_untimely(t, s.valid_until, id));
+  if (over) return *over;
   if (s.amount.is_zero()) return refused(LedgerCode::bad_amount);
   if (s.from == s.to) return refused(LedgerCode::bad_account);
   TRY_ASSIGN(AccountRow * from, t.account(s.from));
