@@ -312,6 +312,7 @@ Result<std::vector<std::string>> Disk::list(const std::string& path) const {
 }
 
 Instant Disk::occupy(Instant now, Duration cost) {
+  ++accesses_;
   busy_until_ = std::max(now, busy_until_) + cost;
   return busy_until_;
 }

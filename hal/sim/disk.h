@@ -85,6 +85,8 @@ class Disk {
   Result<std::vector<std::string>> list(const std::string& path) const;
   // When an operation of this length, asked for now, is over: the disk does one at a time.
   Instant occupy(Instant now, Duration cost);
+  // Operations so far: what wakes a disk that sleeps.
+  uint64_t accesses() const { return accesses_; }
 
  private:
   struct Inode {
@@ -122,6 +124,7 @@ class Disk {
   InodeId next_inode_ = 1;
   uint64_t used_pages_ = 0;
   Instant busy_until_;
+  uint64_t accesses_ = 0;
   bool read_only_ = false;
   bool gone_ = false;
 };

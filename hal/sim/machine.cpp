@@ -28,6 +28,11 @@ MemoryStore& Machine::store(const std::string& name) {
   return *store;
 }
 
+Board& Machine::board() {
+  if (!board_) board_ = std::make_unique<Board>(world_);
+  return *board_;
+}
+
 bool Machine::start() {
   CHECK(factory_ != nullptr && !running());
   ++starts_;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "hal/sim/board.h"
 #include "hal/sim/disk.h"
 #include "hal/sim/executor.h"
 #include "hal/sim/network.h"
@@ -57,6 +58,8 @@ class Machine {
   Disk& disk() { return disk_; }
   // A durable store that outlives the programs; made when first asked for.
   MemoryStore& store(const std::string& name);
+  // Made when first asked for; a program whose machine has none is told of no device.
+  Board& board();
   ExecutorOptions& executor() { return options_.executor; }
   World& world() { return world_; }
 
@@ -91,6 +94,7 @@ class Machine {
   MachineOptions options_;
   Random random_;
   Disk disk_;
+  std::unique_ptr<Board> board_;
   std::map<std::string, std::unique_ptr<MemoryStore>> stores_;
   Duration wall_offset_;
   Duration boot_offset_;  // monotonic time = virtual time + this

@@ -9,6 +9,7 @@
 #include "driver/key_file.h"
 #include "driver/node_driver.h"
 #include "hal/linux/system.h"
+#include "hal/openwrt/board.h"
 #include "ledger/common/address.h"
 #include "store/lmdb/lmdb_store.h"
 
@@ -62,6 +63,19 @@ void add_seeds(const DaemonArguments& arguments, NodeDriver& driver, hal::System
   }
 }
 
+// Of the folders whose disks matter, that of the payload may be named by the torrents only.
+hal::BoardOptions board_options(const DaemonStart& start) {
+  const NodeConfig& node = start.settings.node;
+  hal::BoardOptions options;
+  options.led = node.led;
+  options.watchdog = node.watchdog;
+  options.heat_limit = node.heat_limit;
+  options.state = start.state;
+  options.payload = node.data;
+  if (options.payload.empty() && !start.arguments.seeds.empty()) options.payload = absolute_path(start.arguments.seeds.front().data);
+  return options;
+}
+
 int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   hal::System& system = machine.system();
   Result<std::unique_ptr<LmdbStore>> store = LmdbStore::open(start.state);
@@ -73,6 +87,8 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   options.config = start.settings.node;
   options.state = start.state;
   options.peer_id = wire::make_peer_id(system.random);
+  hal::LinuxBoard board(board_options(start), machine.uv(), log);
+  options.board = &board;
   NodeDriver driver(options, *key, system, **store, log);
   Status restored = driver.restore();
   if (!restored) return refuse(k_exit_bad_state, std::move(restored).error().in(start.state));

@@ -159,6 +159,24 @@ void add_transport(Facts& facts, const json_t* row) {
                        " calls, " + count("udp_receive_overflows") + " dropped because we were late");
 }
 
+// What the device tells of itself, in one line.
+void add_device(Facts& facts, const json_t* row) {
+  std::string out;
+  auto add = [&](const std::string& part) { out += (out.empty() ? "" : ", ") + part; };
+  if (json_object_get(row, "heat_zone") != nullptr) {
+    add(std::to_string(json_number(row, "heat_milli_celsius") / 1000) + " \u00b0C (" + text(row, "heat_zone") + ", slows down at " +
+        std::to_string(json_number(row, "heat_limit_milli_celsius") / 1000) + ")");
+  }
+  if (json_object_get(row, "memory_total") != nullptr)
+    add(size(row, "memory_available") + " of " + size(row, "memory_total") + " available");
+  if (json_object_get(row, "tracked_connections_max") != nullptr) {
+    add(std::to_string(json_number(row, "tracked_connections")) + " of " + std::to_string(json_number(row, "tracked_connections_max")) +
+        " connections tracked");
+  }
+  if (json_flag(row, "disk_rotates")) add(json_flag(row, "disk_sleeps") ? "disk asleep" : "disk awake");
+  facts.add_if("device", out);
+}
+
 }  // namespace
 
 std::string stats_view(const Json& reply) {
@@ -173,6 +191,12 @@ std::string stats_view(const Json& reply) {
   facts.add("downloaded", size(row, "downloaded") + ", now " + rate(row, "download_rate"));
   facts.add("earned", money(row, "earned") + " BTT").add("spent", money(row, "spent") + " BTT").add("ledger", text(row, "ledger"));
   add_transport(facts, json_object_get(row, "transport"));
+  add_device(facts, json_object_get(row, "device"));
+  size_t index;
+  json_t* limit;
+  json_array_foreach(json_object_get(row, "limits"), index, limit) {
+    facts.add("limited", text(limit, "what") + " " + text(limit, "value") + ": " + text(limit, "reason"));
+  }
   return facts.text();
 }
 

@@ -1,5 +1,7 @@
 #include "control/rows.h"
 
+#include <algorithm>
+
 #include "ledger/common/address.h"
 
 namespace millet {
@@ -80,6 +82,24 @@ Json row_of(const ChannelStatus& channel) {
   return row;
 }
 
+// What the device does not tell is absent.
+Json row_of(const DeviceReadings& device, bool disk_sleeps) {
+  Json row = Json::object();
+  if (device.heat) {
+    row.set("heat_zone", device.heat->zone);
+    row.set("heat_milli_celsius", static_cast<uint64_t>(std::max(device.heat->milli_celsius, 0)));
+    row.set("heat_limit_milli_celsius", static_cast<uint64_t>(device.heat->limit_milli_celsius));
+  }
+  if (device.memory) {
+    row.set("memory_available", device.memory->available_kib * 1024).set("memory_total", device.memory->total_kib * 1024);
+    row.set("memory_stalled_permyriad", device.memory->stalled_permyriad);
+  }
+  if (device.tracking) row.set("tracked_connections", device.tracking->count).set("tracked_connections_max", device.tracking->max);
+  if (device.has_route) row.set("has_default_route", *device.has_route);
+  if (device.payload_disk) row.set("disk_rotates", device.payload_disk->rotating).set("disk_sleeps", disk_sleeps);
+  return row;
+}
+
 Json row_of(const NodeStats& stats) {
   Json row = Json::object();
   row.set("address", address_of(stats.address))
@@ -90,6 +110,13 @@ Json row_of(const NodeStats& stats) {
   set_traffic(row, stats);
   row.set("earned", stats.earned).set("spent", stats.spent).set("commits", stats.commits).set("ledger", stats.ledger);
   row.set("ledger_head", stats.ledger_head);
+  Json limits = Json::array();
+  for (const DeviceLimit& limit : stats.limits) {
+    Json entry = Json::object();
+    entry.set("what", limit.what).set("value", limit.value).set("reason", limit.why);
+    limits.append(std::move(entry));
+  }
+  row.set("limits", std::move(limits)).set("device", row_of(stats.device, stats.disk_sleeps));
   return row;
 }
 

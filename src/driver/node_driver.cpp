@@ -26,6 +26,8 @@ NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, 
       storage_(system.files, system.executor, system.cpu, *this, options.open_files_max),
       peers_(node_, storage_, system.streams, options.config.listen.address), commits_(store, system.executor, system.clock, *this),
       http_(system, options.config.listen.address, *this) {
+  DeviceWatchEvents& device_events = *this;
+  if (options.board != nullptr) device_ = std::make_unique<DeviceWatch>(*options.board, system.executor, system.clock, device_events);
   if (options.config.tcp_background) peers_.set_background();
   if (!options.config.utp) return;
   utp_ = std::make_unique<UtpLinks>(utp_options(options.config), node_, storage_, system.datagrams, system.random,
@@ -54,6 +56,7 @@ Result<Endpoint> NodeDriver::listen() {
   TRY_ASSIGN(Endpoint listening, open_ports());
   node_.set_listen_port(listening.port);
   if (node_.config().tcp) choose_payload_way();
+  if (device_ != nullptr) device_->start(system_.clock.now());
   settle();
   return listening;
 }
@@ -152,6 +155,7 @@ void NodeDriver::arm(Instant now, bool more_to_send) {
   Instant next = earlier(peers_.next_deadline(now), shutdown_deadline_);
   next = earlier(next, earlier(node_.next_deadline(), earlier(commits_.next_deadline(), http_.next_deadline())));
   if (control_ != nullptr) next = earlier(next, control_->next_deadline());
+  if (device_ != nullptr) next = earlier(next, device_->next_deadline());
   if (utp_ != nullptr) next = earlier(next, utp_->next_deadline());
   // What is left to send waits until the other events had their turn.
   system_.loop.arm(more_to_send ? now : next);
@@ -228,6 +232,7 @@ void NodeDriver::on_timer() {
   commits_.on_timer(now);
   http_.on_timer(now);
   if (control_ != nullptr) control_->on_timer(now);
+  if (device_ != nullptr) device_->on_timer(now);
   if (utp_ != nullptr) utp_->on_timer(now);
   peers_.on_timer(now, utp_ != nullptr ? utp_->uplink_use(now) : std::nullopt);
   if (node_.next_deadline() <= now) node_.on_timer(now, system_.clock.wall());
@@ -249,6 +254,7 @@ void NodeDriver::shut_down() {
 void NodeDriver::end(bool well) {
   ended_ = true;
   ended_well_ = well;
+  if (device_ != nullptr) device_->stop();
   system_.loop.stop();
 }
 
@@ -318,6 +324,16 @@ void NodeDriver::on_verified(Ticket ticket, bool valid) {
 void NodeDriver::on_http_done(Ticket ticket, const Result<HttpReply>& reply) {
   Instant now = system_.clock.now();
   node_.on_http_done(now, system_.clock.wall(), ticket, reply);
+  settle(now);
+}
+
+void NodeDriver::on_device(const DeviceReadings& readings) {
+  Instant now = system_.clock.now();
+  node_.on_device(now, readings);
+  DeviceOrders orders = node_.device_orders();
+  storage_.set_read_ahead(!orders.low_memory);
+  peers_.set_low_memory(orders.low_memory);
+  device_->follow(now, orders);
   settle(now);
 }
 

@@ -14,6 +14,7 @@
 #include "driver/commit_queue.h"
 #include "driver/control_server.h"
 #include "driver/crypto_work.h"
+#include "driver/device_watch.h"
 #include "driver/evidence_file.h"
 #include "driver/http_client.h"
 #include "driver/peer_links.h"
@@ -28,7 +29,8 @@ struct NodeDriverOptions {
   NodeConfig config;
   PeerId peer_id;
   size_t open_files_max = 64;
-  std::string state;  // folder for evidence against the ledger; empty: it stays in the store
+  std::string state;            // folder for evidence against the ledger; empty: it stays in the store
+  hal::Board* board = nullptr;  // null: nothing is known of the device
 };
 
 class NodeDriver final : public TransportSource,
@@ -38,7 +40,8 @@ class NodeDriver final : public TransportSource,
                          private StorageEvents,
                          private CommitEvents,
                          private CryptoEvents,
-                         private HttpEvents {
+                         private HttpEvents,
+                         private DeviceWatchEvents {
  public:
   // When a shutdown takes longer, the program ends without it: what is durable is durable.
   static constexpr Duration k_shutdown_max = Duration::seconds(10);
@@ -92,6 +95,8 @@ class NodeDriver final : public TransportSource,
   void on_signed(Ticket ticket, const Signature& signature) override;
   void on_verified(Ticket ticket, bool valid) override;
   void on_http_done(Ticket ticket, const Result<HttpReply>& reply) override;
+  void on_device(const DeviceReadings& readings) override;
+  void on_device_changed() override { settle(); }
 
   Result<Endpoint> open_ports();
   void settle(Instant now);
@@ -132,6 +137,7 @@ class NodeDriver final : public TransportSource,
   CommitQueue commits_;
   HttpClient http_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<DeviceWatch> device_;  // null: there is no board
   Instant shutdown_deadline_ = Instant::never();
   bool commit_failing_ = false;  // one line in the log for a row of failures
   bool ended_ = false;

@@ -1,6 +1,7 @@
 #include "driver/peer_links.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "driver/source_address.h"
 
@@ -361,7 +362,7 @@ void PeerLinks::on_block_read(Instant now, PeerHandle peer, const BlockRef& bloc
   Link* link = find_peer(peer);
   if (link == nullptr || !status) {
     --cold_reads_;
-    free_buffers_.push_back(std::move(data));
+    keep_buffer(std::move(data));
     start_cold_reads();
     if (link == nullptr) return;
     streams_.close(link->stream);
@@ -375,11 +376,19 @@ void PeerLinks::on_block_read(Instant now, PeerHandle peer, const BlockRef& bloc
   pump(now, *link);
 }
 
+void PeerLinks::keep_buffer(std::vector<uint8_t> buffer) {
+  if (!low_memory_) free_buffers_.push_back(std::move(buffer));
+}
+
+void PeerLinks::set_low_memory(bool low) {
+  low_memory_ = low;
+  if (low) std::vector<std::vector<uint8_t>>().swap(free_buffers_);
+}
+
 // The buffer goes back whether the socket takes the block or not: one that does not read must not keep it.
 void PeerLinks::release_cold(Link& link) {
   link.has_cold = false;
-  free_buffers_.push_back(std::move(link.cold));
-  link.cold = {};
+  keep_buffer(std::exchange(link.cold, {}));
   --cold_reads_;
   start_cold_reads();
 }

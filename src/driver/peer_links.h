@@ -62,6 +62,9 @@ class PeerLinks final : public DialRival {
   // Sends for every connection that had something to send when it was called, one gather each. True if there is more to do at once.
   bool send_some(Instant now);
 
+  // While memory is short no buffer is kept for the next read.
+  void set_low_memory(bool low);
+
   bool is_dialling(PeerHandle peer) const override;
   void stop_dialling(Instant now, PeerHandle peer) override;
 
@@ -103,6 +106,7 @@ class PeerLinks final : public DialRival {
   void read_cold(Link& link);
   void release_cold(Link& link);
   void start_cold_reads();
+  void keep_buffer(std::vector<uint8_t> buffer);
 
   Node& node_;
   Storage& storage_;
@@ -117,6 +121,7 @@ class PeerLinks final : public DialRival {
   std::deque<PeerHandle> waiting_for_read_;  // cold, and all buffers are in use
   std::vector<std::vector<uint8_t>> free_buffers_;
   size_t cold_reads_ = 0;
+  bool low_memory_ = false;
   // Of the gather under way; a connection's own rest is swapped in and out, so that nothing is allocated block by block.
   std::unique_ptr<uint8_t[]> staging_;
   std::vector<Item> items_;

@@ -14,8 +14,8 @@ constexpr size_t k_hash_buffer = 64 * 1024;  // stays in the second level cache 
 
 class ReadJob final : public StorageJob {
  public:
-  ReadJob(Storage& storage, Storage::Torrent& torrent, PeerHandle peer, const BlockRef& block, std::vector<uint8_t> buffer)
-      : StorageJob(storage, torrent), peer_(peer), block_(block), data_(std::move(buffer)) {
+  ReadJob(Storage& storage, Storage::Torrent& torrent, PeerHandle peer, const BlockRef& block, std::vector<uint8_t> buffer, bool ahead)
+      : StorageJob(storage, torrent), peer_(peer), block_(block), data_(std::move(buffer)), ahead_(ahead) {
     ExtentWalk walk = torrent.layout.extents(block.piece, block.begin, block.length);
     for (FileExtent extent; walk.next(extent);) expect(extent.file, false);
   }
@@ -31,6 +31,7 @@ class ReadJob final : public StorageJob {
       TRY(read_extent(extent, out));
       out = out.subspan(extent.length);
     }
+    if (!ahead_) return ok;
     TRY_ASSIGN(hal::File * last, file(extent.file, hal::OpenMode::read));
     last->will_need(extent.offset + extent.length, k_read_ahead);
     return ok;
@@ -40,6 +41,7 @@ class ReadJob final : public StorageJob {
   PeerHandle peer_;
   BlockRef block_;
   std::vector<uint8_t> data_;
+  bool ahead_;  // the next blocks, too, into the page cache
   Status status_ = ok;
 };
 
@@ -317,7 +319,8 @@ void Storage::close(TorrentHandle handle, bool delete_files) {
 }
 
 void Storage::read(PeerHandle peer, const BlockRef& block, std::vector<uint8_t> buffer) {
-  executor_.submit(hal::Queue::disk_read, std::make_unique<ReadJob>(*this, find(block.torrent), peer, block, std::move(buffer)));
+  executor_.submit(hal::Queue::disk_read,
+                   std::make_unique<ReadJob>(*this, find(block.torrent), peer, block, std::move(buffer), read_ahead_));
 }
 
 void Storage::write(WriteBlock request) {

@@ -50,6 +50,9 @@ class Storage {
   };
   std::optional<CachedPlace> find_cached(const BlockRef& block);
 
+  // Whether a cold block brings its neighbours into the page cache.
+  void set_read_ahead(bool on) { read_ahead_ = on; }
+
   // The jobs. `buffer` is used for the block and comes back.
   void read(PeerHandle peer, const BlockRef& block, std::vector<uint8_t> buffer);
   void write(WriteBlock request);
@@ -73,6 +76,7 @@ class Storage {
   hal::Executor& executor_;
   CpuFeatures cpu_;
   StorageEvents& events_;
+  bool read_ahead_ = true;
   OpenFiles open_files_;
   std::unordered_map<TorrentHandle, std::unique_ptr<Torrent>> torrents_;
   // A piece waits, while others are being hashed, for one that can be hashed in step with it.

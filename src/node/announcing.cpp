@@ -20,7 +20,16 @@ void Announcing::stop(Instant now, Torrent& torrent) {
   core_.torrent_deadlines.arm(torrent.handle, torrent.announcer.next_deadline());
 }
 
+void Announcing::on_network_back(Instant now) {
+  for (Torrent& torrent : core_.torrents) {
+    torrent.announcer.on_network_back(now);
+    core_.torrent_deadlines.arm(torrent.handle, torrent.announcer.next_deadline());
+  }
+}
+
 void Announcing::pump(Instant now) {
+  // Without a network nobody is told; who ends says so all the same, within the time that it has for that.
+  if (!core_.device.has_network && !core_.shutting_down) return;
   for (Torrent& torrent : core_.torrents) {
     if (exchanges_.size() >= k_under_way_max) return;
     if (torrent.announcer.next_deadline() > now) continue;

@@ -23,6 +23,8 @@ class Announcing {
   void stop(Instant now, Torrent& torrent);
   // Sends what is due; called when a torrent's deadline comes and when an exchange has ended.
   void pump(Instant now);
+  // All running announcers go on at once.
+  void on_network_back(Instant now);
   void on_http_done(Instant now, Ticket ticket, const Result<HttpReply>& reply);
   // Nothing more is to be told to any tracker.
   bool is_finished() const;

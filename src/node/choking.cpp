@@ -9,6 +9,12 @@ bool Choking::is_candidate(const Peer& peer) const {
   return torrent != nullptr && torrent->is_serving();
 }
 
+// A candidate for whom it is worth waking a disk that sleeps.
+bool Choking::may_have_slot(Instant now, const Peer& peer) const {
+  if (!is_candidate(peer)) return false;
+  return !core_.device.paid_only || payments_.holds_slot(peer) || !payments_.backed_bid(now, peer).is_zero();
+}
+
 void Choking::fill(Instant now) { decide(now, false); }
 
 void Choking::on_timer(Instant now) {
@@ -17,8 +23,10 @@ void Choking::on_timer(Instant now) {
 
 // speed/PROTOCOL.md: one slot is optimistic, some are for peers without a bid, the rest is sold.
 uint32_t Choking::slots_for_sale() const {
-  uint32_t kept = 1 + core_.config.free_slots;
-  return core_.config.upload_slots > kept ? core_.config.upload_slots - kept : 0;
+  // With fewer slots than are set, it is the free ones that go first.
+  const uint32_t slots = core_.upload_slots();
+  uint32_t kept = slots < core_.config.upload_slots ? 1 : 1 + core_.config.free_slots;
+  return slots > kept ? slots - kept : 0;
 }
 
 // A sold slot is taken away by the auction only: its payee must know.
@@ -41,7 +49,7 @@ void Choking::hold_auction(Instant now) {
 
 void Choking::drop_others(Instant now) {
   for (Peer& peer : core_.peers) {
-    if (is_candidate(peer) || peer.slot == SlotKind::none || peer.slot == SlotKind::auction) continue;
+    if (may_have_slot(now, peer) || peer.slot == SlotKind::none || peer.slot == SlotKind::auction) continue;
     peer.slot = SlotKind::none;
     peer.waiting_since = now;
     if (!peer.is_open()) continue;
@@ -91,14 +99,14 @@ void Choking::decide(Instant now, bool full) {
   candidates_.clear();
   decisions_.clear();
   for (Peer& peer : core_.peers) {
-    if (is_candidate(peer)) candidates_.push_back(candidate_of(now, peer));
+    if (may_have_slot(now, peer)) candidates_.push_back(candidate_of(now, peer));
   }
   if (candidates_.empty()) {
     next_round_ = Instant::never();
     return;
   }
   if (full || next_round_.is_never()) next_round_ = now + Choker::k_round;
-  choker_.decide(now, core_.config.upload_slots, full, candidates_, decisions_);
+  choker_.decide(now, core_.upload_slots(), full, candidates_, decisions_);
   for (const ChokeDecision& decision : decisions_) apply(now, decision);
 }
 

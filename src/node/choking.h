@@ -24,6 +24,7 @@ class Choking {
  private:
   void decide(Instant now, bool full);
   bool is_candidate(const Peer& peer) const;
+  bool may_have_slot(Instant now, const Peer& peer) const;
   uint32_t slots_for_sale() const;
   bool needs_auction() const;
   void hold_auction(Instant now);

@@ -37,6 +37,13 @@ struct NodeConfig {
   uint32_t spending_ppm = 1'000'000;  // the paper's spending rate, 1.0, in millionths
   Amount budget;                      // default per torrent; zero: no bidding
   Rate max_rate = Rate::pico_per_byte(10'000);
+  // board.*
+  std::string led;               // name under /sys/class/leds; empty: none
+  std::string watchdog;          // device; empty: none
+  uint32_t heat_limit = 0;       // degrees Celsius; 0: as the thermal zones say
+  uint32_t tracking_share = 25;  // percent of the kernel's table of connections that peers may fill
+  uint32_t disk_sleep_s = 600;   // without access for so long, a rotating disk counts as asleep; 0: never
+  uint32_t disk_bursts_s = 0;    // peers without a bid wait for a sleeping disk up to so long; 0: they don't
   // ledger.*
   std::string ledger_url;
   PublicKey ledger_key;  // zero: none pinned, nothing is paid

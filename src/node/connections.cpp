@@ -39,7 +39,7 @@ uint32_t Connections::count_from(const IpAddress& address) const {
 }
 
 std::optional<PeerHandle> Connections::on_accepted(Instant now, const Endpoint& remote, const IpAddress& local, Transport transport) {
-  if (core_.shutting_down || core_.peers.size() >= core_.config.peers_max || is_banned(now, remote.address) ||
+  if (core_.shutting_down || core_.peers.size() >= core_.peers_max() || is_banned(now, remote.address) ||
       count_from(remote.address) >= core_.config.peers_per_address) {
     return std::nullopt;
   }
@@ -95,11 +95,13 @@ bool Connections::dial_one(Instant now, Torrent& torrent) {
 void Connections::dial(Instant now) {
   core_.dial_wanted = false;
   next_dial_ = Instant::never();  // with no room left, the next connection that ends calls again
+  if (!core_.device.has_network) return;
+  const uint32_t dialling_max = std::min(k_dialling_max, core_.device.dialling_max);
   // Round robin over the torrents, so that one with many addresses does not keep the others waiting.
   for (bool more = true; more;) {
     more = false;
     for (Torrent& torrent : core_.torrents) {
-      if (dialling() >= k_dialling_max || core_.peers.size() >= core_.config.peers_max) return;
+      if (dialling() >= dialling_max || core_.peers.size() >= core_.peers_max()) return;
       if (may_dial(torrent) && dial_one(now, torrent)) more = true;
     }
   }
@@ -318,6 +320,26 @@ void Connections::drop_leaving(Instant now) {
     if (!talks || now >= peer->leave_by) core_.doom(*peer, error(Errc::conflict, "both sides are complete"));
     ++at;
   }
+}
+
+// Those of least use go first: without a slot and without interest, then without a slot; of two alike the one that came last.
+void Connections::shrink_to(uint32_t count, const char* reason) {
+  struct Place {
+    bool has_slot;
+    bool interested;
+    PeerHandle peer;
+  };
+  std::vector<Place> places;
+  for (const Peer& peer : core_.peers) {
+    if (!peer.doom) places.push_back({peer.slot != SlotKind::none, peer.is_open() && peer.session->interested_in_us(), peer.handle});
+  }
+  if (places.size() <= count) return;
+  std::sort(places.begin(), places.end(), [](const Place& x, const Place& y) {
+    if (x.has_slot != y.has_slot) return x.has_slot;
+    if (x.interested != y.interested) return x.interested;
+    return x.peer < y.peer;
+  });
+  for (size_t i = count; i < places.size(); ++i) core_.doom(*core_.peers.find(places[i].peer), error(Errc::no_room, reason));
 }
 
 void Connections::drop_seeds(Instant now, Torrent& torrent) {

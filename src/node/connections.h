@@ -45,6 +45,8 @@ class Connections {
   void dial(Instant now);
   // When dial() has something to do that it had not before.
   Instant next_dial() const { return next_dial_; }
+  // Closes connections until no more than `count` are left.
+  void shrink_to(uint32_t count, const char* reason);
   // A peer, here or gone already, did harm.
   void blame(Instant now, const Core::Blame& blame);
   // Closes what was marked. True if there was anything.

@@ -3,6 +3,7 @@
 // node settles them when an input is over.
 #pragma once
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "base/random.h"
 #include "node/config.h"
 #include "node/deadlines.h"
+#include "node/device_policy.h"
 #include "node/handle_table.h"
 #include "node/node.h"
 #include "node/peer.h"
@@ -31,6 +33,7 @@ struct Core {
   SecureRandom& secure;
   LogSink& log;
   Random random;
+  DeviceLimits device;  // what the device's state leaves of the settings
   uint16_t listen_port = 0;
   bool shutting_down = false;
   Instant started;
@@ -79,6 +82,15 @@ struct Core {
   bool greet_again = false;                 // what the extension handshake says about btt_speed has changed
   bool slots_changed = false;               // somebody became interested, or a slot became free
   bool dial_wanted = false;                 // room for a connection, or a new address
+
+  // ---- settings, as far as the device allows them now ----
+  uint32_t peers_max() const { return std::min(config.peers_max, device.peers_max); }
+  uint32_t upload_slots() const { return std::min(config.upload_slots, device.upload_slots_max); }
+  // Bytes per second; 0: unlimited.
+  uint64_t upload_rate() const {
+    if (config.upload_rate == 0 || device.upload_rate == 0) return std::max(config.upload_rate, device.upload_rate);
+    return std::min(config.upload_rate, device.upload_rate);
+  }
 
   // ---- look-ups ----
   Torrent* find_torrent(const InfoHash& hash);

@@ -83,6 +83,7 @@ void Node::Impl::on_timer(Instant now) {
   payments.on_timer(now);
   choking.on_timer(now);
   if (connections.next_dial() <= now) core.dial_wanted = true;
+  if (counters_at_ <= now && core.device.hold_writes) counters_at_ = now + k_counters_every;
   if (counters_at_ <= now) save_counters();
   settle(now);
 }
@@ -112,7 +113,8 @@ void Node::Impl::save_counters() {
 Status Node::Impl::set_config(Instant now, const NodeConfig& config) {
   if (config.listen != core.config.listen) return error(Errc::unsupported, "node.listen takes effect at the next start of milletd");
   core.config = config;
-  core.upload_gate.set_rate(now, config.upload_rate);
+  device.set_options(device_options(config));
+  core.upload_gate.set_rate(now, core.upload_rate());
   core.download_gate.set_rate(now, config.download_rate);
   choking.restart(now);
   payments.set_config(now);
@@ -124,6 +126,7 @@ void Node::Impl::shut_down(Instant now) {
   if (core.shutting_down) return;
   core.shutting_down = true;
   shut_down_at_ = now;
+  persistence.hold_unhurried(false);
   for (Torrent& torrent : core.torrents) lifecycle.stop(now, torrent, "the node ends");
   for (Peer& peer : core.peers) core.doom(peer, error(Errc::unavailable, "the node ends"));
   payments.shut_down(now);

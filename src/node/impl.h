@@ -25,9 +25,10 @@ class Node::Impl {
   static constexpr Duration k_give_up_time = Duration::seconds(20);
 
   Impl(const NodeConfig& config, const NodeIdentity& identity, SecureRandom& random, LogSink& log)
-      : core(config, identity, random, log), persistence(core), store(core, persistence), verification(core), announcing(core),
-        payments(core, persistence), uploads(core, payments), downloads(core, store, persistence, payments), choking(core, payments),
-        connections(core, uploads, downloads, payments), lifecycle({core, store, verification, downloads, announcing, connections}) {}
+      : core(config, identity, random, log), device(device_options(config)), persistence(core), store(core, persistence),
+        verification(core), announcing(core), payments(core, persistence), uploads(core, payments),
+        downloads(core, store, persistence, payments), choking(core, payments), connections(core, uploads, downloads, payments),
+        lifecycle({core, store, verification, downloads, announcing, connections}) {}
 
   // A block that went out has led to something.
   bool has_marks() const { return core.slots_changed || !core.doomed.empty() || payments.wants_auction() || !persistence.is_flushed(); }
@@ -38,7 +39,11 @@ class Node::Impl {
   void shut_down(Instant now);
   Status set_config(Instant now, const NodeConfig& config);
 
+  // What the device tells now; the settings are followed as far as it allows.
+  void on_device(Instant now, const DeviceReadings& readings);
+
   Core core;
+  DevicePolicy device;
   Persistence persistence;
   TorrentStore store;
   Verification verification;
@@ -52,6 +57,10 @@ class Node::Impl {
 
  private:
   bool settle_marks(Instant now);
+  static DevicePolicyOptions device_options(const NodeConfig& config);
+  DeviceUse device_use(Instant now);
+  void follow(Instant now, const DeviceLimits& before);
+  void log_device(const DeviceLimits& before);
   void note_earnings();
   void save_counters();
   void continue_shut_down(Instant now);

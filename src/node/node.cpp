@@ -129,6 +129,15 @@ void Node::on_http_done(Instant now, WallTime wall, Ticket ticket, const Result<
   impl_->settle(now);
 }
 
+void Node::on_device(Instant now, const DeviceReadings& readings) {
+  impl_->on_device(now, readings);
+  impl_->settle(now);
+}
+
+DeviceOrders Node::device_orders() const {
+  return {impl_->device.next_look(), impl_->device.led(), impl_->core.device.low_memory};
+}
+
 // ---- time and outputs ----
 
 Instant Node::next_deadline() const { return impl_->next_deadline(); }
@@ -195,6 +204,12 @@ std::vector<PeerStatus> Node::peers(Instant now, const std::optional<InfoHash>& 
 std::vector<AuctionRound> Node::auctions() const { return impl_->payments.auctions(); }
 std::vector<OwnBid> Node::own_bids() const { return impl_->payments.own_bids(); }
 std::vector<ChannelStatus> Node::channels() const { return impl_->payments.channels(); }
-NodeStats Node::stats(Instant now) const { return node_stats(impl_->core, impl_->persistence, impl_->payments, now); }
+NodeStats Node::stats(Instant now) const {
+  NodeStats out = node_stats(impl_->core, impl_->persistence, impl_->payments, now);
+  out.device = impl_->device.readings();
+  out.disk_sleeps = impl_->device.payload_disk_sleeps();
+  out.limits = impl_->device.explain();
+  return out;
+}
 
 }  // namespace millet

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "base/device.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/time.h"
@@ -36,6 +37,13 @@ struct TorrentSettings {
 struct NodeIdentity {
   PublicKey key;   // account and channel key; signing is an action
   PeerId peer_id;  // made at start (BEP 20)
+};
+
+// What the driver does for the node's device.
+struct DeviceOrders {
+  Duration next_look;
+  LedPattern led = LedPattern::off;
+  bool low_memory = false;  // keep no buffers for later, read nothing ahead
 };
 
 namespace speed {
@@ -84,6 +92,11 @@ class Node {
   // The store refuses (full, read-only): nothing that depends on it goes out; the driver tries again and on_durable may still come.
   void on_commit_failed(Instant now, uint64_t sequence, const Error& reason);
   void on_http_done(Instant now, WallTime wall, Ticket ticket, const Result<HttpReply>& reply);
+
+  // What the device tells (base/device.h). Until the first call the node follows its settings only.
+  void on_device(Instant now, const DeviceReadings& readings);
+  // What the device is to do now: when it is to be read again, what its light shows, whether memory is short.
+  DeviceOrders device_orders() const;
 
   // ---- time and outputs ----
   Instant next_deadline() const;

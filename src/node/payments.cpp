@@ -421,7 +421,11 @@ bool Payments::pump_link(Instant now) {
     } else if (auto* hello = std::get_if<LedgerLink::Introduced>(&output)) {
       introduce(now, *hello);
     } else if (auto* kept = std::get_if<LedgerWatch::Keep>(&output)) {
-      persistence_.add(std::move(kept->changes));
+      if (kept->unhurried) {
+        persistence_.add_unhurried(std::move(kept->changes));
+      } else {
+        persistence_.add(std::move(kept->changes));
+      }
     } else if (auto* head = std::get_if<LedgerWatch::NewHead>(&output)) {
       if (speed_ != nullptr) speed_->set_tree_head(encode_fields(head->head));
     } else if (auto* alarm = std::get_if<LedgerWatch::Alarm>(&output)) {

@@ -5,13 +5,18 @@
 namespace millet {
 
 uint64_t Persistence::add(StoreBatch changes) {
-  if (changes.empty()) return pending_.empty() ? sent_ : sent_ + 1;
+  hurried_ = hurried_ || !(changes.empty() && pending_.empty());
+  add_unhurried(std::move(changes));
+  return pending_.empty() ? sent_ : sent_ + 1;
+}
+
+void Persistence::add_unhurried(StoreBatch changes) {
   pending_.insert(pending_.end(), std::make_move_iterator(changes.begin()), std::make_move_iterator(changes.end()));
-  return sent_ + 1;
 }
 
 void Persistence::flush() {
-  if (pending_.empty() || sent_ != durable_) return;
+  if (is_flushed()) return;
+  hurried_ = false;
   core_.act(Commit{++sent_, std::exchange(pending_, {})});
 }
 

@@ -8,6 +8,7 @@
 #include "base/amount.h"
 #include "base/endpoint.h"
 #include "base/ids.h"
+#include "node/device_policy.h"
 #include "node/io.h"
 
 namespace millet {
@@ -118,9 +119,12 @@ struct NodeStats {
   Amount earned;
   Amount spent;
   uint64_t commits = 0;
-  std::string ledger;       // "off", "unknown", "reachable", "unreachable: why"
-  std::string ledger_head;  // what it last signed about its log (ledger/common/head_text.h); empty: nothing yet
-  PublicKey address;        // account of this node
+  std::string ledger;               // "off", "unknown", "reachable", "unreachable: why"
+  std::string ledger_head;          // what it last signed about its log (ledger/common/head_text.h); empty: nothing yet
+  PublicKey address;                // account of this node
+  DeviceReadings device;            // as read last
+  bool disk_sleeps = false;         // the payload's
+  std::vector<DeviceLimit> limits;  // what the device's state takes away from the settings, and why
 };
 
 // What carries the connections, as the driver and the system count it since the start.

@@ -43,6 +43,12 @@ void Announcer::want_peers(Instant now) {
   next_at_ = std::min(next_at_, std::max(now, early_at_));
 }
 
+void Announcer::on_network_back(Instant now) {
+  if (!running_ || under_way_) return;
+  next_at_ = rounds_failed_ > 0 ? now : std::min(next_at_, std::max(now, early_at_));
+  rounds_failed_ = 0;
+}
+
 bool Announcer::stop_due() const {
   return std::any_of(tiers_.begin(), tiers_.end(), [](const Tier& tier) {
     return std::any_of(tier.begin(), tier.end(), [](const Tracker& tracker) { return tracker.started; });

@@ -34,6 +34,9 @@ class Announcer {
   void stop(Instant now);
   // More peers would help: announce before the interval is over, but not before the tracker allows it.
   void want_peers(Instant now);
+  // The network was away: who could not be reached may be now, and our address may be another. A tracker that was reached within its
+  // minimum interval is asked after that.
+  void on_network_back(Instant now);
 
   struct Attempt {
     std::string tracker;

@@ -5,11 +5,12 @@
 namespace millet::simtest {
 namespace {
 
-NodeDriverOptions driver_options(const NodeSpec& spec, hal::System& system) {
+NodeDriverOptions driver_options(const NodeSpec& spec, sim::Machine& machine, hal::System& system) {
   NodeDriverOptions options;
   options.config = spec.config;
   options.config.listen = {IpAddress(), k_peer_port};
   options.config.data = k_data_root;
+  if (spec.has_board) options.board = &machine.board();
   options.peer_id = wire::make_peer_id(system.random);
   return options;
 }
@@ -17,7 +18,7 @@ NodeDriverOptions driver_options(const NodeSpec& spec, hal::System& system) {
 }  // namespace
 
 NodeProgram::NodeProgram(const NodeSpec& spec, const SigningKey& key, sim::Machine& machine, hal::System& system, LogSink& log)
-    : driver_(driver_options(spec, system), key, system, machine.store("node"), log) {}
+    : driver_(driver_options(spec, machine, system), key, system, machine.store("node"), log) {}
 
 Status NodeProgram::start(const NodeSpec& spec, const Payload& payload, Instant now) {
   node().plant(spec.planted);

@@ -23,6 +23,7 @@ struct NodeSpec {
   std::optional<Amount> budget;
   std::optional<Rate> max_rate;
   std::vector<Endpoint> peers;  // that it is told, beside those of the tracker
+  bool has_board = false;  // the machine's board is the node's
   speed::Faults planted;
   Duration joins;  // when it starts, since the world began
 };

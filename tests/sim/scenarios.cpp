@@ -1,6 +1,7 @@
 #include "sim/scenarios.h"
 
 #include "sim/scenario_auction.h"
+#include "sim/scenario_board.h"
 #include "sim/scenario_free.h"
 #include "sim/scenario_paid.h"
 
@@ -10,6 +11,8 @@ const Scenario k_scenarios[] = {
     {"free", "a seed and leechers without money; loss, partitions, crashes, slow disks", run_free, 30},
     {"auction", "two auctioned slots, four bidders, a peer without BitTorrent Speed: winners, prices and payments exactly", run_auction, 3},
     {"paid", "a provider, bidders, a peer without BitTorrent Speed, a ledger; the same faults, of every machine", run_paid, 200},
+    {"board", "hot board, sleeping disk, full connection tracking, shrinking memory, a link that goes and comes: one by each seed",
+     run_board, 15},
     {nullptr, nullptr, nullptr, 0},
 };
 

@@ -43,6 +43,8 @@ struct FakeNode {
   bool shut_down = false;
   bool answers_shutdown = true;
   uint16_t port = 0;
+  std::vector<DeviceReadings> readings;
+  DeviceOrders orders{Duration::seconds(15), LedPattern::off, false};
   NodeConfig config;
 
   // Queues an item and asks the driver to pull.
@@ -98,6 +100,8 @@ void Node::on_verified(Instant, Ticket ticket, bool valid) { fake->verified.empl
 void Node::on_durable(Instant, uint64_t sequence) { fake->durable.push_back(sequence); }
 void Node::on_commit_failed(Instant, uint64_t sequence, const Error&) { fake->commit_failed.push_back(sequence); }
 void Node::on_http_done(Instant, WallTime, Ticket ticket, const Result<HttpReply>& reply) { fake->replies.emplace(ticket, reply); }
+void Node::on_device(Instant, const DeviceReadings& readings) { fake->readings.push_back(readings); }
+DeviceOrders Node::device_orders() const { return fake->orders; }
 Instant Node::next_deadline() const { return fake->deadline; }
 void Node::on_timer(Instant, WallTime) {
   ++fake->timers;

@@ -56,8 +56,8 @@ void LedgerWatch::start(Instant now) {
   plan(now + k_receipt_delay);  // whoever starts has other questions first
 }
 
-void LedgerWatch::keep(std::vector<uint8_t> key, std::optional<std::vector<uint8_t>> value) {
-  out_.push_back(Keep{{{k_table_watch, std::move(key), std::move(value)}}});
+void LedgerWatch::keep(std::vector<uint8_t> key, std::optional<std::vector<uint8_t>> value, bool unhurried) {
+  out_.push_back(Keep{{{k_table_watch, std::move(key), std::move(value)}}, unhurried});
 }
 
 void LedgerWatch::drop_receipt(uint64_t record) {
@@ -260,7 +260,7 @@ void LedgerWatch::accept(Instant now) {
   if (check_receipts(check.page)) return;
   if (!head_ || *head_ != reply.head.tree) {
     head_ = reply.head.tree;
-    keep(bytes_of(k_head_row), encoded(*head_));
+    keep(bytes_of(k_head_row), encoded(*head_), true);
     out_.push_back(NewHead{*head_});
   }
   if (check.gossip && check.gossip->size <= head_->size) {
@@ -339,7 +339,7 @@ bool LedgerWatch::walk(Instant now, const ChainPage& page) {
   }
   if (check.newest && (!mark_ || mark_->record != check.newest->record)) {
     mark_ = Mark{check.newest->record, check.newest->leaf};
-    keep(bytes_of(k_mark_row), encoded(*mark_));
+    keep(bytes_of(k_mark_row), encoded(*mark_), true);
   }
   return true;
 }

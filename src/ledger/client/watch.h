@@ -43,6 +43,7 @@ class LedgerWatch {
   };
   struct Keep {
     StoreBatch changes;
+    bool unhurried = false;  // losing it costs a check more, no evidence
   };
   // A newer head that is consistent with all before: for others to see.
   struct NewHead {
@@ -115,7 +116,7 @@ class LedgerWatch {
   Ticket verify_later(const PublicKey& key, std::vector<uint8_t> message, const Signature& signature);
   void take_gossip(Instant now, const SignedTreeHead& head);
   void take_receipt(Instant now, HeldReceipt held);
-  void keep(std::vector<uint8_t> key, std::optional<std::vector<uint8_t>> value);
+  void keep(std::vector<uint8_t> key, std::optional<std::vector<uint8_t>> value, bool unhurried = false);
   void drop_receipt(uint64_t record);
 
   struct Pending {
