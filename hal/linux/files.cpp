@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -193,6 +194,34 @@ Result<FileInfo> LinuxFiles::info(const std::string& root, const std::string& re
     return error(Errc::denied, "'" + root + "/" + relative + "' is neither a regular file nor a folder");
   }
   return info_of(status);
+}
+
+const char* unfit_for_payload(uint32_t type) {
+  switch (type) {  // linux/magic.h
+    case 0x01021994: return "is in memory (tmpfs): it would fill it, and be lost with power";
+    case 0x858458f6: return "is in memory (ramfs): it would fill it, and be lost with power";
+    case 0x794c7630: return "is on an overlay, the router's own flash: that is small, and wears out";
+    case 0x73717368: return "is on squashfs, which can't be written";
+    case 0x72b6: return "is on raw flash (JFFS2): that is small, and wears out";
+    case 0x24051905: return "is on raw flash (UBIFS): that is small, and wears out";
+    default: return nullptr;
+  }
+}
+
+Status LinuxFiles::takes_payload(const std::string& root) {
+  if (!disk_only_) return ok;
+  struct statfs about = {};
+  std::string folder = root;
+  while (::statfs(folder.c_str(), &about) != 0) {
+    size_t slash = folder.rfind('/');
+    // What is wrong with a folder that can't be asked shows when it is used.
+    if (errno != ENOENT || slash == std::string::npos || folder.size() == 1) return ok;
+    folder.resize(std::max<size_t>(slash, 1));
+  }
+  const char* why = unfit_for_payload(static_cast<uint32_t>(about.f_type));
+  if (why == nullptr) return ok;
+  return error(Errc::denied, "the payload folder '" + root + "' " + why +
+                                 ". Is its disk mounted? Else choose a folder on a disk, or set node.disk_only=0");
 }
 
 Status LinuxFiles::remove(const std::string& root, const std::string& relative) {

@@ -26,6 +26,8 @@ class LinuxSystem {
 
   System& system() { return system_; }
   uv_loop_t* uv() { return loop_.uv(); }
+  // Payload on disks only (LinuxFiles::takes_payload). Before run().
+  void set_disk_only(bool on) { files_.set_disk_only(on); }
   void run();
   // After run(): the process has to end by _exit(), because a name server does not answer.
   bool has_stuck_job() const { return executor_.has_stuck_job(); }

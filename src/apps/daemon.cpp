@@ -35,6 +35,9 @@ Result<Settings> read_settings(Program program, const DaemonArguments& arguments
   struct sysinfo machine = {};
   bool known = ::sysinfo(&machine) == 0;
   fit_to_machine(settings, known ? uint64_t{machine.totalram} * machine.mem_unit / (1024 * 1024) : 0);
+  if (settings.disk_only == Automatic::automatic) {
+    settings.disk_only = ::access("/etc/openwrt_release", F_OK) == 0 ? Automatic::yes : Automatic::no;
+  }
   settings.node.data = absolute_path(settings.node.data);
   return settings;
 }

@@ -124,6 +124,7 @@ int run(int argc, char** argv) {
   if (!crypto) return refuse(k_exit_failed, crypto.error());
   StderrLog log;
   hal::LinuxSystem machine(log);
+  machine.set_disk_only(start->settings.disk_only == Automatic::yes);
   exit_code = serve(*start, log, machine);
   // A thread that waits for a name server can't be joined; everything durable is closed.
   if (machine.has_stuck_job()) ::_exit(exit_code);

@@ -131,7 +131,8 @@ Result<Json> wait_for(const CommandContext& context, const std::string& hash, bo
     params.set("hash", hash);
     TRY_ASSIGN(Json torrent, client.call("show", std::move(params)));
     const std::string_view state = json_text(torrent.raw(), "state");
-    if (state == "error") return error(Errc::io, std::string(json_text(torrent.raw(), "error", "the torrent stands still")));
+    if (state == "error" || state == "missing")
+      return error(Errc::io, std::string(json_text(torrent.raw(), "error", "the torrent stands still")));
     const bool checking = state == "checking";
     if (!checking && !(until_seeding && state == "downloading")) return torrent;
     if (checking)
@@ -210,7 +211,10 @@ int channels_command(const CommandContext& context, CommandArguments arguments) 
 int stats_command(const CommandContext& context, CommandArguments arguments) { return listing(context, arguments, "stats", stats_view); }
 int show_command(const CommandContext& context, CommandArguments arguments) { return for_torrent(context, arguments, "show"); }
 int pause_command(const CommandContext& context, CommandArguments arguments) { return for_torrent(context, arguments, "pause"); }
-int resume_command(const CommandContext& context, CommandArguments arguments) { return for_torrent(context, arguments, "resume"); }
+int resume_command(const CommandContext& context, CommandArguments arguments) {
+  if (arguments.empty()) return listing(context, arguments, "resume", torrents_view);
+  return for_torrent(context, arguments, "resume");
+}
 
 int peers_command(const CommandContext& context, CommandArguments arguments) {
   Result<Json> params = hash_argument(arguments, false);

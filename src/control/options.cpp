@@ -43,6 +43,13 @@ struct Key {
 struct Text {
   std::string& (*at)(Settings&);
 };
+// A name of the system's: of a user, of an interface.
+struct Name {
+  std::string& (*at)(Settings&);
+};
+struct Paths {
+  std::string& (*at)(Settings&);
+};
 struct LedgerUrl {
   std::string& (*at)(Settings&);
 };
@@ -52,8 +59,8 @@ struct StoreName {
 struct Memory {
   uint32_t& (*at)(Settings&);
 };  // MiB
-using Access = std::variant<Number32, Number64, Switch, AutomaticSwitch, Money, Price, Factor, Address, OptionalAddress, Key, Text,
-                            LedgerUrl, StoreName, Memory>;
+using Access = std::variant<Number32, Number64, Switch, AutomaticSwitch, Money, Price, Factor, Address, OptionalAddress, Key, Text, Name,
+                            Paths, LedgerUrl, StoreName, Memory>;
 
 enum class When : uint8_t { live, start };  // takes effect at once / at the next start
 
@@ -77,6 +84,8 @@ const Option k_milletd_options[] = {
     {"node.listen", Address{AT(Endpoint, node.listen)}, "[::]:6881", 0, 0, "", When::start,
      "Address and port for peers; port 0 picks a free one, [::] takes IPv4 too."},
     {"node.data", Text{AT(std::string, node.data)}, "", 0, 0, "", When::live, "Payload folder of torrents that are added without one."},
+    {"node.disk_only", AutomaticSwitch{AT(Automatic, disk_only)}, "auto", 0, 1, "", When::start,
+     "Refuse payload folders in memory, on an overlay and on raw flash (tmpfs, overlay, JFFS2, UBIFS); auto refuses them on OpenWrt."},
     {"node.memory", Memory{AT(uint32_t, node.memory_mib)}, "auto", 8, 65536, "MiB", When::start,
      "Memory budget of the whole node; auto is an eighth of the machine's memory, 16 to 256 MiB."},
     {"node.upload_slots", Number32{AT(uint32_t, node.upload_slots)}, "8", 1, 500, "slots", When::live,
@@ -127,6 +136,16 @@ const Option k_milletd_options[] = {
      "The private ledger: https://HOST:PORT, or http://HOST:PORT where nobody listens on the way."},
     {"ledger.key", Key{AT(PublicKey, node.ledger_key)}, "", 0, 0, "", When::start,
      "The ledger's public key, 64 hexadecimal digits; millet-ledgerd logs it at start."},
+    {"openwrt.state", Text{AT(std::string, openwrt.state)}, "", 0, 0, "", When::start,
+     "State folder that /etc/init.d/millet of OpenWrt gives to milletd, as do the options below; empty is .millet in node.data."},
+    {"openwrt.folders", Paths{AT(std::string, openwrt.folders)}, "", 0, 0, "", When::start,
+     "Payload folders beside node.data: milletd sees no others from its jail."},
+    {"openwrt.user", Name{AT(std::string, openwrt.user)}, "millet", 0, 0, "", When::start, "User that milletd runs as."},
+    {"openwrt.firewall", Switch{AT(bool, openwrt.firewall)}, "0", 0, 1, "", When::start,
+     "Open the port of node.listen in the router's firewall while milletd runs."},
+    {"openwrt.zone", Name{AT(std::string, openwrt.zone)}, "wan", 0, 0, "", When::start, "Firewall zone that the port is opened to."},
+    {"openwrt.interface", Name{AT(std::string, openwrt.interface)}, "", 0, 0, "", When::start,
+     "Network interface, as in wan, whose address all connections have: milletd runs only while it is up. Empty is any."},
 };
 const Option k_ledgerd_options[] = {
     {"ledgerd.listen", Address{AT(Endpoint, ledgerd.listen)}, "127.0.0.1:7411", 0, 0, "", When::start,
@@ -232,6 +251,8 @@ std::string allowed(const Option& option) {
     std::string operator()(const OptionalAddress&) const { return "ADDRESS:PORT, as in [::]:7412, or nothing"; }
     std::string operator()(const Key&) const { return "64 hexadecimal digits, or nothing"; }
     std::string operator()(const Text&) const { return "a path, or nothing"; }
+    std::string operator()(const Name&) const { return *option.initial ? "a name" : "a name, or nothing"; }
+    std::string operator()(const Paths&) const { return "paths with spaces between them, or nothing"; }
     std::string operator()(const LedgerUrl&) const { return "http://HOST:PORT or https://HOST:PORT, or nothing"; }
     std::string operator()(const StoreName&) const { return "lmdb:, lmdb:FOLDER or postgres:CONNECTION"; }
   };
@@ -324,6 +345,16 @@ struct Assign {
     field.at(settings) = std::string(text);
     return ok;
   }
+  Status operator()(const Name& field) const {
+    if (text.empty() && *option.initial) return error(Errc::bad_input, "no name");
+    for (char c : text) {
+      bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+      if (!letter && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.') return error(Errc::bad_input, "not a name");
+    }
+    field.at(settings) = std::string(text);
+    return ok;
+  }
+  Status operator()(const Paths& field) const { return (*this)(Text{field.at}); }
   Status operator()(const LedgerUrl& field) const {
     if (!text.empty() && !Url::parse(text, Url::Schemes::http_and_https)) return error(Errc::bad_input, "not a URL");
     return (*this)(Text{field.at});
@@ -353,6 +384,8 @@ struct Show {
   std::string operator()(const OptionalAddress& field) const { return field.at(settings) ? field.at(settings)->to_string() : ""; }
   std::string operator()(const Key& field) const { return field.at(settings).is_zero() ? "" : field.at(settings).hex(); }
   std::string operator()(const Text& field) const { return field.at(settings); }
+  std::string operator()(const Name& field) const { return field.at(settings); }
+  std::string operator()(const Paths& field) const { return field.at(settings); }
   std::string operator()(const LedgerUrl& field) const { return field.at(settings); }
   std::string operator()(const StoreName& field) const { return field.at(settings); }
 };

@@ -45,9 +45,21 @@ struct LedgerdConfig {
   uint32_t faucet_memory_kib = 0;
 };
 
+// Options of OpenWrt's init script, which starts milletd accordingly; milletd only checks them.
+struct OpenwrtConfig {
+  std::string state;    // empty: .millet in node.data
+  std::string folders;  // with spaces between them
+  std::string user;
+  bool firewall = false;
+  std::string zone;
+  std::string interface;  // empty: any
+};
+
 // The values of all options.
 struct Settings {
   NodeConfig node;
+  Automatic disk_only = Automatic::automatic;  // of payload folders (hal/files.h, takes_payload)
+  OpenwrtConfig openwrt;
   std::string control_socket;  // empty: k_control_socket_name in the state folder
   LedgerdConfig ledgerd;
 };

@@ -243,6 +243,13 @@ Result<Json> Rpc::pause(Instant now, const Json& params) {
 }
 
 Result<Json> Rpc::resume(Instant now, const Json& params) {
+  if (params.get("hash") == nullptr) {
+    // All that are not paused: after the machine got another address, or a disk.
+    for (const TorrentStatus& torrent : node_.torrents(now)) {
+      if (!torrent.paused) TRY(node_.resume_torrent(now, torrent.info_hash));
+    }
+    return list(now, params);
+  }
   TRY_ASSIGN(TorrentStatus torrent, find_param(now, params));
   TRY(node_.resume_torrent(now, torrent.info_hash));
   return show_again(now, torrent.info_hash);

@@ -77,7 +77,10 @@ class WriteJob final : public StorageJob {
 class CheckJob final : public StorageJob {
  public:
   CheckJob(Storage& storage, Storage::Torrent& torrent, Ticket ticket) : StorageJob(storage, torrent), ticket_(ticket) {}
-  void run() override { states_ = states(); }
+  void run() override {
+    Status fits = files().takes_payload(torrent_.root);
+    states_ = fits ? states() : Result<FileStates>(std::move(fits).error());
+  }
 
  private:
   void finish() override { events().on_files_checked(ticket_, states_); }

@@ -27,6 +27,8 @@ Result<hal::File*> StorageJob::file(uint32_t index, hal::OpenMode mode) {
   for (Opened& opened : opened_) {
     if (opened.index == index && (opened.writable || !writable)) return opened.file.get();
   }
+  // Where its disk was taken away, a download must not go on in the folder that it was mounted on.
+  if (mode == hal::OpenMode::create) TRY(files().takes_payload(torrent_.root));
   TRY_ASSIGN(std::unique_ptr<hal::File> file, storage_.files_.open(torrent_.root, path(index), mode));
   if (opened_.size() == k_opened_max) opened_.erase(opened_.begin());
   opened_.push_back({index, writable, std::move(file)});

@@ -71,6 +71,7 @@ void Node::Impl::on_timer(Instant now) {
     Torrent* torrent = core.torrents.find(key);
     if (torrent == nullptr) continue;
     downloads.on_timer(now, *torrent);
+    lifecycle.on_timer(now, *torrent);
     if (torrent->announcer.next_deadline() <= now) {
       announce = true;
     } else {

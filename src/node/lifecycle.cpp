@@ -3,7 +3,25 @@
 namespace millet {
 namespace {
 
-constexpr size_t k_root_size_max = 4096;  // PATH_MAX of Linux
+constexpr size_t k_root_size_max = 4096;                 // PATH_MAX of Linux
+constexpr Duration k_look_every = Duration::minutes(1);  // names alone: that wakes no disk, and who plugs one in waits no longer
+
+// The first file that should be there and is not. A download may lack what it never had, and all that its owner gives up by verifying it.
+const TorrentFile* missing_file(const Torrent& torrent, const FileStates& files) {
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (torrent.files[i].size == 0 || files[i]) continue;
+    bool was_there = torrent.files_committed[i].has_value() && !torrent.recheck;
+    if (torrent.seed || was_there) return &torrent.files[i];
+  }
+  return nullptr;
+}
+
+bool has_short_file(const Torrent& torrent, const FileStates& files) {
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (files[i] && files[i]->size < torrent.files[i].size) return true;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -68,6 +86,7 @@ Status Lifecycle::verify(Instant now, const InfoHash& hash) {
   torrent->recheck = true;
   torrent->known = false;
   torrent->error.clear();
+  torrent->missing = false;
   torrent->have.clear_all();
   if (!torrent->paused) start(now, *torrent);
   return ok;
@@ -118,6 +137,8 @@ Status Lifecycle::set(const InfoHash& hash, const TorrentSettings& settings) {
 void Lifecycle::start(Instant now, Torrent& torrent) {
   CHECK(torrent.phase == TorrentPhase::stopped);
   torrent.error.clear();
+  torrent.missing = false;
+  torrent.look_at = Instant::never();
   if (torrent.known) {
     activate(now, torrent);
     return;
@@ -142,6 +163,7 @@ void Lifecycle::on_files_checked(Instant now, Ticket ticket, const Result<FileSt
   for (Torrent& torrent : core_.torrents) {
     if (torrent.files_ticket != ticket) continue;
     torrent.files_ticket = 0;
+    if (torrent.phase == TorrentPhase::stopped) return on_looked_again(now, torrent, files);
     if (torrent.phase != TorrentPhase::looking) return;
     if (!files) return fail(now, torrent, files.error().reason);
     CHECK(files->size() == torrent.files.size());
@@ -150,6 +172,8 @@ void Lifecycle::on_files_checked(Instant now, Ticket ticket, const Result<FileSt
 }
 
 void Lifecycle::plan(Instant now, Torrent& torrent, const FileStates& files) {
+  // The record stays as it was: when they are back unchanged, nothing is hashed.
+  if (const TorrentFile* file = missing_file(torrent, files)) return wait_for_files(now, torrent, *file);
   ResumeRecord record;
   torrent.resume.fill(record);
   bool trust_record = torrent.has_record && !torrent.recheck;
@@ -268,6 +292,50 @@ void Lifecycle::on_complete(Instant now, Torrent& torrent) {
   LogLine(core_.log, LogLevel::info, "complete").add("torrent", torrent.info_hash.hex()).add("name", torrent.name);
 }
 
+// ---- waiting for files ----
+
+void Lifecycle::wait_for_files(Instant now, Torrent& torrent, const TorrentFile& file) {
+  bool known_before = torrent.missing;
+  if (torrent.phase != TorrentPhase::stopped) stop(now, torrent, "the payload is not there");
+  parts_.downloads.end(torrent);
+  torrent.known = false;
+  torrent.missing = true;
+  const std::string hash = torrent.info_hash.hex();
+  torrent.error = file.path + " is missing in " + torrent.root +
+                  "; mount its disk or put it back: the torrent goes on within a minute, or at once with 'millet resume " + hash +
+                  "'. If it is lost: " +
+                  (torrent.seed ? "remove the torrent and add it again without --seed to download it"
+                                : "'millet verify " + hash + "' downloads it again");
+  look_later(now, torrent);
+  if (known_before) return;
+  LogLine(core_.log, LogLevel::error, "torrent_stopped").add("torrent", hash).add("name", torrent.name).add("reason", torrent.error);
+}
+
+void Lifecycle::look_later(Instant now, Torrent& torrent) {
+  torrent.look_at = now + k_look_every;
+  core_.torrent_deadlines.arm(torrent.handle, torrent.look_at);
+}
+
+void Lifecycle::on_timer(Instant now, Torrent& torrent) {
+  if (torrent.look_at > now) return core_.torrent_deadlines.arm(torrent.handle, torrent.look_at);
+  torrent.look_at = Instant::never();
+  if (torrent.phase != TorrentPhase::stopped || torrent.error.empty() || torrent.paused || core_.shutting_down) return;
+  look(torrent);
+  if (torrent.files_ticket == 0) look_later(now, torrent);  // something is still being written
+}
+
+// Of a torrent that stands still with an error: one whose files are not there waits for them, also if reading them failed before that was
+// known; one that waited goes on when they are there in full.
+void Lifecycle::on_looked_again(Instant now, Torrent& torrent, const Result<FileStates>& files) {
+  if (torrent.error.empty() || torrent.paused || core_.shutting_down) return;
+  if (!files) return look_later(now, torrent);
+  CHECK(files->size() == torrent.files.size());
+  if (const TorrentFile* file = missing_file(torrent, *files)) return wait_for_files(now, torrent, *file);
+  bool being_copied = torrent.seed && has_short_file(torrent, *files);
+  if (!torrent.missing || being_copied) return look_later(now, torrent);
+  start(now, torrent);
+}
+
 // ---- standing still ----
 
 void Lifecycle::stop(Instant now, Torrent& torrent, const char* reason) {
@@ -284,6 +352,7 @@ void Lifecycle::fail(Instant now, Torrent& torrent, const std::string& reason) {
   parts_.downloads.end(torrent);
   torrent.known = false;
   torrent.error = reason + "; put it right, then 'millet resume " + torrent.info_hash.hex() + "'";
+  look_later(now, torrent);  // it may be the first sign of a disk that was taken away
   LogLine(core_.log, LogLevel::error, "torrent_stopped")
       .add("torrent", torrent.info_hash.hex())
       .add("name", torrent.name)
@@ -297,9 +366,7 @@ void Lifecycle::report_damage(Instant now, Torrent& torrent) {
     const TorrentFile& file = torrent.files[i];
     if (file.size == 0) continue;
     const std::optional<FileState>& state = torrent.files_now[i];
-    if (!state) {
-      what = file.path + " is missing in " + torrent.root;
-    } else if (state->size < file.size) {
+    if (state && state->size < file.size) {
       what =
           file.path + " in " + torrent.root + " has " + std::to_string(state->size) + " bytes and should have " + std::to_string(file.size);
     }

@@ -43,12 +43,17 @@ class Lifecycle {
   void stop(Instant now, Torrent& torrent, const char* reason);
   // Its last write or sync has ended: a torrent that waited for that may start.
   void on_idle(Torrent& torrent);
+  // Looks again whether the files of one that stands still are there, when that is due.
+  void on_timer(Instant now, Torrent& torrent);
 
  private:
   Result<Torrent*> find(const InfoHash& hash);
   void start(Instant now, Torrent& torrent);
   void look(Torrent& torrent);
   void plan(Instant now, Torrent& torrent, const FileStates& files);
+  void look_later(Instant now, Torrent& torrent);
+  void on_looked_again(Instant now, Torrent& torrent, const Result<FileStates>& files);
+  void wait_for_files(Instant now, Torrent& torrent, const TorrentFile& file);
   void adopt_check(Torrent& torrent);
   void finish_check(Instant now, Torrent& torrent);
   void activate(Instant now, Torrent& torrent);

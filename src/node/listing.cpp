@@ -4,7 +4,7 @@ namespace millet {
 namespace {
 
 TorrentState state_of(const Torrent& torrent) {
-  if (!torrent.error.empty()) return TorrentState::error;
+  if (!torrent.error.empty()) return torrent.missing ? TorrentState::missing : TorrentState::error;
   if (torrent.paused) return TorrentState::paused;
   if (torrent.phase == TorrentPhase::looking || torrent.phase == TorrentPhase::checking) return TorrentState::checking;
   if (torrent.phase == TorrentPhase::stopped) return TorrentState::paused;
@@ -22,6 +22,7 @@ TorrentStatus status_of(const Core& core, const Payments& payments, const Torren
   out.name = torrent.name;
   out.root = torrent.root;
   out.state = state_of(torrent);
+  out.paused = torrent.paused;
   out.error = torrent.error;
   out.size = torrent.layout.total_size();
   out.done = torrent.bytes_done();
@@ -86,6 +87,7 @@ const char* torrent_state_name(TorrentState state) {
     case TorrentState::downloading: return "downloading";
     case TorrentState::seeding: return "seeding";
     case TorrentState::paused: return "paused";
+    case TorrentState::missing: return "missing";
     case TorrentState::error: return "error";
   }
   return "unknown";

@@ -13,7 +13,8 @@
 
 namespace millet {
 
-enum class TorrentState : uint8_t { checking, downloading, seeding, paused, error };
+// missing: files that should be there are not (a disk that was taken away); it goes on by itself when they are back.
+enum class TorrentState : uint8_t { checking, downloading, seeding, paused, missing, error };
 const char* torrent_state_name(TorrentState state);
 
 struct TorrentStatus {
@@ -21,7 +22,8 @@ struct TorrentStatus {
   std::string name;
   std::string root;
   TorrentState state = TorrentState::checking;
-  std::string error;  // why it stands still, and the way out; empty if it does not
+  bool paused = false;  // by the user, whatever the state
+  std::string error;    // why it stands still, and the way out; empty if it does not
   uint64_t size = 0;
   uint64_t done = 0;  // bytes verified
   uint32_t pieces = 0;

@@ -47,10 +47,12 @@ struct Torrent {
 
   // lifecycle
   TorrentPhase phase = TorrentPhase::stopped;
-  std::string error;     // why it stands still, or does not download; empty if all is well
-  Bitfield have;         // verified
-  bool known = false;    // `have` is what is on the disk
-  bool changed = false;  // the resume record in the store is out of date
+  std::string error;                   // why it stands still, or does not download; empty if all is well
+  bool missing = false;                // it stands still because files are not there, and goes on when they are
+  Instant look_at = Instant::never();  // while it stands still with an error: whether its files are there
+  Bitfield have;                       // verified
+  bool known = false;                  // `have` is what is on the disk
+  bool changed = false;                // the resume record in the store is out of date
 
   // verification
   Ticket files_ticket = 0;  // CheckFiles under way

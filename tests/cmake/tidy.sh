@@ -48,6 +48,6 @@ report "a shell script that is not executable or has no first line" "$(for file 
   case $file in *.sh | toolchains/dev | .ci/run) { [ -x "$file" ] && head -n 1 "$file" | grep -q '^#!'; } || echo "$file" ;; esac
 done)"
 report "tests/README.md names a test that is not there" "$(tr -cs 'a-z0-9_' '\n' <tests/README.md | grep -xE '[a-z0-9]+(_[a-z0-9]+){2,}' | sort -u |
-  while read -r name; do grep -rqw -- "$name" tests/unit tests/sim tests/interop || [ -f "tests/unit/$name.cpp" ] || echo "$name"; done)"
+  while read -r name; do grep -rqw -- "$name" tests/unit tests/sim tests/interop tests/packaging || [ -f "tests/unit/$name.cpp" ] || echo "$name"; done)"
 [ "$failed" = 0 ] && echo "tidy: ${#present[@]} files"
 exit "$failed"

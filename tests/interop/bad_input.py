@@ -116,7 +116,7 @@ def torrents_refused_at_start(world):
     node.stop()
 
 
-def _seeded_wrong(world, spoil, words, **start):
+def _seeded_wrong(world, spoil, words, state="error", **start):
     """A payload that `spoil(source)` has damaged is not seeded: the torrent stands with an error that has all `words`, and is unchanged."""
     source = world.make_folder("source")
     files = make_payload(source, "payload", many_files(8_000_000))
@@ -128,7 +128,7 @@ def _seeded_wrong(world, spoil, words, **start):
         for path in (node.state, node.data):
             os.chown(path, NOBODY, NOBODY)
     node.start("--seed", torrent.path, "--data", source, **start)
-    shown = wait_until(lambda: (row := node.show(torrent))["state"] == "error" and row, 30, lambda: f"an error; {node.show(torrent)['state']}")
+    shown = wait_until(lambda: (row := node.show(torrent))["state"] == state and row, 30, lambda: f"an error; {node.show(torrent)['state']}")
     for word in words:
         expect(word in shown["error"], f"the error does not say {word!r}: {shown['error']}")
     _check_reason("the error", shown["error"])
@@ -137,10 +137,10 @@ def _seeded_wrong(world, spoil, words, **start):
 
 
 def payload_missing(world):
-    source, torrent, node, before = _seeded_wrong(world, lambda payload: os.rename(payload, world.path("away")), ["payload"])
+    source, torrent, node, before = _seeded_wrong(world, lambda payload: os.rename(payload, world.path("away")), ["payload"], state="missing")
     expect(list(source.iterdir()) == [], "something was made where the payload is missing")
     os.rename(world.path("away"), source / "payload")
-    node.call("verify", torrent.hex)
+    node.call("resume")
     node.wait_state(torrent, "seeding")
     expect(digest(source) == before, "the payload was changed")
     node.stop()

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,6 +185,25 @@ void whole_files_are_bounded_and_folders_are_listed_in_byte_order(void**) {
   assert_int_equal(files.list(folder / "none").error().code, Errc::not_found);
 }
 
+void payload_is_for_disks_where_the_owner_says_so(void**) {
+  for (uint32_t type : {0x01021994u, 0x858458f6u, 0x794c7630u, 0x73717368u, 0x72b6u, 0x24051905u}) assert_non_null(unfit_for_payload(type));
+  for (uint32_t type : {0xef53u /* ext4 */, 0xf2f52010u /* F2FS */, 0x4d44u /* vfat */, 0x9123683eu /* btrfs */, 0x58465342u /* XFS */}) {
+    assert_null(unfit_for_payload(type));
+  }
+  LinuxFiles files;
+  struct statfs memory = {};
+  if (::statfs("/dev/shm", &memory) != 0 || memory.f_type != 0x01021994) skip();
+  assert_true(files.takes_payload("/dev/shm").has_value());
+  files.set_disk_only(true);
+  // What is not there is judged by the folder above it.
+  for (const char* root : {"/dev/shm", "/dev/shm/not/there"}) {
+    Status refused = files.takes_payload(root);
+    assert_false(refused.has_value());
+    assert_true(refused.error().code == Errc::denied);
+    for (const char* word : {root, "tmpfs", "node.disk_only=0"}) assert_true(refused.error().reason.find(word) != std::string::npos);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -196,6 +216,7 @@ int main() {
       cmocka_unit_test(cached_reads_scatter_and_end_at_the_end),
       cmocka_unit_test(cold_bytes_are_not_waited_for),
       cmocka_unit_test(a_full_disk_is_no_room),
+      cmocka_unit_test(payload_is_for_disks_where_the_owner_says_so),
       cmocka_unit_test(removing_takes_files_and_empty_folders_only),
       cmocka_unit_test(whole_files_are_bounded_and_folders_are_listed_in_byte_order),
   };

@@ -32,33 +32,132 @@ struct Fixture {
   }
   TorrentStatus status() { return seed->status(payload.hash); }
   // The torrent stands still, says so in one line that has all of these words, and the disk is untouched.
-  bool stands_still(std::initializer_list<const char*> words) {
+  bool stands_still(std::initializer_list<const char*> words, TorrentState state = TorrentState::error) {
     TorrentStatus now = status();
-    if (now.state != TorrentState::error || now.peers != 0) return false;
+    if (now.state != state || now.peers != 0) return false;
     for (const char* word : words) {
       if (now.error.find(word) == std::string::npos) return false;
     }
     return now.error.find('\n') == std::string::npos && now.error.find(payload.hash.hex()) != std::string::npos &&
            seed->log.has("event=torrent_stopped");
   }
+  bool waits(std::initializer_list<const char*> words) { return stands_still(words, TorrentState::missing); }
   bool seeds() { return status().state == TorrentState::seeding && status().error.empty(); }
 };
 
 }  // namespace
 
 static void a_missing_file_stops_the_torrent_until_it_is_back(void**) {
+  for (bool by_command : {false, true}) {
+    Fixture f;
+    DiskFile file = f.seed->disk[f.path(1)];
+    f.seed->disk.erase(f.path(1));
+    f.start();
+    assert_true(f.waits({"file1", "missing", "/payload", "millet resume", "without --seed"}));
+    assert_int_equal(f.seed->disk.count(f.path(1)), 0);
+    f.restart();
+    assert_true(f.waits({"file1", "missing"}));
+    f.seed->disk[f.path(1)] = file;
+    if (by_command) f.seed->command(&Node::verify_torrent, f.payload.hash);
+    assert_true(f.world.run_until(Duration::seconds(by_command ? 1 : 61), [&] { return f.seeds(); }));
+  }
+}
+
+static void a_disk_that_goes_and_comes_back_needs_no_check(void**) {
+  for (bool by_command : {false, true}) {
+    Fixture f;
+    f.start();
+    assert_true(f.seeds());
+    uint32_t hashed = f.seed->pieces_hashed;
+    std::map<std::string, DiskFile> disk = std::exchange(f.seed->disk, {});
+    // Found out by who asks for a block. The next look tells a disk that is gone from one that is broken.
+    Machine& leecher = f.world.add();
+    leecher.start();
+    leecher.add(f.payload, {f.seed->endpoint});
+    assert_true(f.world.run_until(Duration::seconds(30), [&] { return f.status().state == TorrentState::error; }));
+    assert_true(f.world.run_until(Duration::seconds(61), [&] { return f.waits({"missing in /payload", "mount its disk"}); }));
+    f.world.run(Duration::minutes(10));
+    assert_true(f.waits({"missing in /payload"}));
+    int lines = 0;
+    for (const std::string& line : f.seed->log.lines) lines += line.find("event=torrent_stopped") != std::string::npos;
+    assert_int_equal(lines, 2);
+    f.seed->disk = disk;
+    if (by_command) f.seed->command(&Node::resume_torrent, f.payload.hash);
+    assert_true(f.world.run_until(Duration::seconds(by_command ? 1 : 61), [&] { return f.seeds(); }));
+    assert_int_equal(f.seed->pieces_hashed, hashed);
+    assert_true(f.world.run_until(Duration::minutes(5), [&] { return leecher.status(f.payload.hash).state == TorrentState::seeding; }));
+  }
+}
+
+static void a_file_that_is_being_copied_back_is_waited_for(void**) {
   Fixture f;
-  DiskFile file = f.seed->disk[f.path(1)];
-  f.seed->disk.erase(f.path(1));
   f.start();
-  assert_true(f.stands_still({"file1", "missing", "/payload", "millet verify"}));
-  assert_int_equal(f.seed->disk.count(f.path(1)), 0);
+  DiskFile file = f.seed->disk[f.path(2)];
+  f.seed->disk.erase(f.path(2));
   f.restart();
-  assert_true(f.stands_still({"file1", "missing"}));
-  f.seed->disk[f.path(1)] = file;
-  f.seed->command(&Node::verify_torrent, f.payload.hash);
-  f.settle();
-  assert_true(f.seeds());
+  f.seed->disk[f.path(2)] = file;
+  f.seed->disk[f.path(2)].bytes.resize(70'000);
+  f.world.run(Duration::minutes(3));
+  assert_true(f.waits({"file2", "missing"}));
+  f.seed->disk[f.path(2)] = file;
+  assert_true(f.world.run_until(Duration::seconds(61), [&] { return f.seeds(); }));
+}
+
+static void a_paused_torrent_does_not_go_on_when_its_files_are_back(void**) {
+  Fixture f;
+  f.start();
+  std::map<std::string, DiskFile> disk = std::exchange(f.seed->disk, {});
+  f.restart();
+  assert_true(f.waits({"missing"}));
+  f.seed->command(&Node::pause_torrent, f.payload.hash);
+  f.seed->disk = disk;
+  f.world.run(Duration::minutes(3));
+  assert_false(f.seeds());
+  f.seed->command(&Node::resume_torrent, f.payload.hash);
+  assert_true(f.world.run_until(Duration::seconds(1), [&] { return f.seeds(); }));
+}
+
+// The mount point of a disk that is not there is a folder of the router's flash.
+static void a_download_does_not_begin_anew_where_its_disk_was(void**) {
+  Fixture f;
+  f.start();
+  Machine& leecher = f.world.add();
+  leecher.config.download_rate = 50'000;
+  leecher.start();
+  leecher.add(f.payload, {f.seed->endpoint});
+  f.world.run(Duration::seconds(15));
+  uint64_t done = leecher.status(f.payload.hash).done;
+  assert_true(done > 0 && done < f.payload.size);
+  std::map<std::string, DiskFile> disk = std::exchange(leecher.disk, {});
+  leecher.crash();
+  leecher.start();
+  f.world.run(Duration::minutes(2));
+  TorrentStatus status = leecher.status(f.payload.hash);
+  assert_true(status.state == TorrentState::missing);
+  assert_true(status.error.find("'millet verify " + f.payload.hash.hex() + "' downloads it again") != std::string::npos);
+  assert_true(leecher.disk.empty());
+  leecher.disk = disk;
+  assert_true(f.world.run_until(Duration::seconds(61), [&] { return leecher.status(f.payload.hash).state == TorrentState::downloading; }));
+  assert_true(leecher.status(f.payload.hash).done >= done);
+  assert_true(f.world.run_until(Duration::minutes(2), [&] { return leecher.status(f.payload.hash).state == TorrentState::seeding; }));
+}
+
+static void a_download_whose_files_are_lost_begins_anew_by_command(void**) {
+  Fixture f;
+  f.start();
+  Machine& leecher = f.world.add();
+  leecher.config.download_rate = 50'000;
+  leecher.start();
+  leecher.add(f.payload, {f.seed->endpoint});
+  f.world.run(Duration::seconds(15));
+  leecher.disk.clear();
+  leecher.crash();
+  leecher.start();
+  f.world.run(Duration::seconds(5));
+  assert_true(leecher.status(f.payload.hash).state == TorrentState::missing);
+  leecher.command(&Node::verify_torrent, f.payload.hash);
+  assert_true(f.world.run_until(Duration::minutes(2), [&] { return leecher.status(f.payload.hash).state == TorrentState::seeding; }));
+  assert_true(leecher.holds(f.payload));
 }
 
 static void a_file_that_vanishes_and_comes_back_unchanged_needs_no_check(void**) {
@@ -68,7 +167,7 @@ static void a_file_that_vanishes_and_comes_back_unchanged_needs_no_check(void**)
   DiskFile file = f.seed->disk[f.path(2)];
   f.seed->disk.erase(f.path(2));
   f.restart();
-  assert_true(f.stands_still({"file2", "missing"}));
+  assert_true(f.waits({"file2", "missing"}));
   f.seed->disk[f.path(2)] = file;
   uint32_t hashed = f.seed->pieces_hashed;
   f.restart();
@@ -239,6 +338,11 @@ static void a_full_disk_over_a_restart_loses_nothing(void**) {
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(a_missing_file_stops_the_torrent_until_it_is_back),
+      cmocka_unit_test(a_disk_that_goes_and_comes_back_needs_no_check),
+      cmocka_unit_test(a_file_that_is_being_copied_back_is_waited_for),
+      cmocka_unit_test(a_paused_torrent_does_not_go_on_when_its_files_are_back),
+      cmocka_unit_test(a_download_does_not_begin_anew_where_its_disk_was),
+      cmocka_unit_test(a_download_whose_files_are_lost_begins_anew_by_command),
       cmocka_unit_test(a_file_that_vanishes_and_comes_back_unchanged_needs_no_check),
       cmocka_unit_test(a_short_file_is_named_with_its_sizes),
       cmocka_unit_test(a_changed_file_is_found_and_never_overwritten),

@@ -102,6 +102,9 @@ void a_wrong_value_is_refused_with_what_is_allowed(void**) {
   assert_true(contains(refusal("ledgerd.tls_listen", "7412"), "[::]:7412, or nothing"));
   assert_true(contains(refusal("node.memory", "7"), "auto, or 8 to 65536 MiB"));
   assert_true(contains(refusal("node.data", std::string_view("a\0b", 3)), "a path"));
+  for (const char* value : {"", "a b", "wan;reboot", "m\xc3\xbcller"}) assert_true(contains(refusal("openwrt.zone", value), "a name"));
+  assert_true(contains(refusal("openwrt.folders", "/a\n/b"), "paths with spaces between them"));
+  assert_true(contains(refusal("node.disk_only", "maybe"), "auto, 0 or 1"));
 }
 
 void what_is_unknown_or_not_built_is_refused_by_name(void**) {

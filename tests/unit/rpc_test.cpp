@@ -104,6 +104,18 @@ void stats_tell_what_the_transports_do(void**) {
 
 size_t listed(const Json& reply, const char* key) { return json_array_size(reply.get(key)); }
 
+void resume_without_a_hash_is_for_all_that_are_not_paused(void**) {
+  Fixture f;
+  f.add("one", ",\"paused\":true");
+  f.add("two");
+  Json resumed = f.ask("resume");
+  assert_int_equal(listed(resumed, "torrents"), 2);
+  size_t index;
+  json_t* row;
+  json_array_foreach(resumed.get("torrents"), index, row)
+      assert_int_equal(json_text(row, "state") == "paused", json_text(row, "name") == "one");
+}
+
 void a_torrent_is_added_shown_listed_and_removed(void**) {
   Fixture f;
   Json added = f.add("one", ",\"peers\":[\"192.0.2.1:6881\",\"[2001:db8::1]:1\"],\"budget\":\"2.5\",\"max_rate\":\"7\",\"paused\":true");
@@ -235,6 +247,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(stats_tell_what_the_transports_do),
       cmocka_unit_test(a_torrent_is_added_shown_listed_and_removed),
+      cmocka_unit_test(resume_without_a_hash_is_for_all_that_are_not_paused),
       cmocka_unit_test(a_torrent_is_named_by_so_many_digits_that_only_one_begins_with_them),
       cmocka_unit_test(every_listing_is_there_and_empty_at_first),
       cmocka_unit_test(set_changes_live_options_all_or_none),

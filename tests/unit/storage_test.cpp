@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -318,6 +319,27 @@ void empty_files_come_with_the_first_write_after_hashing(void**) {
   assert_int_equal(access((world.folder / "data/none").c_str(), F_OK), 0);
 }
 
+// As on a router whose disk was taken away: its mount point is a folder of the router's own flash or memory.
+void where_no_payload_belongs_none_is_made_or_looked_for(void**) {
+  struct statfs memory = {};
+  if (statfs("/dev/shm", &memory) != 0 || memory.f_type != 0x01021994) skip();
+  World world;
+  const std::string root = "/dev/shm/millet-storage-test-" + std::to_string(getpid());
+  world.files.set_disk_only(true);
+  world.storage.open({k_torrent, root, {{"one", k_block_size}, {"none", 0}}, k_piece_size});
+  world.bytes.resize(k_block_size);
+  assert_false(world.write_all());
+  assert_true(world.answers.back().error().reason.find(root + "' is in memory (tmpfs)") != std::string::npos);
+  assert_int_not_equal(access(root.c_str(), F_OK), 0);
+  world.storage.check({1, k_torrent});
+  assert_false(world.finish());
+  world.files.set_disk_only(false);
+  assert_true(world.write_all());
+  world.storage.close(k_torrent, true);
+  world.executor.run_all();
+  assert_int_equal(rmdir(root.c_str()), 0);
+}
+
 }  // namespace
 
 int main() {
@@ -335,6 +357,7 @@ int main() {
       cmocka_unit_test(a_failed_write_says_why),
       cmocka_unit_test(a_payload_that_may_only_be_read_is_synced),
       cmocka_unit_test(empty_files_come_with_the_first_write_after_hashing),
+      cmocka_unit_test(where_no_payload_belongs_none_is_made_or_looked_for),
   };
   return RUN_TESTS(tests);
 }
