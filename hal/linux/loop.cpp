@@ -10,11 +10,17 @@ LinuxLoop::LinuxLoop(Clock& clock) : clock_(clock) {
   CHECK(uv_loop_init(&loop_) == 0);
   CHECK(uv_timer_init(&loop_, &timer_) == 0);
   CHECK(uv_idle_init(&loop_, &turn_) == 0);
-  CHECK(uv_signal_init(&loop_, &terminate_) == 0);
-  CHECK(uv_signal_init(&loop_, &interrupt_) == 0);
-  timer_.data = turn_.data = terminate_.data = interrupt_.data = this;
-  CHECK(uv_signal_start(&terminate_, on_signal, SIGTERM) == 0);
-  CHECK(uv_signal_start(&interrupt_, on_signal, SIGINT) == 0);
+  timer_.data = turn_.data = this;
+  // A terminal that goes away ends what was started in it as well: by SIGHUP.
+  constexpr std::array<int, k_signals> k_ending = {SIGTERM, SIGINT, SIGHUP};
+  for (size_t i = 0; i < k_signals; ++i) {
+    CHECK(uv_signal_init(&loop_, &signals_[i]) == 0);
+    signals_[i].data = this;
+    struct sigaction before;
+    CHECK(sigaction(k_ending[i], nullptr, &before) == 0);
+    if (before.sa_handler == SIG_IGN) continue;  // as nohup wants it
+    CHECK(uv_signal_start(&signals_[i], on_signal, k_ending[i]) == 0);
+  }
 }
 
 LinuxLoop::~LinuxLoop() {
@@ -64,8 +70,7 @@ void LinuxLoop::close() {
   closed_ = true;
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&turn_), nullptr);
-  uv_close(reinterpret_cast<uv_handle_t*>(&terminate_), nullptr);
-  uv_close(reinterpret_cast<uv_handle_t*>(&interrupt_), nullptr);
+  for (uv_signal_t& signal : signals_) uv_close(reinterpret_cast<uv_handle_t*>(&signal), nullptr);
   // A stop() that came too late for run() ends the first turn here.
   while (uv_run(&loop_, UV_RUN_DEFAULT) != 0) {
   }

@@ -1,7 +1,9 @@
-// The loop of libuv with its one timer and the two signals that end the program.
+// The loop of libuv with its one timer and the signals that end the program.
 #pragma once
 
 #include <uv.h>
+
+#include <array>
 
 #include "hal/linux/clock.h"
 #include "hal/system.h"
@@ -38,8 +40,8 @@ class LinuxLoop final : public Loop {
   uv_loop_t loop_;
   uv_timer_t timer_;
   uv_idle_t turn_;  // rings once in every turn of the loop, and everything else comes in between
-  uv_signal_t terminate_;
-  uv_signal_t interrupt_;
+  static constexpr size_t k_signals = 3;
+  std::array<uv_signal_t, k_signals> signals_;
 };
 
 }  // namespace millet::hal

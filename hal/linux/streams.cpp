@@ -155,6 +155,10 @@ void LinuxStreams::close(StreamId id) {
   free_.push_back(static_cast<uint32_t>(place));
   auto dispose = [](uv_handle_t* handle) { delete static_cast<Stream*>(handle->data); };
   if (stream->has_poll) {
+    // Unread bytes would make the end a reset, and what was sent last might be lost with it: they are dropped (tcp(7), MSG_TRUNC).
+    constexpr size_t k_all = size_t{64} << 20;
+    ssize_t dropped = ::recv(stream->fd.get(), nullptr, k_all, MSG_TRUNC | MSG_DONTWAIT);
+    static_cast<void>(dropped);
     uv_close(reinterpret_cast<uv_handle_t*>(&stream->poll), dispose);
     stream->fd.reset();
   } else {
@@ -185,7 +189,7 @@ void LinuxStreams::on_idle(uv_idle_t* idle) {
   std::vector<StreamId> failing = std::move(self.failing_);
   self.failing_.clear();
   for (StreamId id : failing) {
-    if (Stream* stream = self.find(id)) self.closed(*stream, std::move(stream->failure));
+    if (Stream* stream = self.find(id)) self.broken(*stream, std::move(stream->failure));
   }
 }
 
@@ -195,6 +199,18 @@ void LinuxStreams::closed(Stream& stream, Error reason) {
   events_->on_closed(id, reason);
 }
 
+// The other side's last words came before its reset, and are read before that is told.
+void LinuxStreams::broken(Stream& stream, Error reason) {
+  StreamId id = stream.id;
+  ssize_t got = 0;
+  do {
+    got = stream.reading ? ::recv(stream.fd.get(), received_.get(), k_receive_bytes_max, 0) : 0;
+    if (got > 0) events_->on_received(id, Bytes(received_.get(), static_cast<size_t>(got)));
+    if (find(id) == nullptr) return;  // the receiver has closed it
+  } while (got > 0 || (got < 0 && errno == EINTR));
+  closed(stream, std::move(reason));
+}
+
 void LinuxStreams::on_stream_ready(uv_poll_t* poll, int status, int events) {
   Stream& stream = *static_cast<Stream*>(poll->data);
   LinuxStreams& self = *stream.owner;
@@ -202,7 +218,7 @@ void LinuxStreams::on_stream_ready(uv_poll_t* poll, int status, int events) {
   if (stream.connecting) return self.connected(stream);
   if (status < 0) {
     int number = pending_error(stream.fd.get());
-    return self.closed(stream, os_error(number == 0 ? ECONNRESET : number, "the connection broke"));
+    return self.broken(stream, os_error(number == 0 ? ECONNRESET : number, "the connection broke"));
   }
   if ((events & UV_READABLE) != 0 && stream.reading) self.receive(stream);
   // The receiver may have closed it.

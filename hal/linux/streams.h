@@ -55,6 +55,7 @@ class LinuxStreams final : public Streams {
   void watch(Stream& stream);
   void fail_later(Stream& stream, Error reason);
   void closed(Stream& stream, Error reason);
+  void broken(Stream& stream, Error reason);
   void receive(Stream& stream);
   void connected(Stream& stream);
   void accept_some(Listener& listener);

@@ -188,6 +188,7 @@ void Payer::on_peer_gone(Instant now, PeerHandle handle) {
     channel.slot.reset();
     channel.resumed = false;
     channel.resuming.reset();
+    channel.close_unanswered = false;
     if (channel.close_wanted) close_if_paid(now, *provider);
   }
   for (auto& [other, candidate] : peers_) {
@@ -214,6 +215,7 @@ Status Payer::on_message(Instant now, PeerHandle handle, const Message& message)
   if (const auto* close = std::get_if<CloseMessage>(&message)) {
     auto it = channels_.find(close->channel);
     if (it == channels_.end() || it->second.terms.payee != peer->session->other_key()) return ok;
+    it->second.close_unanswered = false;
     end(now, it->second);
     if (Provider* provider = provider_of(*peer)) ensure_channel(now, *provider);
   }

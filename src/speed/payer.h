@@ -162,6 +162,7 @@ class Payer {
     bool refused = false;
     bool close_wanted = false;
     bool close_sent = false;
+    bool close_unanswered = false;  // on this connection, which stays until the payee has heard it
     CloseReason close_reason = CloseReason::complete;
     std::optional<uint8_t> slot;  // on the provider's paying connection
     bool resumed = false;

@@ -182,6 +182,7 @@ void Payer::announce_all(Instant now, Provider& provider) {
     Channel& channel = channels_.at(id);
     channel.slot.reset();
     channel.resuming.reset();
+    channel.close_unanswered = false;
   }
   for (const ChannelId& id : provider.channels) {
     Channel& channel = channels_.at(id);
@@ -219,12 +220,14 @@ Status Payer::on_ack(Instant now, Peer& peer, const AckMessage& ack) {
       ensure_channel(now, provider);
       break;
     case AckStatus::closed:
+      channel->close_unanswered = false;
       end(now, *channel);
       ensure_channel(now, provider);
       break;
     case AckStatus::bad_channel:
       // The ledger says whether that is true; if it is not, the provider refuses good money.
       channel->refused = true;
+      channel->close_unanswered = false;
       channel->retry.reset();
       advance(now, *channel);
       break;
@@ -339,6 +342,7 @@ bool Payer::is_busy(PeerHandle handle) const {
   bool payable = !owed(provider).is_zero();
   for (const ChannelId& id : provider.channels) {
     const Channel& channel = channels_.at(id);
+    if (channel.close_unanswered) return true;
     if (channel.state == PayerChannelState::ending && (channel.close_sent || !channel.slot)) continue;
     if (channel.signing || channel.cum > channel.signed_cum || channel.close_wanted) return true;
     if (channel.state == PayerChannelState::opening && payable) return true;
@@ -355,7 +359,7 @@ void Payer::close_if_paid(Instant now, Provider& provider) {
       bool paid =
           owed(provider).is_zero() && !channel.signing && channel.cum <= channel.signed_cum && !channel.sign_again && channel.resumed;
       if (!paid) continue;
-      channel.close_sent = true;
+      channel.close_sent = channel.close_unanswered = true;
       ctx_.send(*provider.peer, CloseMessage{channel.id, static_cast<uint8_t>(channel.close_reason), channel.seq, channel.cum});
     }
     end(now, channel);

@@ -130,6 +130,40 @@ def old_backup_is_refused(world):
     ledger.stop()
 
 
+def a_users_tree_head_is_a_witness(world):
+    """What a node has checked (`millet ledger head`) keeps an old copy from being served where the ledger's own witness is lost."""
+    ledger = _start(world)
+    wallet = Wallet(world, ledger, "one")
+    ledger.stop()
+    state, head = ledger.state / "data.mdb", world.path("head")
+    old = state.read_bytes()
+    ledger.start()
+    wallet.call("claim")
+    node = Milletd(world, 3, name="node", ledger__url=ledger.url, ledger__key=ledger.key, speed__enabled=1)
+    node.call("wallet", "create")
+    node.start()
+    wait_until(lambda: node.call("stats")["ledger_head"], 90, "the node to have checked a tree head")  # it looks after half a minute
+    status, text, error = node.text("ledger", "head")
+    expect(status == 0 and text.strip() == node.call("ledger", "head")["head"], f"no head: {status} {text!r} {error!r}")
+    head.write_text(text)
+    for running in (node, ledger):
+        running.stop()
+    new = state.read_bytes()
+    state.write_bytes(old)
+    (ledger.state / "witness").unlink()
+    process = world.start("refused", [world.bin / "millet-ledgerd", "--state", ledger.state, "--witness", head])
+    expect(process.wait(20) == 3, "a log that a user has seen more of is served")
+    expect(str(head) in world.log("refused"), f"the refusal does not name the head: {world.log('refused')}")
+    state.write_bytes(new)
+    head.write_text(text[:10] + ("0" if text[10] != "0" else "1") + text[11:])
+    process = world.start("damaged", [world.bin / "millet-ledgerd", "--state", ledger.state, "--witness", head])
+    expect(process.wait(20) == 3 and str(head) in world.log("damaged"), f"a head that nobody signed is taken: {world.log('damaged')}")
+    head.write_text(text)
+    ledger.start("--witness", head)
+    expect(wallet.available() == GRANT, "the newest state lacks the grant")
+    ledger.stop()
+
+
 def ledger_killed_while_sending(world):
     """SIGKILL at any moment: every payment that was answered is there, none is there twice, and no money is made or lost."""
     ledger = _start(world)
@@ -283,7 +317,7 @@ def stops_while_clients_wait(world):
 
 CASES = {case.__name__: case for case in (
     money_is_claimed_and_sent, a_grant_only_pays_for_service, a_claim_yields_and_can_be_paused, wrong_ledger_key_is_named, ledger_killed_while_sending,
-    ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait, old_backup_is_refused)}
+    ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait, old_backup_is_refused, a_users_tree_head_is_a_witness)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))

@@ -99,13 +99,28 @@ void a_timer_that_is_always_due_starves_nobody(void**) {
 }
 
 void a_signal_asks_for_shutdown(void**) {
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) {
+    NullLog log;
+    LinuxSystem machine(log);
+    Events events(machine.system().loop);
+    kill(getpid(), number);
+    machine.run();
+    assert_int_equal(events.shutdowns, 1);
+    assert_int_equal(events.timers, 0);
+  }
+}
+
+void a_signal_that_the_caller_ignores_stays_ignored(void**) {
+  signal(SIGHUP, SIG_IGN);
   NullLog log;
   LinuxSystem machine(log);
   Events events(machine.system().loop);
-  kill(getpid(), SIGTERM);
+  kill(getpid(), SIGHUP);
+  machine.system().loop.arm(machine.system().clock.now() + Duration::ms(20));
   machine.run();
-  assert_int_equal(events.shutdowns, 1);
-  assert_int_equal(events.timers, 0);
+  signal(SIGHUP, SIG_DFL);
+  assert_int_equal(events.shutdowns, 0);
+  assert_int_equal(events.timers, 1);
 }
 
 void jobs_of_the_store_queue_run_in_order_and_come_back_to_the_loop(void**) {
@@ -218,6 +233,7 @@ int main() {
       cmocka_unit_test(a_moment_in_the_past_rings_at_once_and_a_later_setting_replaces),
       cmocka_unit_test(a_timer_that_is_always_due_starves_nobody),
       cmocka_unit_test(a_signal_asks_for_shutdown),
+      cmocka_unit_test(a_signal_that_the_caller_ignores_stays_ignored),
       cmocka_unit_test(jobs_of_the_store_queue_run_in_order_and_come_back_to_the_loop),
       cmocka_unit_test(a_stuck_queue_does_not_hold_up_another),
       cmocka_unit_test(jobs_that_wait_when_the_loop_stops_are_dropped),

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "hal/linux/payload_way.h"
@@ -213,6 +214,62 @@ void sending_to_a_reset_connection_is_an_event(void**) {
     world.streams.send(pair.server, parts);
     return world.closed.count(pair.server) == 1;
   }));
+}
+
+// A raw end of a connection to a World, for what no stream of ours would do.
+struct RawPeer {
+  explicit RawPeer(World& world) {
+    Endpoint listening = *world.streams.listen(1, parse("127.0.0.1:0"));
+    fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(listening.port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+    assert_true(world.until([&] { return world.accepted.size() == 1; }));
+    stream = world.accepted[0].stream;
+  }
+  ~RawPeer() {
+    if (fd >= 0) ::close(fd);
+  }
+  void reset() {
+    linger hard = {1, 0};
+    assert_int_equal(::setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+    ::close(std::exchange(fd, -1));
+  }
+  int fd = -1;
+  StreamId stream = 0;
+};
+
+void what_came_before_a_reset_is_read(void**) {
+  for (bool sends : {false, true}) {
+    World world;
+    RawPeer peer(world);
+    assert_int_equal(::send(peer.fd, "last words", 10, 0), 10);
+    peer.reset();
+    // Whether the end is seen first when something is sent, or when it is waited for.
+    if (sends) send_text(world, peer.stream, "to nobody");
+    assert_true(world.until([&] { return world.closed.count(peer.stream) == 1; }));
+    assert_true(as_text(world.received[peer.stream]) == "last words");
+  }
+}
+
+void an_end_with_unread_bytes_is_no_reset(void**) {
+  World world;
+  RawPeer peer(world);
+  world.streams.set_reading(peer.stream, false);
+  std::vector<uint8_t> unread(100'000, 7);
+  assert_int_equal(::send(peer.fd, unread.data(), unread.size(), 0), unread.size());
+  send_text(world, peer.stream, "last words");
+  world.streams.close(peer.stream);
+  world.turns_for(Duration::ms(5));
+  char text[32];
+  assert_int_equal(::recv(peer.fd, text, sizeof text, MSG_WAITALL), 10);  // until the end, which an error would be, too
+  int error = 0;
+  socklen_t size = sizeof error;
+  assert_int_equal(::getsockopt(peer.fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+  assert_int_equal(error, 0);
+  assert_int_equal(::recv(peer.fd, text, sizeof text, 0), 0);
 }
 
 void a_receiver_may_close_its_stream(void**) {
@@ -465,6 +522,8 @@ int main() {
       cmocka_unit_test(the_source_address_is_bound),
       cmocka_unit_test(the_other_side_going_away_is_told_once_and_bytes_before_it_arrive),
       cmocka_unit_test(sending_to_a_reset_connection_is_an_event),
+      cmocka_unit_test(what_came_before_a_reset_is_read),
+      cmocka_unit_test(an_end_with_unread_bytes_is_no_reset),
       cmocka_unit_test(a_receiver_may_close_its_stream),
       cmocka_unit_test(ids_are_never_used_again),
       cmocka_unit_test(a_port_in_use_is_named_with_the_way_out),

@@ -259,6 +259,33 @@ void what_a_channel_ended_without_paying_is_paid_at_once_over_the_next(void**) {
   assert_int_equal(duo.world.violations.size(), 0);
 }
 
+// What it wrote last is lost if it ends the connection too early.
+void a_payer_keeps_the_connection_until_its_close_is_answered(void**) {
+  Duo duo;
+  bool answers = false;
+  std::vector<CloseMessage> answered;
+  bool asked = false;
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Result<Message> message = decode(payload);
+    if (!message || !std::holds_alternative<CloseMessage>(*message)) return true;
+    asked = asked || &from == duo.requester;
+    if (&from != duo.provider) return true;
+    answered.push_back(std::get<CloseMessage>(*message));
+    return answers;
+  };
+  duo.start();
+  assert_true(duo.run(600, [&] { return asked; }));
+  PeerHandle provider = duo.world.only_peer(*duo.requester);
+  // The answer is held back: the payer waits for it, as long as the ledger has not said that the channel has ended.
+  assert_true(duo.run(1, [&] { return !answered.empty(); }));
+  assert_true(duo.requester->speed->payer().is_busy(provider));
+  answers = true;
+  duo.world.inject(*duo.provider, duo.world.only_peer(*duo.provider), answered[0]);
+  assert_true(duo.run(1, [&] { return !duo.requester->speed->payer().is_busy(provider); }));
+  assert_true(duo.run_to_end());
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 // Six payers of one /24 and an eighth of the bucket for four pieces: two wait for their channel before the first byte.
 void an_empty_bucket_serves_against_a_channel_of_sixteen_pieces(void**) {
   Settings settings;
@@ -558,6 +585,7 @@ int main() {
       cmocka_unit_test(a_provider_that_came_back_is_paid_on_its_new_connection),
       cmocka_unit_test(a_seller_that_moves_to_another_transport_is_paid_there),
       cmocka_unit_test(what_a_channel_ended_without_paying_is_paid_at_once_over_the_next),
+      cmocka_unit_test(a_payer_keeps_the_connection_until_its_close_is_answered),
       cmocka_unit_test(an_empty_bucket_serves_against_a_channel_of_sixteen_pieces),
       cmocka_unit_test(a_channel_is_rolled_over_at_three_quarters_and_a_debt_is_split),
       cmocka_unit_test(the_payee_claims_at_half_life_and_at_its_threshold),

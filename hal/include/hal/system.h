@@ -17,7 +17,7 @@ class TimerEvents {
  public:
   virtual ~TimerEvents() = default;
   virtual void on_timer() = 0;
-  // SIGTERM or SIGINT: finish what must be durable, then stop the loop.
+  // SIGTERM, SIGINT or SIGHUP: finish what must be durable, then stop the loop.
   virtual void on_shutdown() = 0;
 };
 

@@ -136,8 +136,8 @@ class Ledgerd:
         self.key = None
         self.url = None
 
-    def start(self, ready=20):
-        command = [self.world.bin / "millet-ledgerd", "--state", self.state]
+    def start(self, *arguments, ready=20):
+        command = [self.world.bin / "millet-ledgerd", "--state", self.state, *arguments]
         for key, value in self.options.items():
             command += ["--set", f"{key}={value}"]
         before = len(self.world.log(self.name))
