@@ -298,6 +298,8 @@ def _growth(world, arguments, figures, say, seconds):
         million = accounts == 1_000_000
         for percent, key in ((50, "proof_us"), (99, "proof_p99_us")):
             figures.add(f"us a proof of inclusion, {percent} %: {row['records']} records", OURS, row[key], targets=[Target(1000)])
+        for percent, key in ((50, "proof_unread_us"), (99, "proof_unread_p99_us")):
+            figures.add(f"us a proof of inclusion as the pages come, {percent} %: {row['records']} records", OURS, row[key], targets=[])
         figures.add(f"s an audit: {row['records']} records", OURS, row["audit_s"], targets=[])
         figures.add(f"CPU s an audit: {row['records']} records", OURS, row["audit_cpu_s"], targets=[])
         figures.add(f"s a start: {many}", OURS, row["start_s"], targets=[])
