@@ -95,7 +95,7 @@ class _Ledger(Ledgerd):
     def start(self, ready=600):
         wrapper, self.world.wrapper = self.world.wrapper, self.world.wrapper + _cores(0, self.cores)
         try:
-            super().start(ready)
+            super().start(ready=ready)
         finally:
             self.world.wrapper = wrapper
         line = [line for line in self.world.log(self.name).splitlines() if "event=ready" in line][-1]
