@@ -2,9 +2,11 @@
 
 usage: debian.py BUILD_DIR SOURCE_DIR
 """
+import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -87,7 +89,25 @@ def the_unit_is_hardened(package):
     run("systemd-analyze", "security", "--offline=yes", f"--threshold={EXPOSURE_MAX}", unit)
 
 
-CASES = (the_same_programs_give_the_same_bytes, it_holds_what_it_should, it_depends_on_what_is_linked, lintian_is_content, the_unit_is_hardened)
+def systemd_is_told_when_the_node_is_ready(package):
+    """Type=notify of the unit: without it the service would never count as started."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(package.work / "notify"))
+        manager.settimeout(60)
+        node = subprocess.Popen([package.build / "milletd", "--config", package.source / "config/millet.conf", "--state", package.work / "notified", "--set", "node.listen=127.0.0.1:0"],
+                                env={**os.environ, "NOTIFY_SOCKET": str(package.work / "notify"), "WATCHDOG_USEC": "600000"}, stderr=subprocess.DEVNULL)
+        try:
+            said = ""
+            while "READY=1" not in said or "WATCHDOG=1" not in said:
+                said += manager.recv(4096).decode() + "\n"
+        except TimeoutError:
+            raise AssertionError(f"in a minute it said {said!r}") from None
+        finally:
+            node.terminate()
+            node.wait(60)
+
+
+CASES = (the_same_programs_give_the_same_bytes, it_holds_what_it_should, it_depends_on_what_is_linked, lintian_is_content, the_unit_is_hardened, systemd_is_told_when_the_node_is_ready)
 
 
 def main():

@@ -2,6 +2,7 @@
 
 usage: luci.py files|views BUILD_DIR SOURCE_DIR        views is skipped (77) where Chromium is not installed
 """
+import contextlib
 import fnmatch
 import html
 import html.parser
@@ -18,7 +19,9 @@ import time
 
 APP = "toolchains/openwrt/luci-app-millet"
 RUNTIME = pathlib.Path(__file__).with_name("luci_runtime.js")
-BROWSER_SECONDS = 40  # a page takes one or two
+BROWSER_SECONDS = 30  # a page takes one or two, on a machine that is busy up to ten
+CHROMIUM_OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+                    "--disable-component-update", "--disable-sync", "--disable-extensions", "--virtual-time-budget=5000")
 RUNNING = {"service list": {"millet": {"instances": {"instance1": {"running": True}}}}}
 
 
@@ -162,7 +165,7 @@ class Views:
             while time.monotonic() < deadline:
                 answers = {" ".join(words): self.millet(state, *words) for words in (("stats",), ("list",), ("channels",))}
                 states = sorted(torrent["state"] for torrent in json.loads(answers["list"]["stdout"]).get("torrents", []))
-                if states == ["missing", "seeding"]:
+                if states == ["missing", "seeding"] and all(answer["code"] == 0 for answer in answers.values()):
                     break
                 time.sleep(0.2)
             expect(states == ["missing", "seeding"], f"milletd does not show its two torrents: {states}; {(self.folder / 'log').read_text()}")
@@ -179,18 +182,24 @@ class Views:
         return {"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 
     def browse(self, file):
-        """Each time with a profile of its own. Chromium itself hangs now and then, on a machine that is busy: then once more."""
+        """Each time with a profile of its own. Output goes to files: a helper process of Chromium may hold a pipe open for long."""
         for _ in range(3):
-            profile = tempfile.mkdtemp(dir=self.folder)
-            browser = subprocess.Popen([self.chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", f"--user-data-dir={profile}",
-                                        "--virtual-time-budget=5000", "--dump-dom", file.as_uri()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                       env={**os.environ, "HOME": profile}, start_new_session=True)
-            try:
-                out, err = browser.communicate(timeout=BROWSER_SECONDS)
-                return subprocess.CompletedProcess(browser.args, browser.returncode, out, err)
-            except subprocess.TimeoutExpired:
-                os.killpg(browser.pid, signal.SIGKILL)
-                browser.communicate()
+            profile = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+            with open(profile / "out", "w+", encoding="utf-8") as out, open(profile / "err", "w+", encoding="utf-8") as err:
+                browser = subprocess.Popen([self.chromium, *CHROMIUM_OPTIONS, f"--user-data-dir={profile / 'data'}", "--dump-dom", file.as_uri()], stdin=subprocess.DEVNULL,
+                                           stdout=out, stderr=err, env={**os.environ, "HOME": str(profile)}, process_group=0)
+                try:
+                    code = browser.wait(timeout=BROWSER_SECONDS)
+                except subprocess.TimeoutExpired:
+                    code = None
+                finally:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(browser.pid, signal.SIGKILL)
+                    browser.wait()
+                out.seek(0)
+                err.seek(0)
+                if code is not None:
+                    return subprocess.CompletedProcess(browser.args, code, out.read(), err.read())
         raise AssertionError(f"Chromium hung three times for {BROWSER_SECONDS} s")
 
     def show(self, view, presses=(), translations=None, ubus=None, **answers):
