@@ -406,7 +406,7 @@ bool Tcp::transmit(uint64_t pipe_id) {
   Instant departure = world_.now();
   uint64_t rate = network_.link(sender).up_rate;
   if (rate != 0 && sender != receiver) {
-    departure = departure + Duration::us(static_cast<int64_t>(size * 1'000'000 / rate + 1));
+    departure = departure + Duration::us(static_cast<int64_t>(uint64_t{size} * 1'000'000 / rate + 1));
     uplink(sender).busy = true;
     world_.schedule(departure, *this, k_link_free, sender);
   }
@@ -436,7 +436,7 @@ void Tcp::on_arrive(uint64_t pipe_id) {
   // Every chunk that passes here goes through the same queue, so the order of one pipe holds.
   Uplink& link = uplink(receiver);
   Instant start = std::max(world_.now(), link.down_free);
-  link.down_free = start + Duration::us(static_cast<int64_t>(pipe.wire.at(pipe.in_downlink).size() * 1'000'000 / rate + 1));
+  link.down_free = start + Duration::us(static_cast<int64_t>(uint64_t{pipe.wire.at(pipe.in_downlink).size()} * 1'000'000 / rate + 1));
   ++pipe.in_downlink;
   world_.schedule(link.down_free, *this, k_deliver, pipe_id);
 }

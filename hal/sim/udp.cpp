@@ -38,7 +38,7 @@ LinkQueue::Verdict LinkQueue::enter(Instant now, size_t bytes, uint64_t rate, ui
   uint64_t queued = static_cast<uint64_t>(left_ns / 1000) * rate / 1'000'000;
   if (queue_bytes_max != 0 && queued + bytes > queue_bytes_max) return Verdict::full;
   if (aqm_target > Duration() && codel_drops(now, wait(now), aqm_target)) return Verdict::managed;
-  free_ns_ = now_ns + left_ns + static_cast<int64_t>(bytes * 1'000'000'000 / rate);
+  free_ns_ = now_ns + left_ns + static_cast<int64_t>(uint64_t{bytes} * 1'000'000'000 / rate);
   leaves = Instant::from_us((free_ns_ + 999) / 1000);
   return Verdict::passes;
 }
