@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/heap_sort.h"
 #include "hal/linux/fd.h"
 #include "hal/linux/page_cache.h"
 
@@ -279,7 +280,7 @@ Result<std::vector<std::string>> LinuxFiles::list(const std::string& path) {
   int failed = errno;
   ::closedir(folder);
   if (failed != 0) return os_error(failed, "can't list '" + path + "'");
-  std::sort(names.begin(), names.end());  // std::string compares as unsigned bytes
+  heap_sort(names);  // std::string compares as unsigned bytes
   return names;
 }
 

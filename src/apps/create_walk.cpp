@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/heap_sort.h"
 #include "codec/metainfo.h"
 
 namespace millet {
@@ -49,7 +50,7 @@ Result<std::vector<std::string>> names_in(const std::string& folder) {
   if (failure != 0) return system_error(folder);
   if (names.size() > k_files_max) return error(Errc::no_room, "'" + folder + "' has more than " + std::to_string(k_files_max) + " files");
   // In a settled order, so that the same folder gives the same message.
-  std::sort(names.begin(), names.end());
+  heap_sort(names);
   return names;
 }
 

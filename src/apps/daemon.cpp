@@ -1,10 +1,12 @@
 #include "apps/daemon.h"
 
+#include <limits.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
-#include <filesystem>
 
 #include "apps/state_folder.h"
 #include "hal/linux/files.h"
@@ -42,6 +44,13 @@ Result<Settings> read_settings(Program program, const DaemonArguments& arguments
   return settings;
 }
 
+// What can't be made shows when the store opens its folder.
+void make_folders_above(const std::string& path) {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    ::mkdir(path.substr(0, slash).c_str(), 0777);
+  }
+}
+
 }  // namespace
 
 void StderrLog::write(LogLevel, std::string_view line) {
@@ -54,12 +63,25 @@ void StderrLog::write(LogLevel, std::string_view line) {
 
 std::string absolute_path(const std::string& path) {
   if (path.empty()) return path;
-  std::error_code failed;
-  std::filesystem::path absolute = std::filesystem::absolute(path, failed).lexically_normal();
-  if (failed) return path;
-  std::string text = absolute.string();
-  while (text.size() > 1 && text.back() == '/') text.pop_back();
-  return text;
+  std::string whole = path;
+  if (path[0] != '/') {
+    char folder[PATH_MAX];
+    if (::getcwd(folder, sizeof folder) == nullptr) return path;
+    whole = std::string(folder) + "/" + path;
+  }
+  std::string out;
+  for (size_t at = 0; at < whole.size();) {
+    size_t end = std::min(whole.find('/', at), whole.size());
+    std::string_view name = std::string_view(whole).substr(at, end - at);
+    at = end + 1;
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      out.resize(out.empty() ? 0 : out.rfind('/'));
+    } else {
+      out.append("/").append(name);
+    }
+  }
+  return out.empty() ? "/" : out;
 }
 
 void say_error(Program program, const Error& reason) { std::fprintf(stderr, "%s: %s\n", name_of(program), reason.reason.c_str()); }
@@ -94,8 +116,7 @@ std::optional<DaemonStart> begin_daemon(Program program, int argc, char** argv, 
   start.state = start.arguments.state;
   if (start.state.empty()) {
     start.state = default_state_folder(program == Program::milletd ? "millet" : "millet-ledgerd");
-    std::error_code ignored;  // the store says what is wrong with the folder
-    std::filesystem::create_directories(std::filesystem::path(start.state).parent_path(), ignored);
+    make_folders_above(start.state);
   }
   start.state = absolute_path(start.state);
   return start;

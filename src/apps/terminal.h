@@ -29,7 +29,7 @@ class Table {
   std::string text() const;
 
  private:
-  std::vector<bool> right_;
+  std::vector<uint8_t> right_;
   std::vector<std::vector<std::string>> rows_;
   std::vector<std::string> headings_;
 };

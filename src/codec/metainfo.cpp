@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/heap_sort.h"
 #include "base/utf8.h"
 #include "codec/bencode.h"
 
@@ -122,7 +123,7 @@ bool path_less(std::string_view a, std::string_view b) {
 Status check_collisions(const std::vector<MetainfoFile>& files) {
   std::vector<uint32_t> order(files.size());
   for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+  heap_sort(order, [&](uint32_t a, uint32_t b) {
     if (files[a].path != files[b].path) return path_less(files[a].path, files[b].path);
     return a < b;
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/heap_sort.h"
 #include "driver/storage_job.h"
 
 namespace millet {
@@ -117,7 +118,7 @@ void add_folders(const std::string& path, std::vector<std::string>& folders) {
 }
 
 void sort_unique(std::vector<std::string>& names) {
-  std::sort(names.begin(), names.end());
+  heap_sort(names);
   names.erase(std::unique(names.begin(), names.end()), names.end());
 }
 

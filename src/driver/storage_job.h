@@ -16,8 +16,8 @@ struct Storage::Torrent {
   uint32_t pins = 0;
   bool is_closed = false;
   bool made_empty = false;  // the empty files were made, or will be before the first block
-  std::vector<bool> dirty;  // files written or hashed since the last sync; empty until then
-  std::vector<bool> named;  // files whose names a sync has made durable; empty likewise
+  std::vector<uint8_t> dirty;  // true for files written or hashed since the last sync; empty until then
+  std::vector<uint8_t> named;  // true for files whose names a sync has made durable; empty likewise
 };
 
 class StorageJob : public hal::Job {

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/heap_sort.h"
 #include "crypto/hash.h"
 
 namespace millet::speed {
@@ -60,7 +61,7 @@ AuctionResult hold_auction(const AuctionRules& rules, std::vector<AuctionBidder>
     Hash32 tie = blake2b_256_keyed(rules.tie_seed, bidder.key.bytes());
     order.push_back({std::move(bidder), tie});
   }
-  std::sort(order.begin(), order.end(), before);
+  heap_sort(order, before);
 
   AuctionResult result;
   result.price = rules.reserve;

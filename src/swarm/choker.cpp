@@ -1,5 +1,7 @@
 #include "swarm/choker.h"
 
+#include "base/heap_sort.h"
+
 #include <algorithm>
 
 namespace millet {
@@ -76,7 +78,7 @@ void Choker::decide(Instant now, uint32_t slots, bool full, const std::vector<Ch
     if (taken[i] != SlotKind::none) continue;
     if (keeps(candidate) || (!candidate.snubbed && !candidate.bidding)) order.push_back(i);
   }
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+  heap_sort(order, [&](size_t a, size_t b) {
     const ChokeCandidate& x = candidates[a];
     const ChokeCandidate& y = candidates[b];
     if (keeps(x) != keeps(y)) return keeps(x);

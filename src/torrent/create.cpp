@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/heap_sort.h"
 #include "codec/bencode.h"
 #include "codec/metainfo.h"
 
@@ -84,7 +85,7 @@ void write_tiers(const std::vector<std::vector<std::string>>& tiers, bencode::Wr
 TorrentCreator::TorrentCreator(std::vector<CreateFile> files, CreateOptions options, CpuFeatures cpu)
     : files_(std::move(files)), options_(std::move(options)), cpu_(cpu), piece_(cpu) {
   std::erase_if(options_.tracker_tiers, [](const auto& tier) { return tier.empty(); });
-  std::sort(files_.begin(), files_.end(), [](const CreateFile& a, const CreateFile& b) { return a.path < b.path; });
+  heap_sort(files_, [](const CreateFile& a, const CreateFile& b) { return a.path < b.path; });
 }
 
 Result<TorrentCreator> TorrentCreator::make(std::vector<CreateFile> files, CreateOptions options, CpuFeatures cpu) {

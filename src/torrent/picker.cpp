@@ -1,5 +1,7 @@
 #include "torrent/picker.h"
 
+#include "base/heap_sort.h"
+
 #include <algorithm>
 
 namespace millet {
@@ -112,7 +114,7 @@ std::vector<Picker::Stake> Picker::stakes(const Bitfield& has) const {
       if (block.state == BlockState::requested)
         stake.sources.insert(stake.sources.end(), block.who.begin(), block.who.begin() + block.requesters);
     }
-    std::sort(stake.sources.begin(), stake.sources.end());
+    heap_sort(stake.sources);
     stake.sources.erase(std::unique(stake.sources.begin(), stake.sources.end()), stake.sources.end());
     out.push_back(std::move(stake));
   }
@@ -281,7 +283,7 @@ std::vector<SourceId> Picker::on_hashed(uint32_t piece, bool good) {
   CHECK(begun != nullptr && begun->written == begun->blocks.size());
   std::vector<SourceId> sources;
   for (const Block& block : begun->blocks) sources.push_back(block.who[0]);
-  std::sort(sources.begin(), sources.end());
+  heap_sort(sources);
   sources.erase(std::unique(sources.begin(), sources.end()), sources.end());
   ++changes_;
   if (good) {
