@@ -1,10 +1,10 @@
 // ledger/common: golden vectors, round trips, and that no other bytes pass.
-#include <fstream>
 #include <iterator>
 
 #include "base/random.h"
 #include "unit/ledger_vectors.h"
 #include "unit/test.h"
+#include "unit/text_file.h"
 
 using namespace millet;
 
@@ -283,8 +283,7 @@ void codes_have_names_and_reasons(void**) {
 
 // The text that others implement says the same as the code: every code, tag and vector.
 void the_protocol_text_agrees(void**) {
-  std::ifstream file(MILLET_SOURCE_DIR "/src/ledger/PROTOCOL.md");
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::string text = read_text_file(MILLET_SOURCE_DIR "/src/ledger/PROTOCOL.md");
   assert_true(text.size() > 1000);
   size_t known = 0;
   for (uint16_t number = 0; number < 1000; ++number) {

@@ -2,13 +2,13 @@
 #include "apps/import_file.h"
 
 #include <filesystem>
-#include <fstream>
 
 #include "apps/audit_command.h"
 #include "apps/log_source.h"
 #include "ledger/server/import.h"
 #include "unit/ledger_cheat.h"
 #include "unit/test.h"
+#include "unit/text_file.h"
 
 using namespace millet;
 using namespace ledger_world;
@@ -64,10 +64,7 @@ std::string rows_of(Store& store) {
   return out;
 }
 
-std::string file_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+std::string file_of(const std::string& path) { return read_text_file(path); }
 
 // LMDB, a file, PostgreSQL, a file, LMDB again (memory where PostgreSQL is not installed).
 void a_ledger_goes_through_files_and_stores_and_stays_the_same(void**) {
@@ -146,7 +143,7 @@ void a_damaged_or_foreign_file_is_refused(void**) {
   Random random(4);
   bool refused = true;
   auto is_refused = [&](const std::string& bytes) {
-    std::ofstream(changed, std::ios::binary | std::ios::trunc) << bytes;
+    write_text_file(changed, bytes);
     auto audited = audit_log_file(changed);
     return !audited && !audited.error().reason.empty();
   };

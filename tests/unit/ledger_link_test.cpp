@@ -1,6 +1,8 @@
 // node/ledger_link against a ledger that the test plays: every answer is built with the ledger's own encoder and signed.
 #include "node/ledger_link.h"
 
+#include <deque>
+
 #include "base/log.h"
 #include "crypto/sign.h"
 #include "unit/test.h"

@@ -1,12 +1,12 @@
 // Pools with terms: what has vested can be drawn with their keys, never more, by nobody else, and an audit finds every cheat about it.
 #include <algorithm>
-#include <fstream>
 
 #include "ledger/common/address.h"
 #include "ledger/server/genesis_file.h"
 #include "unit/ledger_audited.h"
 #include "unit/ledger_cheat.h"
 #include "unit/test.h"
+#include "unit/text_file.h"
 
 using namespace millet;
 using namespace ledger_world;
@@ -327,10 +327,7 @@ void a_draw_without_enough_signatures_is_named(void**) {
 
 // ---- the file ----
 
-std::string default_file() {
-  std::ifstream file(MILLET_SOURCE_DIR "/config/genesis.conf");
-  return std::string((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-}
+std::string default_file() { return read_text_file(MILLET_SOURCE_DIR "/config/genesis.conf"); }
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
   size_t at = text.find(from);
   CHECK(at != std::string::npos);

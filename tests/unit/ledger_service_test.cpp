@@ -1,4 +1,6 @@
 // The ledger's service and the client against each other, without sockets: what goes through between them may be lost, changed or forged.
+#include <deque>
+
 #include "ledger/client/client.h"
 #include "ledger/server/service.h"
 #include "unit/ledger_world.h"

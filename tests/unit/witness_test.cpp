@@ -2,10 +2,10 @@
 #include "driver/witness_file.h"
 
 #include <filesystem>
-#include <fstream>
 
 #include "unit/ledger_world.h"
 #include "unit/test.h"
+#include "unit/text_file.h"
 
 using namespace millet;
 using namespace ledger_world;
@@ -20,10 +20,7 @@ SignedTreeHead head_of(World& world) {
   world.ask(PublicKey(), ParamsQuery{});
   return world.last.tree;
 }
-std::string bytes_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+std::string bytes_of(const std::string& path) { return read_text_file(path); }
 
 Errc checked(const World& world, Store& store, const std::string& path) {
   Status status = witness_of(world, path).check(store);
@@ -100,10 +97,10 @@ void a_witness_that_can_not_be_read_or_is_anothers_is_named(void**) {
   forged.head.size = 77;
   for (const std::string& text : {std::string(), std::string("millet-ledger-head 1"), std::string("something else\n"),
                                   write_head_text(good).substr(0, 250), write_head_text(good) + " 1", write_head_text(forged)}) {
-    std::ofstream(path, std::ios::trunc) << text;
+    write_text_file(path, text);
     assert_int_equal(checked(world, world.store(), path), Errc::bad_input);
   }
-  std::ofstream(path, std::ios::trunc) << write_head_text(good);  // as somebody kept it
+  write_text_file(path, write_head_text(good));  // as somebody kept it
   assert_int_equal(checked(world, world.store(), path), k_good);
   LedgerId other = world.id();
   other.raw[0] ^= 1;
@@ -133,7 +130,7 @@ void each_head_is_written_at_once_and_one_sector_is_always_whole(void**) {
       std::string torn = text;
       torn.replace(sector * 512, 512, std::string(512, '\xff'));
       std::string copy = folder / "copy";
-      std::ofstream(copy, std::ios::trunc | std::ios::binary) << torn;
+      write_text_file(copy, torn);
       assert_int_equal(checked(world, world.store(), copy), k_good);
     }
   }
