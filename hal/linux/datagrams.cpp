@@ -9,6 +9,8 @@
 
 #include <linux/errqueue.h>
 
+#include <algorithm>
+
 #include "hal/linux/address.h"
 #include "hal/linux/fd.h"
 
@@ -19,7 +21,7 @@
 namespace millet::hal {
 namespace {
 
-constexpr size_t k_messages = 16;            // of one read
+constexpr size_t k_messages = 16;            // of one read, at most
 constexpr size_t k_message_size = 65'536;    // joined datagrams are no larger
 constexpr int k_dscp_lower_effort = 1 << 2;  // RFC 8622: code point 000001, above the two bits of ECN
 
@@ -95,7 +97,9 @@ struct LinuxDatagrams::Inbox {
   struct alignas(cmsghdr) Control {
     uint8_t bytes[2 * CMSG_SPACE(sizeof(uint32_t)) + CMSG_SPACE(sizeof(in6_pktinfo))];
   };
-  std::unique_ptr<uint8_t[]> bytes{new uint8_t[k_messages * k_message_size]};
+  explicit Inbox(size_t messages_in) : count(messages_in), bytes(new uint8_t[messages_in * k_message_size]) {}
+  const size_t count;
+  std::unique_ptr<uint8_t[]> bytes;
   mmsghdr messages[k_messages];
   iovec parts[k_messages];
   Control controls[k_messages];
@@ -127,7 +131,7 @@ Result<Endpoint> LinuxDatagrams::bind(const Endpoint& local, const DatagramOptio
   socket_ = new Socket(*this, std::move(fd).value(), v6, way);
   CHECK(uv_poll_init(loop_, &socket_->poll, socket_->fd.get()) == 0);
   socket_->poll.data = socket_;
-  if (inbox_ == nullptr) inbox_ = std::make_unique<Inbox>();
+  if (inbox_ == nullptr) inbox_ = std::make_unique<Inbox>(std::clamp<size_t>(options.receive_messages, 1, k_messages));
   watch();
   LogLine(log_, LogLevel::debug, "udp_open").add("address", from_system(address).to_string()).add("send_way", send_way_name(way));
   return from_system(address);
@@ -202,13 +206,13 @@ void LinuxDatagrams::receive() {
     messages += static_cast<size_t>(got);
     // Fewer than there was room for: the queue was empty. What came since, the next turn reads.
     bool closed = socket_ != socket || events_ == nullptr;
-    if (closed || static_cast<size_t>(got) < k_messages || counters_.received_bytes - bytes_before >= k_turn_bytes_max) return;
+    if (closed || static_cast<size_t>(got) < inbox_->count || counters_.received_bytes - bytes_before >= k_turn_bytes_max) return;
   }
 }
 
 int LinuxDatagrams::receive_batch() {
   Inbox& inbox = *inbox_;
-  for (size_t i = 0; i < k_messages; ++i) {
+  for (size_t i = 0; i < inbox.count; ++i) {
     inbox.parts[i] = {inbox.bytes.get() + i * k_message_size, k_message_size};
     msghdr& message = inbox.messages[i].msg_hdr;
     message = {};
@@ -223,7 +227,7 @@ int LinuxDatagrams::receive_batch() {
   constexpr int k_tries = 3;
   for (int i = 0; i < k_tries; ++i) {
     ++counters_.receive_calls;
-    int got = ::recvmmsg(socket_->fd.get(), inbox.messages, k_messages, MSG_DONTWAIT, nullptr);
+    int got = ::recvmmsg(socket_->fd.get(), inbox.messages, static_cast<unsigned>(inbox.count), MSG_DONTWAIT, nullptr);
     if (got >= 0) return got;
     if (errno == EAGAIN) return 0;
   }

@@ -94,7 +94,9 @@ void MemoryState::read(DeviceReadings& readings) {
   }
   std::optional<std::string> pressure = read_sys_text(root_ + "/proc/pressure/memory");
   presence_.found(pressure ? "with stalls" : "without stalls: the kernel has no pressure information");
-  readings.memory = {available, total, pressure ? stalled_permyriad(*pressure) : 0};
+  std::optional<std::string> own = read_sys_text(root_ + "/proc/self/status");
+  uint64_t own_kib = own ? meminfo_value(*own, "RssAnon").value_or(0) : 0;
+  readings.memory = {available, total, own_kib, pressure ? stalled_permyriad(*pressure) : 0};
 }
 
 // ---- network ----

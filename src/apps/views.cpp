@@ -26,7 +26,7 @@ std::string torrent_progress(const json_t* torrent) {
 class Facts {
  public:
   Facts& add(const char* name, const std::string& value) {
-    const std::string label = std::string(name) + ":";
+    const std::string label = *name == 0 ? std::string() : std::string(name) + ":";
     out_ += label + std::string(label.size() < 18 ? 18 - label.size() : 1, ' ') + shown(value) + "\n";
     return *this;
   }
@@ -177,6 +177,17 @@ void add_device(Facts& facts, const json_t* row) {
   facts.add_if("device", out);
 }
 
+// The budget, and what each part takes and may take.
+void add_memory(Facts& facts, const json_t* row) {
+  if (row == nullptr) return;
+  facts.add("memory", size(row, "used") + " of " + size(row, "limit"));
+  size_t index;
+  json_t* part;
+  json_array_foreach(json_object_get(row, "parts"), index, part) {
+    facts.add("", text(part, "part") + " " + size(part, "used") + " of " + size(part, "limit"));
+  }
+}
+
 }  // namespace
 
 std::string stats_view(const Json& reply) {
@@ -192,6 +203,7 @@ std::string stats_view(const Json& reply) {
   facts.add("earned", money(row, "earned") + " BTT").add("spent", money(row, "spent") + " BTT").add("ledger", text(row, "ledger"));
   add_transport(facts, json_object_get(row, "transport"));
   add_device(facts, json_object_get(row, "device"));
+  add_memory(facts, json_object_get(row, "memory"));
   size_t index;
   json_t* limit;
   json_array_foreach(json_object_get(row, "limits"), index, limit) {

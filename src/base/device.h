@@ -18,6 +18,7 @@ struct DeviceReadings {
   struct Memory {
     uint64_t available_kib = 0;  // without swapping
     uint64_t total_kib = 0;
+    uint64_t own_kib = 0;        // of this process, without what the system could drop; 0: not known
     uint32_t stalled_permyriad = 0;  // of the last ten seconds, some task waited for memory; 0 also where the kernel can't tell
   };
   // The kernel's table of tracked connections.

@@ -56,11 +56,11 @@ struct LedgerUrl {
 struct StoreName {
   std::string& (*at)(Settings&);
 };
-struct Memory {
+struct AutomaticNumber {
   uint32_t& (*at)(Settings&);
-};  // MiB
+};  // k_auto: as suits the machine
 using Access = std::variant<Number32, Number64, Switch, AutomaticSwitch, Money, Price, Factor, Address, OptionalAddress, Key, Text, Name,
-                            Paths, LedgerUrl, StoreName, Memory>;
+                            Paths, LedgerUrl, StoreName, AutomaticNumber>;
 
 enum class When : uint8_t { live, start };  // takes effect at once / at the next start
 
@@ -75,7 +75,7 @@ struct Option {
   const char* help;
 };
 
-constexpr uint32_t k_memory_auto = 0;  // MiB; outside the range of numbers
+constexpr uint32_t k_auto = 0;  // outside the range of numbers
 constexpr uint64_t k_terabyte = 1'000'000'000'000;
 constexpr uint64_t k_rate_max_pico = 1'000'000'000;  // 10^6 BTT per GB: a price beyond it is a slip of the keyboard
 
@@ -86,16 +86,16 @@ const Option k_milletd_options[] = {
     {"node.data", Text{AT(std::string, node.data)}, "", 0, 0, "", When::live, "Payload folder of torrents that are added without one."},
     {"node.disk_only", AutomaticSwitch{AT(Automatic, disk_only)}, "auto", 0, 1, "", When::start,
      "Refuse payload folders in memory, on an overlay and on raw flash (tmpfs, overlay, JFFS2, UBIFS); auto refuses them on OpenWrt."},
-    {"node.memory", Memory{AT(uint32_t, node.memory_mib)}, "auto", 8, 65536, "MiB", When::start,
-     "Memory budget of the whole node; auto is an eighth of the machine's memory, 16 to 256 MiB."},
+    {"node.memory", AutomaticNumber{AT(uint32_t, node.memory_mib)}, "auto", 8, 65536, "MiB", When::start,
+     "Memory budget of the whole node: peers, buffers and caches; auto is an eighth of the machine's memory, 8 to 256 MiB."},
     {"node.upload_slots", Number32{AT(uint32_t, node.upload_slots)}, "8", 1, 500, "slots", When::live,
      "Peers that are served at once: one optimistic, speed.free_slots without a bid, the rest auctioned if speed.enabled."},
     {"node.upload_rate", Number64{AT(uint64_t, node.upload_rate)}, "0", 0, k_terabyte, "bytes per second", When::live,
      "Limit on uploading; 0 is unlimited."},
     {"node.download_rate", Number64{AT(uint64_t, node.download_rate)}, "0", 0, k_terabyte, "bytes per second", When::live,
      "Limit on downloading; 0 is unlimited."},
-    {"node.peers_max", Number32{AT(uint32_t, node.peers_max)}, "200", 1, 10000, "connections", When::live,
-     "Connections of the whole node."},
+    {"node.peers_max", AutomaticNumber{AT(uint32_t, node.peers_max)}, "auto", 1, 10000, "connections", When::live,
+     "Connections of the whole node; auto is 20 with a node.memory of 8 MiB, 60 with 16, 150 with 32, 200 from 64 on."},
     {"node.peers_per_address", Number32{AT(uint32_t, node.peers_per_address)}, "8", 1, 10000, "connections", When::live,
      "Connections from and to one address."},
     {"transport.tcp", Switch{AT(bool, node.tcp)}, "1", 0, 1, "", When::start,
@@ -241,7 +241,7 @@ std::string allowed(const Option& option) {
     }
     std::string operator()(const Number32&) const { return numbers(""); }
     std::string operator()(const Number64&) const { return numbers(""); }
-    std::string operator()(const Memory&) const { return numbers("auto, or "); }
+    std::string operator()(const AutomaticNumber&) const { return numbers("auto, or "); }
     std::string operator()(const Money&) const { return numbers("") + ", at most six decimals"; }
     std::string operator()(const Price&) const { return numbers("") + ", at most three decimals"; }
     std::string operator()(const Factor&) const { return numbers("") + ", at most six decimals"; }
@@ -289,8 +289,8 @@ struct Assign {
     TRY_ASSIGN(field.at(settings), checked(parse_number(text)));
     return ok;
   }
-  Status operator()(const Memory& field) const {
-    if (text == "auto") return field.at(settings) = k_memory_auto, ok;
+  Status operator()(const AutomaticNumber& field) const {
+    if (text == "auto") return field.at(settings) = k_auto, ok;
     return (*this)(Number32{field.at});
   }
   Status operator()(const Switch& field) const {
@@ -369,8 +369,8 @@ struct Show {
   Settings& settings;
   std::string operator()(const Number32& field) const { return std::to_string(field.at(settings)); }
   std::string operator()(const Number64& field) const { return std::to_string(field.at(settings)); }
-  std::string operator()(const Memory& field) const {
-    return field.at(settings) == k_memory_auto ? "auto" : std::to_string(field.at(settings));
+  std::string operator()(const AutomaticNumber& field) const {
+    return field.at(settings) == k_auto ? "auto" : std::to_string(field.at(settings));
   }
   std::string operator()(const Switch& field) const { return field.at(settings) ? "1" : "0"; }
   std::string operator()(const AutomaticSwitch& field) const {
@@ -418,9 +418,11 @@ Settings default_settings() {
 }
 
 void fit_to_machine(Settings& settings, uint64_t memory_mib) {
-  if (settings.node.memory_mib != k_memory_auto) return;
-  // An eighth leaves a router its other work; below 16 MiB the buffers of the peers do not fit, above 256 MiB nothing gets faster.
-  settings.node.memory_mib = memory_mib == 0 ? 64 : static_cast<uint32_t>(std::clamp<uint64_t>(memory_mib / 8, 16, 256));
+  if (settings.node.memory_mib != k_auto) return;
+  // An eighth leaves a router its other work; 8 MiB is the smallest plan (node/memory_plan.h), above 256 MiB nothing gets faster. What the
+  // kernel has taken for itself, up to a sixteenth, is added again: a board with 128 MB says 118.
+  settings.node.memory_mib =
+      memory_mib == 0 ? 64 : static_cast<uint32_t>(std::clamp<uint64_t>((memory_mib + memory_mib / 16 + 7) / 8, 8, 256));
 }
 
 Status set_option(Settings& settings, std::string_view name, std::string_view value) {

@@ -82,6 +82,21 @@ Json row_of(const ChannelStatus& channel) {
   return row;
 }
 
+Json row_of(const std::vector<MemoryShare>& memory) {
+  uint64_t limit = 0, used = 0;
+  Json parts = Json::array();
+  for (const MemoryShare& share : memory) {
+    Json entry = Json::object();
+    entry.set("part", share.part).set("limit", share.limit).set("used", share.used);
+    parts.append(std::move(entry));
+    limit += share.limit;
+    used += share.used;
+  }
+  Json row = Json::object();
+  row.set("limit", limit).set("used", used).set("parts", std::move(parts));
+  return row;
+}
+
 // What the device does not tell is absent.
 Json row_of(const DeviceReadings& device, bool disk_sleeps) {
   Json row = Json::object();
@@ -110,6 +125,7 @@ Json row_of(const NodeStats& stats) {
   set_traffic(row, stats);
   row.set("earned", stats.earned).set("spent", stats.spent).set("commits", stats.commits).set("ledger", stats.ledger);
   row.set("ledger_head", stats.ledger_head);
+  row.set("memory", row_of(stats.memory));
   Json limits = Json::array();
   for (const DeviceLimit& limit : stats.limits) {
     Json entry = Json::object();

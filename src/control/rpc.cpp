@@ -4,6 +4,7 @@
 
 #include "control/base64.h"
 #include "control/rows.h"
+#include "node/memory_use.h"
 
 namespace millet {
 namespace {
@@ -208,7 +209,10 @@ Result<Json> Rpc::channels(Instant, const Json&) {
 }
 
 Result<Json> Rpc::stats(Instant now, const Json&) {
-  Json row = row_of(node_.stats(now));
+  NodeStats stats = node_.stats(now);
+  if (transport_ != nullptr) transport_->add_memory(stats.memory);
+  if (stats.device.memory) add_rest(stats.memory, stats.device.memory->own_kib * 1024);
+  Json row = row_of(stats);
   if (transport_ != nullptr) row.set("transport", row_of(transport_->transport_status()));
   return row;
 }

@@ -16,7 +16,7 @@ bool ControlServer::on_received(Instant now, hal::StreamId stream, Bytes bytes) 
   if (found == clients_.end()) return false;
   Client& client = found->second;
   client.deadline = now + k_idle_max;
-  if (bytes.size() > k_buffered_bytes_max - buffered_) {
+  if (bytes.size() > limits_.buffered_bytes - buffered_) {
     refuse(stream, client, "no_room", "too many large requests at once; try again");
     return true;
   }
@@ -35,16 +35,16 @@ void ControlServer::handle_lines(Instant now, hal::StreamId stream, Client& clie
     client.in.erase(0, end + 1);
     buffered_ -= end + 1;
     if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (line.size() > request_bytes_max_) return refuse_long(stream, client);
+    if (line.size() > limits_.request_bytes) return refuse_long(stream, client);
     if (line.empty()) continue;
     client.out = handler_.handle(now, line) + "\n";
     flush(now, stream, client);
   }
-  if (client.out.empty() && client.in.size() > request_bytes_max_) refuse_long(stream, client);
+  if (client.out.empty() && client.in.size() > limits_.request_bytes) refuse_long(stream, client);
 }
 
 void ControlServer::refuse_long(hal::StreamId stream, Client& client) {
-  refuse(stream, client, "bad_input", "the request is longer than " + std::to_string(request_bytes_max_) + " bytes");
+  refuse(stream, client, "bad_input", "the request is longer than " + std::to_string(limits_.request_bytes) + " bytes");
 }
 
 // A last reply, as far as the socket takes it; its buffer is empty, or the client does not read.

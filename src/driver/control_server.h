@@ -2,6 +2,7 @@
 // clients, how much they may send before a line ends, how long they may be idle. Who may connect is decided by the socket file's mode.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -19,13 +20,16 @@ class RequestHandler {
 
 class ControlServer {
  public:
-  static constexpr size_t k_clients_max = 8;                        // a person, a live view, scripts
-  static constexpr size_t k_buffered_bytes_max = 16 * 1024 * 1024;  // of all clients: one large .torrent and several small requests
+  static constexpr size_t k_clients_max = 8;  // a person, a live view, scripts
   static constexpr Duration k_idle_max = Duration::seconds(60);
 
-  // `request_bytes_max`: of one line. Requires: both outlive it.
-  ControlServer(hal::Streams& streams, RequestHandler& handler, size_t request_bytes_max)
-      : streams_(streams), handler_(handler), request_bytes_max_(request_bytes_max) {}
+  struct Limits {
+    size_t request_bytes;   // of one line
+    size_t buffered_bytes;  // of all clients: a large .torrent and several small requests
+  };
+  // Requires: both outlive it.
+  ControlServer(hal::Streams& streams, RequestHandler& handler, const Limits& limits)
+      : streams_(streams), handler_(handler), limits_{std::min(limits.request_bytes, limits.buffered_bytes), limits.buffered_bytes} {}
   ControlServer(const ControlServer&) = delete;
 
   void on_accepted(Instant now, hal::StreamId stream);
@@ -34,6 +38,8 @@ class ControlServer {
   bool on_writable(Instant now, hal::StreamId stream);
   bool on_closed(hal::StreamId stream);
 
+  // Bytes of requests that are not complete.
+  size_t buffered() const { return buffered_; }
   Instant next_deadline() const;
   void on_timer(Instant now);
 
@@ -52,7 +58,7 @@ class ControlServer {
 
   hal::Streams& streams_;
   RequestHandler& handler_;
-  const size_t request_bytes_max_;
+  const Limits limits_;
   std::map<hal::StreamId, Client> clients_;
   size_t buffered_ = 0;  // bytes of all `in`
 };

@@ -28,6 +28,13 @@ struct HttpClient::Exchange {
   Instant connect_deadline = Instant::never();
 };
 
+size_t HttpClient::memory() const {
+  size_t bytes = 0;
+  for (const auto& [ticket, exchange] : running_)
+    bytes += sizeof(Exchange) + exchange->message.capacity() + exchange->reader.body().capacity();
+  return bytes;
+}
+
 // A name to addresses, on a worker. Knows the client by a ticket only: the exchange may be gone when it is done.
 class HttpClient::ResolveJob final : public hal::Job {
  public:

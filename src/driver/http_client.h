@@ -49,6 +49,8 @@ class HttpClient final : private hal::StreamEvents {
 
   const TlsCounters& tls() const { return tls_.counters(); }
   size_t under_way() const { return running_.size(); }
+  // Bytes of requests and replies under way.
+  size_t memory() const;
   size_t waiting() const { return waiting_.size(); }
 
  private:

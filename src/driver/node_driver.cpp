@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "node/memory_use.h"
+
 namespace millet {
 namespace {
 
@@ -14,8 +16,18 @@ UtpOptions utp_options(const NodeConfig& config) {
   UtpOptions options;
   // With those that are refused, and those that only end in good order; the engine's own tables hold 16-bit numbers.
   constexpr uint32_t k_connections_max = 16'000;
-  options.connections_max = static_cast<uint16_t>(std::min(config.peers_max * 2 + 64, k_connections_max));
+  const MemoryPlan& plan = memory_plan(config.memory_mib);
+  const uint32_t peers = config.peers_max != 0 ? config.peers_max : plan.peers;
+  options.connections_max = static_cast<uint16_t>(std::min(peers * 2 + 64, k_connections_max));
+  options.reassembly_max = plan.reassembly_kib * 1024;
+  options.window = plan.stream_window_kib * 1024;
   return options;
+}
+
+template <typename Links>
+typename Links::Memory links_memory(const NodeConfig& config) {
+  const MemoryPlan& plan = memory_plan(config.memory_mib);
+  return {size_t{plan.staging_kib} * 1024, plan.cold_reads};
 }
 
 }  // namespace
@@ -23,15 +35,15 @@ UtpOptions utp_options(const NodeConfig& config) {
 NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, hal::System& system, Store& store, LogSink& log)
     : system_(system), store_(store), key_(key), log_(log), listen_(options.config.listen), state_(options.state),
       node_(options.config, NodeIdentity{key.public_key(), options.peer_id}, system.random, log),
-      storage_(system.files, system.executor, system.cpu, *this, options.open_files_max),
-      peers_(node_, storage_, system.streams, options.config.listen.address), commits_(store, system.executor, system.clock, *this),
-      http_(system, options.config.listen.address, *this) {
+      storage_(system.files, system.executor, system.cpu, *this, memory_plan(options.config.memory_mib).open_files),
+      peers_(links_memory<PeerLinks>(options.config), node_, storage_, system.streams, options.config.listen.address),
+      commits_(store, system.executor, system.clock, *this), http_(system, options.config.listen.address, *this) {
   DeviceWatchEvents& device_events = *this;
   if (options.board != nullptr) device_ = std::make_unique<DeviceWatch>(*options.board, system.executor, system.clock, device_events);
   if (options.config.tcp_background) peers_.set_background();
   if (!options.config.utp) return;
-  utp_ = std::make_unique<UtpLinks>(utp_options(options.config), node_, storage_, system.datagrams, system.random,
-                                    options.config.listen.address);
+  utp_ = std::make_unique<UtpLinks>(utp_options(options.config), links_memory<UtpLinks>(options.config), node_, storage_, system.datagrams,
+                                    system.random, options.config.listen.address);
   if (!options.config.tcp) return;
   peers_.set_rival(*utp_);
   utp_->set_rival(peers_);
@@ -66,7 +78,9 @@ Result<Endpoint> NodeDriver::open_ports() {
   const NodeConfig& config = node_.config();
   if (utp_ == nullptr) return system_.streams.listen(k_peer_listener, listen_);
   for (int tries = 1;; ++tries) {
-    TRY_ASSIGN(Endpoint bound, system_.datagrams.bind(listen_, {}));
+    hal::DatagramOptions options;
+    options.receive_messages = memory_plan(config.memory_mib).datagram_messages;
+    TRY_ASSIGN(Endpoint bound, system_.datagrams.bind(listen_, options));
     if (!config.tcp) return bound;
     Result<Endpoint> listening = system_.streams.listen(k_peer_listener, {listen_.address, bound.port});
     if (listening) return listening;
@@ -78,7 +92,8 @@ Result<Endpoint> NodeDriver::open_ports() {
 Status NodeDriver::serve_control(const std::string& path, RequestHandler& handler, size_t request_bytes_max) {
   CHECK(control_ == nullptr);
   TRY(system_.streams.listen_local(k_control_listener, path));
-  control_ = std::make_unique<ControlServer>(system_.streams, handler, request_bytes_max);
+  const size_t buffered_max = size_t{memory_plan(node_.config().memory_mib).control_kib} * 1024;
+  control_ = std::make_unique<ControlServer>(system_.streams, handler, ControlServer::Limits{request_bytes_max, buffered_max});
   return ok;
 }
 
@@ -128,6 +143,20 @@ TransportStatus NodeDriver::transport_status() const {
   out.utp_resets_in = utp.resets_in;
   out.utp_refused = utp.refused;
   return out;
+}
+
+void NodeDriver::add_memory(std::vector<MemoryShare>& budget) const {
+  const NodeConfig& config = node_.config();
+  const MemoryPlan& plan = memory_plan(config.memory_mib);
+  // Buffers that are there from the start.
+  static_assert(k_stream_read == hal::Streams::k_receive_bytes_max);
+  uint64_t datagrams = utp_ == nullptr ? 0 : plan.datagram_messages * k_datagram_read;
+  add_use(budget, memory_part::k_receiving, k_stream_read + datagrams);
+  add_use(budget, memory_part::k_sending, (utp_ == nullptr ? uint64_t{1} : uint64_t{2}) * plan.staging_kib * 1024);
+  add_use(budget, memory_part::k_cold_reads, (peers_.cold_buffers() + (utp_ == nullptr ? 0 : utp_->cold_buffers())) * k_block_size);
+  if (utp_ != nullptr) add_use(budget, memory_part::k_utp, utp_->memory());
+  add_use(budget, memory_part::k_announces, http_.memory());
+  if (control_ != nullptr) add_use(budget, memory_part::k_control, control_->buffered());
 }
 
 void NodeDriver::settle() { settle(system_.clock.now()); }

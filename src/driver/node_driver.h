@@ -28,7 +28,6 @@ namespace millet {
 struct NodeDriverOptions {
   NodeConfig config;
   PeerId peer_id;
-  size_t open_files_max = 64;
   std::string state;            // folder for evidence against the ledger; empty: it stays in the store
   hal::Board* board = nullptr;  // null: nothing is known of the device
 };
@@ -61,6 +60,7 @@ class NodeDriver final : public TransportSource,
   Status serve_control(const std::string& path, RequestHandler& handler, size_t request_bytes_max);
 
   TransportStatus transport_status() const override;
+  void add_memory(std::vector<MemoryShare>& budget) const override;
 
   // For commands. After calls of the node from outside, settle() does what the node wants.
   Node& node() { return node_; }

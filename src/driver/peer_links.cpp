@@ -31,8 +31,8 @@ struct PeerLinks::Link {
   std::vector<uint8_t> heads;
 };
 
-PeerLinks::PeerLinks(Node& node, Storage& storage, hal::Streams& streams, const IpAddress& listen)
-    : node_(node), storage_(storage), streams_(streams), listen_(listen), staging_(new uint8_t[k_staging_size]) {
+PeerLinks::PeerLinks(const Memory& memory, Node& node, Storage& storage, hal::Streams& streams, const IpAddress& listen)
+    : memory_(memory), node_(node), storage_(storage), streams_(streams), listen_(listen), staging_(new uint8_t[memory.staging_size]) {
   items_.reserve(k_items_max);
 }
 
@@ -186,7 +186,7 @@ void PeerLinks::pump(Instant now, Link& link, uint64_t room) {
     if (sent != 0) node_.on_sent(now, link.peer, static_cast<uint32_t>(sent));
     if (sent != 0 && link.gated) gate_->on_sent(now, link.peer, sent);
     room -= std::min<uint64_t>(room, sent);
-    if (link.blocked || sent >= k_staging_size || (room == 0 && sent != 0)) {
+    if (link.blocked || sent >= memory_.staging_size || (room == 0 && sent != 0)) {
       keep_rest(link);
       if (!link.blocked) return room == 0 ? hold(link) : make_ready(link);
       return;
@@ -212,7 +212,7 @@ void PeerLinks::pump(Instant now, Link& link, uint64_t room) {
   // A block that has to be read first needs no turn for that.
   bool is_cold = gathered.cold && offered == gathered.size;
   if (!is_cold && (offered < gathered.size || gathered.held)) return hold(link);
-  if (gathered.size >= link.gather_size) link.gather_size = std::min(2 * link.gather_size, k_staging_size);
+  if (gathered.size >= link.gather_size) link.gather_size = std::min(2 * link.gather_size, memory_.staging_size);
   if (gathered.cold) {
     read_cold(link);
   } else if (!gathered.exhausted) {
@@ -223,7 +223,7 @@ void PeerLinks::pump(Instant now, Link& link, uint64_t room) {
 // Sends blocks that lie in one file each, up to the first item that does not, is cold, or is a message: that goes by way of the buffer.
 size_t PeerLinks::send_from_files(Instant now, Link& link, uint64_t room) {
   size_t total = 0;
-  while (total < std::min<uint64_t>(room, k_staging_size)) {
+  while (total < std::min<uint64_t>(room, memory_.staging_size)) {
     if (items_.empty() && !pull_item(now, link.peer, true)) break;
     const Item& item = items_.front();
     if (item.block.length == 0) break;
@@ -272,7 +272,7 @@ PeerLinks::Gathered PeerLinks::gather(Instant now, Link& link, uint64_t room_on_
       break;
     }
     const Item& item = items_[i];
-    MutBytes room(staging_.get() + out.size, k_staging_size - out.size);
+    MutBytes room(staging_.get() + out.size, memory_.staging_size - out.size);
     size_t left = item.size() - item.sent;
     if (left > room.size() && out.size != 0) break;
     // Only a message larger than the whole buffer is cut here.
@@ -341,7 +341,7 @@ void PeerLinks::read_cold(Link& link) {
 }
 
 void PeerLinks::start_cold_reads() {
-  while (cold_reads_ < k_cold_reads_max && !waiting_for_read_.empty()) {
+  while (cold_reads_ < memory_.cold_reads && !waiting_for_read_.empty()) {
     Link* link = find_peer(waiting_for_read_.front());
     waiting_for_read_.pop_front();
     if (link == nullptr) continue;

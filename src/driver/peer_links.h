@@ -23,12 +23,15 @@ namespace millet {
 
 class PeerLinks final : public DialRival {
  public:
-  static constexpr size_t k_staging_size = 256 * 1024;  // one system call; measured best between 128 and 512 KiB
-  static constexpr size_t k_items_max = 32;             // gathered at once: small messages, or 15 blocks
-  static constexpr size_t k_cold_reads_max = 32;        // buffers of cold blocks, of all peers together
+  static constexpr size_t k_items_max = 32;  // gathered at once: small messages, or 15 blocks
+
+  struct Memory {
+    size_t staging_size = 256 * 1024;  // bytes of one system call; measured best between 128 and 512 KiB
+    size_t cold_reads = 32;            // buffers of cold blocks, of all peers together
+  };
 
   // `listen`: where our connections come from (source_address.h). Requires: the others outlive it.
-  PeerLinks(Node& node, Storage& storage, hal::Streams& streams, const IpAddress& listen);
+  PeerLinks(const Memory& memory, Node& node, Storage& storage, hal::Streams& streams, const IpAddress& listen);
   // From now on connections over the uplink give way there (uplink_gate.h). Requires: there are none yet.
   void set_background() { gate_ = std::make_unique<UplinkGate>(streams_); }
   ~PeerLinks() override;
@@ -69,6 +72,8 @@ class PeerLinks final : public DialRival {
   void stop_dialling(Instant now, PeerHandle peer) override;
 
   size_t count() const { return by_peer_.size(); }
+  // Blocks on their way from a disk, and buffers that are kept for the next.
+  size_t cold_buffers() const { return cold_reads_ + free_buffers_.size(); }
   const UplinkGate* gate() const { return gate_.get(); }  // null: off
 
  private:
@@ -108,6 +113,7 @@ class PeerLinks final : public DialRival {
   void start_cold_reads();
   void keep_buffer(std::vector<uint8_t> buffer);
 
+  const Memory memory_;
   Node& node_;
   Storage& storage_;
   hal::Streams& streams_;

@@ -20,6 +20,7 @@ class UtpJournal {
   uint64_t end() const { return end_; }
   // The stream up to here will not be asked for again.
   void trim(uint64_t acknowledged);
+  size_t memory() const { return entries_.capacity() * sizeof(Entry) + heads_.capacity(); }
   // Something in it has to be read from a disk.
   bool has_blocks() const { return blocks_ != 0; }
 

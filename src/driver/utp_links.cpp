@@ -21,14 +21,20 @@ struct UtpLinks::Link {
   std::vector<Cold> cold;
 };
 
-UtpLinks::UtpLinks(const UtpOptions& options, Node& node, Storage& storage, hal::Datagrams& datagrams, SecureRandom& random,
-                   const IpAddress& listen)
-    : node_(node), storage_(storage), datagrams_(datagrams), listen_(listen), utp_(options, random, Random::draw_seed(random)),
-      staging_(new uint8_t[k_staging_size]), planned_(new UtpRun[k_runs_max]) {
+UtpLinks::UtpLinks(const UtpOptions& options, const Memory& memory, Node& node, Storage& storage, hal::Datagrams& datagrams,
+                   SecureRandom& random, const IpAddress& listen)
+    : memory_(memory), node_(node), storage_(storage), datagrams_(datagrams), listen_(listen),
+      utp_(options, random, Random::draw_seed(random)), staging_(new uint8_t[memory.staging_size]), planned_(new UtpRun[k_runs_max]) {
   runs_.reserve(k_runs_max);
 }
 
 UtpLinks::~UtpLinks() = default;
+
+size_t UtpLinks::memory() const {
+  size_t bytes = utp_.memory();
+  for (const auto& [stream, link] : by_stream_) bytes += sizeof(Link) + link->journal.memory();
+  return bytes;
+}
 
 UtpLinks::Link* UtpLinks::find(UtpId stream) const {
   auto found = by_stream_.find(stream);
@@ -239,7 +245,7 @@ void UtpLinks::offer_held(Instant now, Link& link) {
 // True: stopped by a bound, there may be more.
 bool UtpLinks::plan_some(Instant now) {
   size_t used = 0;
-  while (runs_.size() < k_runs_max && used + UtpRun::k_size_max <= k_staging_size) {
+  while (runs_.size() < k_runs_max && used + UtpRun::k_size_max <= memory_.staging_size) {
     UtpRun& run = planned_[runs_.size()];
     if (!utp_.plan(now, run)) return false;
     MutBytes place(staging_.get() + used, run.size());
@@ -336,14 +342,14 @@ void UtpLinks::note_missing(Link& link, size_t from) {
 
 void UtpLinks::start_cold_reads() {
   // One that has its blocks and does not send them must not keep the buffers from the others.
-  while (cold_buffers_ >= k_cold_reads_max && !waiting_for_read_.empty() && !holding_.empty()) {
+  while (cold_buffers_ >= memory_.cold_reads && !waiting_for_read_.empty() && !holding_.empty()) {
     Link* holder = find(holding_.front());
     holding_.pop_front();
     if (holder == nullptr || holder->reads != 0) continue;
     cold_buffers_ -= holder->cold.size();
     holder->cold.clear();
   }
-  while (cold_buffers_ < k_cold_reads_max && !waiting_for_read_.empty()) {
+  while (cold_buffers_ < memory_.cold_reads && !waiting_for_read_.empty()) {
     Link* link = find(waiting_for_read_.front());
     waiting_for_read_.pop_front();
     if (link == nullptr || link->peer == 0) continue;

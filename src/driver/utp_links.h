@@ -22,13 +22,16 @@ namespace millet {
 
 class UtpLinks final : public DialRival {
  public:
-  static constexpr size_t k_staging_size = 256 * 1024;  // of packets that go out by one call
   static constexpr size_t k_runs_max = 32;
-  static constexpr size_t k_cold_reads_max = 32;  // buffers of cold blocks, of all peers together
-  static constexpr size_t k_cold_parts_max = 8;   // of one stream
+  static constexpr size_t k_cold_parts_max = 8;  // of one stream
+
+  struct Memory {
+    size_t staging_size = 256 * 1024;  // bytes of packets that go out by one call; one run at least
+    size_t cold_reads = 32;            // buffers of cold blocks, of all peers together
+  };
 
   // Requires: all outlive it.
-  UtpLinks(const UtpOptions& options, Node& node, Storage& storage, hal::Datagrams& datagrams, SecureRandom& random,
+  UtpLinks(const UtpOptions& options, const Memory& memory, Node& node, Storage& storage, hal::Datagrams& datagrams, SecureRandom& random,
            const IpAddress& listen);
   ~UtpLinks() override;
   UtpLinks(const UtpLinks&) = delete;
@@ -50,13 +53,17 @@ class UtpLinks final : public DialRival {
   // Storage. False: the read was not ours.
   bool on_block_read(Instant now, PeerHandle peer, const BlockRef& block, const Status& status, std::vector<uint8_t>& data);
 
-  // Sends what may go out now, at most k_staging_size bytes. True if there is more to do at once.
+  // Sends what may go out now, at most Memory::staging_size bytes. True if there is more to do at once.
   bool send_some(Instant now);
 
   bool is_dialling(PeerHandle peer) const override;
   void stop_dialling(Instant now, PeerHandle peer) override;
 
   size_t count() const { return by_stream_.size(); }
+  // Blocks on their way from a disk, or kept for a stream.
+  size_t cold_buffers() const { return cold_buffers_; }
+  // Bytes of the engine and of what streams have been offered.
+  size_t memory() const;
   // Nothing: nothing is on its way.
   std::optional<UplinkUse> uplink_use(Instant now) const { return utp_.uplink_use(now); }
   const Utp::Counters& counters() const { return utp_.counters(); }
@@ -87,6 +94,7 @@ class UtpLinks final : public DialRival {
   void release_cold(Link& link);
   bool flush(Instant now);
 
+  const Memory memory_;
   Node& node_;
   Storage& storage_;
   hal::Datagrams& datagrams_;

@@ -31,7 +31,8 @@ void Announcing::pump(Instant now) {
   // Without a network nobody is told; who ends says so all the same, within the time that it has for that.
   if (!core_.device.has_network && !core_.shutting_down) return;
   for (Torrent& torrent : core_.torrents) {
-    if (exchanges_.size() >= k_under_way_max) return;
+    // A node with a thousand torrents starts without a thousand sockets.
+    if (exchanges_.size() >= core_.plan().announces) return;
     if (torrent.announcer.next_deadline() > now) continue;
     while (!send(now, torrent)) {
     }

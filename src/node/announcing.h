@@ -9,8 +9,6 @@ namespace millet {
 
 class Announcing {
  public:
-  // A node with a thousand torrents starts without a thousand sockets.
-  static constexpr uint32_t k_under_way_max = 16;
   static constexpr uint32_t k_timeout_ms = 30'000;
   // When the node ends, it waits so long for trackers to hear it.
   static constexpr uint32_t k_stop_timeout_ms = 3'000;

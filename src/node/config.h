@@ -21,7 +21,7 @@ struct NodeConfig {
   uint32_t upload_slots = 8;  // of the whole node
   uint64_t upload_rate = 0;   // bytes per second; 0: unlimited
   uint64_t download_rate = 0;
-  uint32_t peers_max = 200;  // connections of the whole node
+  uint32_t peers_max = 200;  // connections of the whole node; 0: as many as suit memory_mib
   uint32_t peers_per_address = 8;
   // transport.*
   bool tcp = true;  // at least one of the two

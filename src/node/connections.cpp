@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "node/memory_use.h"
+
 namespace millet {
 namespace {
 
@@ -39,7 +41,7 @@ uint32_t Connections::count_from(const IpAddress& address) const {
 }
 
 std::optional<PeerHandle> Connections::on_accepted(Instant now, const Endpoint& remote, const IpAddress& local, Transport transport) {
-  if (core_.shutting_down || core_.peers.size() >= core_.peers_max() || is_banned(now, remote.address) ||
+  if (core_.shutting_down || !has_room() || is_banned(now, remote.address) ||
       count_from(remote.address) >= core_.config.peers_per_address) {
     return std::nullopt;
   }
@@ -51,8 +53,14 @@ std::optional<PeerHandle> Connections::on_accepted(Instant now, const Endpoint& 
   peer->incoming = peer->is_up = true;
   peer->waiting_since = now;
   peer->session = std::make_unique<PeerSession>(now, core_.identity.peer_id);
+  peer->session->limit_output(size_t{core_.plan().peer_output_kib} * 1024);
   core_.peer_deadlines.arm(peer->handle, peer->session->next_deadline());
   return core_.peers.insert(std::move(peer)).handle;
+}
+
+// By count, and by what those that are there hold: nothing is allocated for one more that does not fit.
+bool Connections::has_room() const {
+  return core_.peers.size() < core_.peers_max() && memory_of_peers(core_) < uint64_t{core_.plan().peers_kib} * 1024;
 }
 
 // ---- whom to dial ----
@@ -101,7 +109,7 @@ void Connections::dial(Instant now) {
   for (bool more = true; more;) {
     more = false;
     for (Torrent& torrent : core_.torrents) {
-      if (dialling() >= dialling_max || core_.peers.size() >= core_.peers_max()) return;
+      if (dialling() >= dialling_max || !has_room()) return;
       if (may_dial(torrent) && dial_one(now, torrent)) more = true;
     }
   }
@@ -124,6 +132,7 @@ void Connections::on_connected(Instant now, Peer& peer, const IpAddress& local, 
   peer.transport = transport;
   peer.waiting_since = now;
   peer.session = std::make_unique<PeerSession>(now, core_.identity.peer_id);
+  peer.session->limit_output(size_t{core_.plan().peer_output_kib} * 1024);
   peer.session->start(torrent->info_hash);
   core_.peer_deadlines.arm(peer.handle, peer.session->next_deadline());
   core_.pull(peer);

@@ -69,6 +69,7 @@ class Connections {
   void ban(Instant now, const IpAddress& address, Duration time, const std::string& reason);
   uint32_t count_from(const IpAddress& address) const;
   uint32_t dialling() const;
+  bool has_room() const;
   bool may_dial(const Torrent& torrent) const;
   bool dial_one(Instant now, Torrent& torrent);
   bool is_listed(const Torrent& torrent, const Endpoint& endpoint) const;

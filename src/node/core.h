@@ -13,6 +13,7 @@
 #include "node/deadlines.h"
 #include "node/device_policy.h"
 #include "node/handle_table.h"
+#include "node/memory_plan.h"
 #include "node/node.h"
 #include "node/peer.h"
 #include "node/torrent.h"
@@ -83,8 +84,11 @@ struct Core {
   bool slots_changed = false;               // somebody became interested, or a slot became free
   bool dial_wanted = false;                 // room for a connection, or a new address
 
+  // What each part may hold in memory.
+  const MemoryPlan& plan() const { return memory_plan(config.memory_mib); }
+
   // ---- settings, as far as the device allows them now ----
-  uint32_t peers_max() const { return std::min(config.peers_max, device.peers_max); }
+  uint32_t peers_max() const { return std::min(config.peers_max != 0 ? config.peers_max : plan().peers, device.peers_max); }
   uint32_t upload_slots() const { return std::min(config.upload_slots, device.upload_slots_max); }
   // Bytes per second; 0: unlimited.
   uint64_t upload_rate() const {

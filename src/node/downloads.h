@@ -51,7 +51,9 @@ class Downloads {
   // A request of the peer is overdue.
   void on_overdue(Instant now, Peer& peer);
   // A block's worth of memory for each request, a quarter of the budget in all.
-  uint32_t blocks_open_max() const { return std::max<uint32_t>(core_.config.memory_mib * 16, 128); }
+  // Asked for, or being written.
+  uint32_t blocks_open() const;
+  uint32_t blocks_open_max() const { return core_.plan().blocks_open; }
   // The time for what was rejected has come, or not yet.
   void on_timer(Instant now, Peer& peer);
   // Asks the peer for more, if it may be asked.
@@ -87,7 +89,6 @@ class Downloads {
   };
   bool may_ask(const Torrent& torrent, const Peer& peer) const;
   // Requests and blocks that are not on the disk yet, of the whole node.
-  uint32_t blocks_open() const;
   void update_interest(Peer& peer);
   void request(Instant now, Torrent& torrent, Peer& peer, uint32_t room);
   bool take_over(Instant now, Torrent& torrent, Peer& peer);

@@ -1,5 +1,7 @@
 #include "node/lifecycle.h"
 
+#include "node/memory_use.h"
+
 namespace millet {
 namespace {
 
@@ -33,6 +35,16 @@ Result<Torrent*> Lifecycle::find(const InfoHash& hash) {
 
 // ---- commands ----
 
+// Those that an earlier run had are kept in any case; a budget that has become smaller takes no more.
+Status Lifecycle::check_room(const Torrent& torrent) const {
+  const MemoryPlan& plan = core_.plan();
+  uint64_t together = memory_of_torrents(core_) + memory_of(torrent);
+  if (together <= uint64_t{plan.torrents_kib} * 1024) return ok;
+  return error(Errc::no_room, "torrents may take " + std::to_string(plan.torrents_kib) + " KiB of memory, and with this one would take " +
+                                  std::to_string(together / 1024) + ": raise node.memory, now " + std::to_string(core_.config.memory_mib) +
+                                  " MiB, or remove other torrents");
+}
+
 Result<InfoHash> Lifecycle::add(Instant now, const AddTorrent& request) {
   TRY_ASSIGN(std::unique_ptr<Torrent> made, parts_.store.make(request.metainfo));
   std::string root = request.root.empty() ? core_.config.data : request.root;
@@ -49,6 +61,7 @@ Result<InfoHash> Lifecycle::add(Instant now, const AddTorrent& request) {
   made->paused = request.paused;
   made->seed = request.seed;
   made->user_peers = request.peers;
+  TRY(check_room(*made));
   parts_.store.save_new(*made, request.metainfo);
   InfoHash hash = made->info_hash;
   LogLine(core_.log, LogLevel::info, "torrent_added").add("torrent", hash.hex()).add("name", made->name).add("root", root);

@@ -48,6 +48,8 @@ class Lifecycle {
 
  private:
   Result<Torrent*> find(const InfoHash& hash);
+  // Errors: no_room.
+  Status check_room(const Torrent& torrent) const;
   void start(Instant now, Torrent& torrent);
   void look(Torrent& torrent);
   void plan(Instant now, Torrent& torrent, const FileStates& files);

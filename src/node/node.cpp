@@ -2,6 +2,7 @@
 
 #include "node/impl.h"
 #include "node/listing.h"
+#include "node/memory_use.h"
 
 namespace millet {
 
@@ -134,9 +135,7 @@ void Node::on_device(Instant now, const DeviceReadings& readings) {
   impl_->settle(now);
 }
 
-DeviceOrders Node::device_orders() const {
-  return {impl_->device.next_look(), impl_->device.led(), impl_->core.device.low_memory};
-}
+DeviceOrders Node::device_orders() const { return {impl_->device.next_look(), impl_->device.led(), impl_->core.device.low_memory}; }
 
 // ---- time and outputs ----
 
@@ -209,6 +208,7 @@ NodeStats Node::stats(Instant now) const {
   out.device = impl_->device.readings();
   out.disk_sleeps = impl_->device.payload_disk_sleeps();
   out.limits = impl_->device.explain();
+  out.memory = node_memory(impl_->core, impl_->downloads.blocks_open());
   return out;
 }
 

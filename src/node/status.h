@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "node/device_policy.h"
 #include "node/io.h"
+#include "node/memory_plan.h"
 
 namespace millet {
 
@@ -126,6 +127,7 @@ struct NodeStats {
   PublicKey address;                // account of this node
   DeviceReadings device;            // as read last
   bool disk_sleeps = false;         // the payload's
+  std::vector<MemoryShare> memory;  // the budget, part by part
   std::vector<DeviceLimit> limits;  // what the device's state takes away from the settings, and why
 };
 
@@ -166,6 +168,8 @@ class TransportSource {
  public:
   virtual ~TransportSource() = default;
   virtual TransportStatus transport_status() const = 0;
+  // Adds what it holds in memory to the node's budget.
+  virtual void add_memory(std::vector<MemoryShare>& budget) const { static_cast<void>(budget); }
 };
 
 }  // namespace millet

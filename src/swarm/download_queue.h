@@ -35,6 +35,7 @@ class DownloadQueue {
   uint32_t room(Instant now, uint64_t rate);
   uint32_t size() const { return static_cast<uint32_t>(open_.size()); }
   bool empty() const { return open_.empty(); }
+  size_t memory() const { return open_.size() * sizeof(Open) + late_.capacity() * sizeof(wire::BlockRange); }
 
   void add(Instant now, const wire::BlockRange& range) { open_.push_back({range, now}); }
   enum class Answer : uint8_t { asked, late, unasked };

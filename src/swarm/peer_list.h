@@ -45,6 +45,7 @@ class PeerList {
   void retry_all(Instant now);
 
   size_t size() const { return peers_.size(); }
+  size_t memory() const { return peers_.capacity() * sizeof(Peer); }
 
  private:
   struct Peer {

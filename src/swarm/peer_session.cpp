@@ -284,7 +284,7 @@ Status PeerSession::on_timer(Instant now) {
     return ok;
   }
   if (now >= last_received_ + k_silence_max) return error(Errc::timed_out, "silent for 150 s");
-  if (output_.size() > k_output_max) return error(Errc::timed_out, "does not read what it is sent");
+  if (output_.size() > output_max_ + pieces_.wire().size()) return error(Errc::timed_out, "does not read what it is sent");
   if (greeted_ && now >= last_sent_ + k_keep_alive_every) {
     wire::encode(wire::KeepAlive{}, output_);
     last_sent_ = now;

@@ -60,7 +60,7 @@ class PeerSession {
   static constexpr Duration k_silence_max = Duration::seconds(150);
   // Some clients drop a connection after exactly two minutes of silence.
   static constexpr Duration k_keep_alive_every = Duration::seconds(90);
-  // Control messages that a peer did not take yet: it reads nothing, and more would only fill memory.
+  // Messages that a peer did not take yet, unless limit_output() says less: it reads nothing, and more would only fill memory.
   static constexpr size_t k_output_max = 512 * 1024;
   // Under which we receive messages of btt_speed (BEP 10: each side chooses).
   static constexpr uint8_t k_speed_id = 1;
@@ -96,6 +96,12 @@ class PeerSession {
   // Appends what is to go out now.
   void take_output(std::vector<uint8_t>& out);
   bool has_output() const { return !output_.empty(); }
+  // A bitfield that is still to go out counts besides.
+  void limit_output(size_t bytes) { output_max_ = bytes; }
+  // Bytes that it holds, itself included.
+  size_t memory() const {
+    return sizeof(*this) + output_.capacity() + block_.capacity() + reader_.buffered() + pieces_.wire().size() + late_.wire().size();
+  }
   // Bytes went out at `now`: ours or a block.
   void on_sent(Instant now) { last_sent_ = now; }
 
@@ -144,6 +150,7 @@ class PeerSession {
   const PieceLayout* layout_ = nullptr;
   FloodMeter meter_;
   std::vector<uint8_t> output_;
+  size_t output_max_ = k_output_max;
   std::vector<uint8_t> block_;  // that is on its way
   Bitfield late_;               // pieces of a bitfield that came late, to be told one by one
   uint32_t late_at_ = 0;

@@ -26,6 +26,7 @@ class UploadQueue {
   void pop();
   // BEP 3: the peer takes a request back. False if it is not there (it may have been served already).
   bool cancel(const wire::BlockRange& range);
+  size_t memory() const { return ring_.capacity() * sizeof(wire::BlockRange); }
   // Empties it; memory goes back too.
   void clear();
 

@@ -201,7 +201,7 @@ class ShrinkingMemory final : public Script {
  private:
   void each_second(Node& node, const NodeStats& stats) override {
     bool tight = second() >= 60 && second() < 120, critical = second() >= 120 && second() < 180;
-    readings().memory = {tight ? 5'000u : critical ? 2'000u : 24'000u, 57'344, 0};
+    readings().memory = {tight ? 5'000u : critical ? 2'000u : 24'000u, 57'344, 0, 0};
     if (second() == 60) peers_ = stats.peers;
     if (second() == 60 || second() == 120) board().alarm();  // the kernel's trigger
     if (second() > 63 && second() < 180) {

@@ -95,7 +95,7 @@ void who_uploads_little_is_not_choked_off_by_the_heat_of_others(void**) {
 
 // ---- memory ----
 
-DeviceReadings::Memory memory(uint64_t available_kib, uint32_t stalled = 0) { return {available_kib, 57'344, stalled}; }
+DeviceReadings::Memory memory(uint64_t available_kib, uint32_t stalled = 0) { return {available_kib, 57'344, 0, stalled}; }
 
 void short_memory_refuses_then_sheds_then_recovers(void**) {
   Device device;
@@ -149,7 +149,7 @@ void stalls_count_where_free_memory_does_not_tell(void**) {
 
 void a_large_machine_keeps_a_bounded_reserve(void**) {
   Device device;
-  device.readings.memory = DeviceReadings::Memory{400 * 1024, 64 * 1024 * 1024, 0};
+  device.readings.memory = DeviceReadings::Memory{400 * 1024, 64 * 1024 * 1024, 0, 0};
   device.look();
   assert_true(device.limits() == DeviceLimits());
 }

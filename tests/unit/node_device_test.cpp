@@ -110,7 +110,7 @@ void short_memory_sheds_peers_of_least_use_and_refuses_more(void**) {
   for (int i = 0; i < 20; ++i) idle.push_back(world.dial_raw(seed));
   assert_int_equal(seed.node->stats(world.now).peers, 21);
   DeviceReadings low;
-  low.memory = DeviceReadings::Memory{4'000, 57'344, 0};  // tight: below a tenth
+  low.memory = DeviceReadings::Memory{4'000, 57'344, 0, 0};  // tight: below a tenth
   tell(world, seed, low);
   assert_null(world.dial_raw(seed));
   assert_int_equal(seed.node->stats(world.now).peers, 21);

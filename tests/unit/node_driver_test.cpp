@@ -303,7 +303,7 @@ void many_cold_readers_share_the_buffers(void**) {
   World world;
   std::vector<std::pair<int, PeerHandle>> peers;
   std::vector<std::vector<uint8_t>> expected;
-  for (size_t i = 0; i < 3 * PeerLinks::k_cold_reads_max; ++i) peers.push_back(world.connect_peer());
+  for (size_t i = 0; i < 3 * PeerLinks::Memory().cold_reads; ++i) peers.push_back(world.connect_peer());
   for (size_t i = 0; i < peers.size(); ++i) expected.push_back(world.send_blocks(peers[i].second, i, 3));
   for (size_t i = 0; i < peers.size(); ++i) {
     assert_true(world.read_all(peers[i].first, expected[i].size()) == expected[i]);
@@ -331,7 +331,7 @@ void a_vanished_file_ends_the_connection_and_nothing_else(void**) {
 // The peer goes away while its block is read: the buffer comes back.
 void a_connection_that_closes_during_a_cold_read_leaves_nothing(void**) {
   World world;
-  for (size_t i = 0; i < 2 * PeerLinks::k_cold_reads_max; ++i) {
+  for (size_t i = 0; i < 2 * PeerLinks::Memory().cold_reads; ++i) {
     auto [fd, peer] = world.connect_peer();
     world.send_blocks(peer, 50, 1);
     world.node.actions.emplace_back(ClosePeer{peer});

@@ -143,7 +143,7 @@ void automatic_memory_suits_the_machine(void**) {
   struct {
     uint64_t machine;
     uint32_t budget;
-  } rows[] = {{0, 64}, {64, 16}, {256, 32}, {1024, 128}, {64 * 1024, 256}};
+  } rows[] = {{0, 64}, {24, 8}, {56, 8}, {118, 16}, {245, 33}, {490, 65}, {1024, 136}, {64 * 1024, 256}};
   for (const auto& row : rows) {
     Settings settings = default_settings();
     fit_to_machine(settings, row.machine);
@@ -214,7 +214,7 @@ void set_goes_over_the_file_which_goes_over_the_defaults(void**) {
   assert_true(settings.has_value());
   assert_int_equal(settings->node.upload_slots, 6);
   assert_int_equal(settings->node.upload_rate, 7);
-  assert_int_equal(settings->node.peers_max, 200);
+  assert_int_equal(settings->node.peers_max, 0);
   assert_string_equal(settings->node.budget.to_btt().c_str(), "2.5");
   for (Program program : {Program::milletd, Program::ledgerd}) {
     Result<Settings> again = make_settings(program, ConfigText{"printed", print_config(*settings, program)}, {});

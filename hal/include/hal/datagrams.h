@@ -72,6 +72,7 @@ struct DatagramOptions {
   // Bytes that the system may hold for us while the loop is busy, as it counts them (twice or more the payload); less where it allows less.
   uint32_t receive_buffer = 2u << 20;
   uint32_t send_buffer = 512u << 10;
+  uint32_t receive_messages = 16;  // of one read, 64 KiB of memory each; 1 to 16
 };
 
 // Counted since the start.

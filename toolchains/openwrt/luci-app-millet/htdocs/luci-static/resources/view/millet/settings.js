@@ -41,7 +41,7 @@ return view.extend({
 		text(section, 'upload_slots', _('Upload slots'), _('Peers that are served at once.'), '8', 'range(1,500)');
 		text(section, 'upload_rate', _('Upload limit'), _('Bytes per second; 0 is unlimited.'), '0', 'range(0,1000000000000)');
 		text(section, 'download_rate', _('Download limit'), _('Bytes per second; 0 is unlimited.'), '0', 'range(0,1000000000000)');
-		text(section, 'peers_max', _('Connections'), _('Of the whole node.'), '200', 'range(1,10000)');
+		text(section, 'peers_max', _('Connections'), _('Of the whole node.'), 'auto', 'or("auto", range(1,10000))');
 		text(section, 'peers_per_address', _('Connections per address'), _('From and to one address.'), '8', 'range(1,10000)');
 
 		section = map.section(form.NamedSection, 'speed', 'speed', _('Earning and paying'));
