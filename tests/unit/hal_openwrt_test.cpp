@@ -1,6 +1,9 @@
 // The drivers of hal/openwrt over a tree of files that stands for /sys, /proc and /dev: hardware that is there, absent, talks nonsense, or
 // goes away while the node runs.
 #include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -416,6 +419,35 @@ void the_board_of_this_machine_is_read(void**) {
   assert_true(readings.has_route.has_value());
 }
 
+// In a network of its own, where the loopback interface is still down.
+void a_link_that_comes_up_wakes_the_loop(void**) {
+  if (unshare(CLONE_NEWNET) != 0) skip();  // needs rights
+  struct Events final : BoardEvents {
+    void on_board_changed() override { ++count; }
+    int count = 0;
+  } events;
+  Tree tree;
+  LinuxSystem machine(tree.log);
+  BoardOptions options;
+  options.root = tree.root();
+  LinuxBoard board(options, machine.uv(), tree.log);
+  board.set_events(&events);
+  uv_run(machine.uv(), UV_RUN_NOWAIT);
+  assert_int_equal(events.count, 0);
+  int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  ifreq request = {};
+  strcpy(request.ifr_name, "lo");
+  assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &request), 0);
+  request.ifr_flags |= IFF_UP;
+  assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+  close(fd);
+  for (int i = 0; i < 1000 && events.count == 0; ++i) {
+    uv_run(machine.uv(), UV_RUN_NOWAIT);
+    usleep(1000);
+  }
+  assert_true(events.count > 0);
+}
+
 }  // namespace
 
 int main() {
@@ -434,6 +466,7 @@ int main() {
       cmocka_unit_test(systemd_hears_that_the_node_is_ready_lives_and_ends),
       cmocka_unit_test(a_board_without_anything_costs_a_line_each),
       cmocka_unit_test(the_board_of_this_machine_is_read),
+      cmocka_unit_test(a_link_that_comes_up_wakes_the_loop),
   };
   return RUN_TESTS(tests);
 }
