@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <charconv>
 
+#include "base/heap_sort.h"
 #include "hal/linux/fd.h"
 
 namespace millet::hal {
@@ -70,7 +70,7 @@ std::vector<std::string> list_sys_folder(const std::string& path) {
     if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
   }
   ::closedir(folder);
-  std::sort(names.begin(), names.end());
+  heap_sort(names);
   return names;
 }
 

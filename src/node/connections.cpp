@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/heap_sort.h"
 #include "node/memory_use.h"
 
 namespace millet {
@@ -343,7 +344,7 @@ void Connections::shrink_to(uint32_t count, const char* reason) {
     if (!peer.doom) places.push_back({peer.slot != SlotKind::none, peer.is_open() && peer.session->interested_in_us(), peer.handle});
   }
   if (places.size() <= count) return;
-  std::sort(places.begin(), places.end(), [](const Place& x, const Place& y) {
+  heap_sort(places, [](const Place& x, const Place& y) {
     if (x.has_slot != y.has_slot) return x.has_slot;
     if (x.interested != y.interested) return x.interested;
     return x.peer < y.peer;
