@@ -1,0 +1,42 @@
+# All of ${unit_tests} as one program, unit_tests, whose first argument is the name of the one to run. With link-time optimisation every
+# program costs as much as the product, and this one tests what the linker made of it. The tests themselves are compiled quickly.
+# Those with a stand-in for a class of src/ stay programs of their own.
+set(declarations "")
+set(calls "")
+set(together "")
+foreach(source ${unit_tests})
+  get_filename_component(name "${source}" NAME_WE)
+  file(STRINGS "${source}" with_stand_in REGEX "#include \"unit/fake_node.h\"")
+  if(with_stand_in)
+    add_executable(${name} "${source}")
+    target_compile_options(${name} PRIVATE -O1 -fno-lto)
+    target_link_libraries(${name} PRIVATE millet_testing)
+    add_test(NAME unit.${name} COMMAND ${name})
+    continue()
+  endif()
+  list(APPEND together "${source}")
+  set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_DEFINITIONS "main=${name}_main")
+  file(STRINGS "${source}" with_arguments REGEX "^int main\\(int")
+  if(with_arguments)
+    string(APPEND declarations "int ${name}_main(int, char**);\n")
+    string(APPEND calls "  if (std::strcmp(name, \"${name}\") == 0) return ${name}_main(argc - 1, argv + 1);\n")
+  else()
+    string(APPEND declarations "int ${name}_main();\n")
+    string(APPEND calls "  if (std::strcmp(name, \"${name}\") == 0) return ${name}_main();\n")
+  endif()
+  add_test(NAME unit.${name} COMMAND unit_tests ${name})
+endforeach()
+file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/unit_tests.cpp" @ONLY CONTENT [[
+#include <cstdio>
+#include <cstring>
+
+@declarations@
+int main(int argc, char** argv) {
+  const char* name = argc > 1 ? argv[1] : "";
+@calls@  std::fprintf(stderr, "unit_tests: there is no test '%s'\n", name);
+  return 2;
+}
+]])
+add_executable(unit_tests ${together} "${CMAKE_CURRENT_BINARY_DIR}/unit_tests.cpp")
+target_compile_options(unit_tests PRIVATE -O1 -fno-lto)
+target_link_libraries(unit_tests PRIVATE millet_testing)

@@ -1,0 +1,5 @@
+# No FPU, no unaligned access, no atomic instructions: Marvell Kirkwood NAS boxes (OpenWrt arm_arm926ej-s).
+set(MILLET_TRIPLE armv5te-linux-musleabi)
+set(MILLET_CPU "-mcpu=arm926ej-s -mfloat-abi=soft")
+set(MILLET_QEMU "qemu-arm-static -cpu arm926")
+include("${CMAKE_CURRENT_LIST_DIR}/cross/clang-musl.cmake")
