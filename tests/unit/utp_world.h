@@ -267,7 +267,7 @@ class UtpWorld {
     }
     Instant out = now_ + backlog;
     if (link.bits_per_second != 0)
-      out = out + Duration::us(static_cast<int64_t>((size * 8'000'000 + link.bits_per_second - 1) / link.bits_per_second));
+      out = out + Duration::us(static_cast<int64_t>((uint64_t{size} * 8'000'000 + link.bits_per_second - 1) / link.bits_per_second));
     link.free_at = out;
     link.bytes += size;
     Instant at = out + link.delay;
