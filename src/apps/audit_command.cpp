@@ -10,18 +10,12 @@
 #include "apps/terminal.h"
 #include "driver/audit_file.h"
 #include "ledger/server/log_tree.h"
+#include "ledger/server/state.h"
 #include "ledger/server/tables.h"
 #include "ledger/server/transaction.h"
 
 namespace millet {
 namespace {
-
-Result<LedgerRow> read_ledger_row(StoreTransaction& store) {
-  TRY_ASSIGN(std::optional<LedgerRow> row, read_row<LedgerRow>(store, k_table_ledger, as_bytes(k_ledger_row_key)));
-  if (!row) return error(Errc::not_found, "there is no ledger in this state folder");
-  if (row->format != k_ledger_format) return error(Errc::unsupported, "the state has format " + std::to_string(row->format));
-  return *row;
-}
 
 void show_progress(void* context, uint64_t done, uint64_t total) { static_cast<Progress*>(context)->update(done, total); }
 
@@ -59,6 +53,23 @@ Status compare_accounts(StoreTransaction& store, const LogAudit& audit, uint64_t
   return ok;
 }
 
+// Channels that are open, with what was claimed of them.
+Status compare_channels(StoreTransaction& store, const LogAudit& audit) {
+  std::vector<uint8_t> from;
+  for (;;) {
+    TRY_ASSIGN(std::optional<StoreTransaction::Entry> entry, store.seek(k_table_channels, from));
+    if (!entry) return ok;
+    from.assign(entry->key.begin(), entry->key.end());
+    from.push_back(0);
+    auto row = decode_fields<ChannelRow>(entry->value);
+    if (!row || entry->key.size() != ChannelId::k_size) return wrong("a row of table channels can't be read");
+    std::optional<Amount> claimed = audit.open_channel(ChannelId::from_bytes(entry->key));
+    if (claimed.has_value() != row->is_open())
+      return wrong("channel " + to_hex(entry->key) + " is open in the log or in the state, not in both");
+    if (claimed && *claimed != row->claimed) return wrong("channel " + to_hex(entry->key) + " has paid another sum than the log says");
+  }
+}
+
 Result<AuditTotals> audit_store(Store& store) {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_read());
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*transaction));
@@ -71,6 +82,11 @@ Result<AuditTotals> audit_store(Store& store) {
   if (totals.root != row.root || totals.root != stored) return wrong("the log's records have another root than the ledger signs");
   if (totals.available != row.accounts_sum || totals.in_channels != row.escrow_sum) return wrong("a sum is not the one that was noted");
   TRY(compare_accounts(*transaction, audit, totals.accounts));
+  TRY(compare_channels(*transaction, audit));
+  transaction.reset();
+  // What a start would refuse is not good, either: pools, indexes, the end of the log.
+  Result<LedgerBooks> books = check_books(store);
+  if (!books) return books.error();
   return totals;
 }
 

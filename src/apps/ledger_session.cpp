@@ -191,6 +191,8 @@ Status LedgerSession::refresh() {
   client_.query_params(k_call);
   TRY_ASSIGN(Reply reply, turn());
   const LedgerParams* params = reply.queries.size() == 1 ? std::get_if<LedgerParams>(&reply.queries[0].body) : nullptr;
+  LedgerCode code = reply.queries.size() == 1 ? static_cast<LedgerCode>(reply.queries[0].code) : LedgerCode::done;
+  if (code != LedgerCode::done) return refusal(code);
   if (params == nullptr) return error(Errc::denied, "the ledger does not say its rules");
   params_ = *params;
   return ok;

@@ -36,6 +36,7 @@ LedgerTime wall_time(hal::System& system) {
 
 LedgerRules rules_of(const LedgerdConfig& config) {
   LedgerRules rules;
+  rules.clock_leap_max_s = uint64_t{config.clock_leap_max_days} * 86'400;
   rules.faucet_grant = config.faucet_grant;
   rules.faucet_daily_budget = config.faucet_budget;
   if (!config.captcha_url.empty()) rules.captcha = config.captcha_with_work ? CaptchaUse::with_work : CaptchaUse::instead_of_work;
@@ -91,11 +92,48 @@ Result<std::unique_ptr<Store>> open_store(const DaemonStart& start, std::string_
 #endif
 }
 
-Result<LedgerRow> read_ledger_row(Store& store) {
+Result<LedgerRow> row_of(Store& store) {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> transaction, store.begin_read());
-  TRY_ASSIGN(std::optional<LedgerRow> row, read_row<LedgerRow>(*transaction, k_table_ledger, as_bytes(k_ledger_row_key)));
-  if (!row) return error(Errc::not_found, "there is no ledger in it");
-  return *row;
+  return read_ledger_row(*transaction);
+}
+
+// Beside what was audited: a backup's verdict is not the ledger's.
+std::string audit_note_of(const DaemonStart& start) {
+  std::string_view store = start.settings.ledgerd.store;
+  std::string folder(store.starts_with(k_store_lmdb) ? store.substr(k_store_lmdb.size()) : std::string_view());
+  return (folder.empty() ? start.state : absolute_path(folder)) + "/" + k_audit_file_name;
+}
+
+bool is_there(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0;
+}
+
+bool is_test_ledger(Store& store) {
+  Result<std::unique_ptr<StoreTransaction>> transaction = store.begin_read();
+  if (!transaction) return false;
+  Result<std::optional<StoreTransaction::Entry>> pool = (*transaction)->seek(k_table_pools, {});
+  return pool && !pool->has_value();
+}
+
+// A store without a ledger, where there was one, is one that was lost, or another than was meant: nothing new is made in its place. What
+// can't be seen to be the newest state is said, and so is a ledger that is nobody's.
+Status look_around(Store& store, const std::string& witness, LogSink& log) {
+  Result<LedgerRow> row = row_of(store);
+  if (!row && row.error().code == Errc::not_found && is_there(witness)) {
+    return error(Errc::conflict,
+                 "there is no ledger in the store, but the witness file " + witness +
+                     " has seen one: restore the newest state, or name its place with ledgerd.store; to begin another ledger "
+                     "take another state folder");
+  }
+  if (!row) return ok;
+  if (!is_there(witness)) {
+    LogLine(log, LogLevel::warn, "witness_missing")
+        .add("file", witness)
+        .add("records", row->records)
+        .add("help", "nothing shows that this is the newest state; after a restore put the witness back first");
+  }
+  return ok;
 }
 
 void report_copy(LogSink& log, std::string_view event, const LedgerRow& row, const std::string& to) {
@@ -116,7 +154,7 @@ Status copy_ledger(const DaemonStart& start, Store& from, LogSink& log) {
   TRY_ASSIGN(std::unique_ptr<Store> to, open_store(start, name, StoreUse::serve));
   TRY(copy_store(from, *to, k_table_ledger, as_bytes(k_ledger_row_key)));
   TRY_ASSIGN(std::unique_ptr<LedgerState> state, LedgerState::open(*to, key, rules_of(start.settings.ledgerd), LedgerTime()));
-  TRY_ASSIGN(LedgerRow row, read_ledger_row(*to));
+  TRY_ASSIGN(LedgerRow row, row_of(*to));
   report_copy(log, "copied", row, name);
   return ok;
 }
@@ -126,7 +164,7 @@ Status back_up_ledger(Store& from, const std::string& name, LogSink& log) {
   const std::string folder = absolute_path(name);
   TRY(from.back_up(folder));
   TRY_ASSIGN(std::unique_ptr<LmdbStore> copy, LmdbStore::open_read_only(folder));
-  TRY_ASSIGN(LedgerRow row, read_ledger_row(*copy));
+  TRY_ASSIGN(LedgerRow row, row_of(*copy));
   report_copy(log, "backed_up", row, folder);
   return ok;
 }
@@ -136,15 +174,24 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   mkdir(start.state.c_str(), 0700);  // what is wrong with it shows when the store or the key is opened
   Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store, StoreUse::serve);
   if (!store) return refuse(k_exit_bad_state, store.error());
+  const std::string& named = start.settings.ledgerd.witness;
+  const std::string witness_path = named.empty() ? start.state + "/" + k_witness_file_name : absolute_path(named);
+  Status looked = look_around(**store, witness_path, log);
+  if (!looked) return refuse(k_exit_bad_state, looked.error());
   Result<SigningKey> key = load_or_create_key(start.state + "/" + k_ledger_key_file_name, system.random);
   if (!key) return refuse(k_exit_bad_state, key.error());
-  Result<std::unique_ptr<LedgerState>> state = LedgerState::open(**store, *key, rules_of(start.settings.ledgerd), wall_time(system));
+  const LedgerRules rules = rules_of(start.settings.ledgerd);
+  Result<std::unique_ptr<LedgerState>> state = LedgerState::open(**store, *key, rules, wall_time(system));
   if (!state) return refuse(k_exit_bad_state, std::move(state).error().in(start.state));
+  Status clock = check_clock(rules, (*state)->opened_at(), wall_time(system));
+  if (!clock) return refuse(k_exit_bad_state, clock.error());
 
   report_books((*state)->opened_books(), log);
-  const std::string& named = start.settings.ledgerd.witness;
-  WitnessFile witness(named.empty() ? start.state + "/" + k_witness_file_name : absolute_path(named), (*state)->ledger(),
-                      key->public_key());
+  if (is_test_ledger(**store)) {
+    LogLine(log, LogLevel::info, "test_ledger")
+        .add("help", "made without a genesis file: nobody holds the keys of its pools, which give initial balances only");
+  }
+  WitnessFile witness(witness_path, (*state)->ledger(), key->public_key());
   Status newest = witness.check(**store);
   if (!newest && newest.error().code != Errc::not_found) return refuse(k_exit_bad_state, newest.error());
   for (const std::string& other : start.arguments.witnesses) {
@@ -154,7 +201,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   LedgerdDriver driver(system, **state, *key, log);
   driver.set_witness(witness);
   driver.set_public({start.settings.ledgerd.public_metrics, start.settings.ledgerd.public_records});
-  driver.set_audit_file(start.state + "/" + k_audit_file_name);
+  driver.set_audit_file(audit_note_of(start));
   driver.set_limits(start.settings.ledgerd.address_rate, start.settings.ledgerd.key_rate);
   if (!start.settings.ledgerd.captcha_url.empty()) {
     Result<CaptchaHook::Options> captcha = captcha_options(start.settings.ledgerd);
@@ -237,7 +284,7 @@ int import(const DaemonStart& start, const std::string& file, LogSink& log) {
     LedgerRules rules = rules_of(start.settings.ledgerd);
     TRY(import_log_file(file, **store, rules));
     TRY_ASSIGN(std::unique_ptr<LedgerState> state, LedgerState::open(**store, *key, rules, LedgerTime()));
-    TRY_ASSIGN(LedgerRow row, read_ledger_row(**store));
+    TRY_ASSIGN(LedgerRow row, row_of(**store));
     report_copy(log, "imported", row, start.settings.ledgerd.store);
     return ok;
   };
@@ -250,7 +297,7 @@ int run_on_store(const DaemonStart& start, const LogCommand& command, LogSink& l
   Result<std::unique_ptr<Store>> store = open_store(start, start.settings.ledgerd.store, StoreUse::read);
   if (!store) return refuse(k_exit_bad_state, store.error());
   if (command.name == "audit") {
-    return audit_store_command(**store, log, start.state + "/" + k_audit_file_name, static_cast<uint64_t>(::time(nullptr)));
+    return audit_store_command(**store, log, audit_note_of(start), static_cast<uint64_t>(::time(nullptr)));
   }
   if (command.name == "backup") {
     Status done = back_up_ledger(**store, command.file, log);

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "codec/url.h"
+#include "ledger/common/faucet.h"
 
 namespace millet {
 namespace {
@@ -166,9 +167,12 @@ const Option k_ledgerd_options[] = {
      "Where accounts and channels are kept: lmdb: in the state folder, lmdb:FOLDER, or postgres:CONNECTION as libpq takes it."},
     {"ledgerd.witness", Text{AT(std::string, ledgerd.witness)}, "", 0, 0, "", When::start,
      "File that remembers how long the log has been, so that an old backup is refused; best on another disk. Empty: in the state folder."},
-    {"ledgerd.faucet_grant", Money{AT(Amount, ledgerd.faucet_grant)}, "10", 0, k_supply_micro, "BTT", When::start,
+    {"ledgerd.clock_leap_max", Number32{AT(uint32_t, ledgerd.clock_leap_max_days)}, "30", 0, 36'500, "days", When::start,
+     "A clock that is further ahead of the last record is not believed, since what it lets vest and expire can't be taken back; 0: any "
+     "is."},
+    {"ledgerd.faucet_grant", Money{AT(Amount, ledgerd.faucet_grant)}, "10", 0, k_faucet_grant_max.in_micro(), "BTT", When::start,
      "Initial balance of an account for a proof of work; 0 gives none."},
-    {"ledgerd.faucet_budget", Money{AT(Amount, ledgerd.faucet_budget)}, "1000000", 0, k_supply_micro, "BTT", When::start,
+    {"ledgerd.faucet_budget", Money{AT(Amount, ledgerd.faucet_budget)}, "1000000", 0, k_faucet_day_max.in_micro(), "BTT", When::start,
      "Most that initial balances may cost in a day."},
     {"ledgerd.faucet_per_network", Number32{AT(uint32_t, ledgerd.faucet_per_network)}, "100", 0, 1'000'000, "per day", When::start,
      "Most initial balances for the addresses of one network (/24, /48) in a day; 0 is no limit, as behind a proxy."},

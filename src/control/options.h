@@ -33,6 +33,7 @@ struct LedgerdConfig {
   std::string store;    // "lmdb:" in the state folder, or "lmdb:FOLDER"
   std::string witness;  // file; empty: in the state folder
   // Initial balances for proof of work; a grant of zero: none.
+  uint32_t clock_leap_max_days = 0;  // 0: any
   Amount faucet_grant;
   Amount faucet_budget;     // per day
   std::string captcha_url;  // empty: no CAPTCHA

@@ -46,6 +46,8 @@ class LedgerdDriver::BatchJob final : public hal::Job {
   void run() override {
     outcome_ = driver_.state_.apply(batch_, wall_);
     if (driver_.witness_ != nullptr && outcome_.tree.size != 0) noted_ = driver_.witness_->note(outcome_.tree, sync_witness_);
+    // What is not noted is not told: after a restore nobody could see that it is missing. Whoever asks again gets its first result.
+    if (!noted_) outcome_ = unavailable_outcome(batch_, noted_);
   }
   void done() override {
     driver_.on_witness(noted_);

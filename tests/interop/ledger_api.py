@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 import resource
+import shutil
 import socket
 import ssl
 import subprocess
@@ -11,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from harness.node import Ledgerd
+from harness.node import Ledgerd, expect_refused
 from harness.world import Skip, expect, fill_disk, main, need, wait_until
 from wallet import EASY, GRANT, Wallet
 
@@ -333,8 +334,29 @@ def health_follows_the_store(world):
     ledger.stop()
 
 
+def without_its_witness_nothing_is_told(world):
+    """What is not noted is not told, and neither is it ready; it goes on when the witness can be written again."""
+    folder = world.make_folder("witness")
+    ledger = Ledgerd(world, 1, ledgerd__listen=f"{HOST}:{PORT}", ledgerd__witness=folder / "file", **EASY).start()
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+    one.call("claim")
+    shutil.rmtree(folder)
+    for _ in range(60):  # it looks for the file every five seconds, with an operation
+        one.node.text("wallet", "send", two.address, "0.001", "--ledger", ledger.url, "--ledger-key", ledger.key)
+        if _get("/readyz")[0] == 503:
+            break
+        time.sleep(0.2)
+    expect(_get("/readyz")[0] == 503, "it does not miss its witness")
+    expect_refused(lambda: one.call("send", two.address, "1"), "unavailable")
+    expect(_metric("ready") == 0 and "event=ledger_witness_failed" in world.log(ledger.name), "nothing says why")
+    folder.mkdir()
+    wait_until(lambda: _get("/readyz")[0] == 200, 60, "it to be ready again")
+    one.call("send", two.address, "1")
+    ledger.stop()
+
+
 CASES = {case.__name__: case for case in (
-    answers_are_as_openapi_says, what_is_for_its_own_machine_only, examples_of_the_documentation, senders_are_limited, ten_thousand_idle_clients, health_follows_the_store)}
+    answers_are_as_openapi_says, what_is_for_its_own_machine_only, examples_of_the_documentation, senders_are_limited, ten_thousand_idle_clients, health_follows_the_store, without_its_witness_nothing_is_told)}
 
 if __name__ == "__main__":
     raise SystemExit(main(CASES))

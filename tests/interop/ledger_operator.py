@@ -189,6 +189,12 @@ def an_audit_is_a_line_a_metric_and_an_exit_code(world):
     expect(metrics["millet_ledgerd_audit_good"] == "1", "the audit is not called good")
     expect(abs(int(metrics["millet_ledgerd_audit_time_seconds"]) - time.time()) < 60, "it was another time")
     expect(int(metrics["millet_ledgerd_audit_records"]) >= 3, "it had fewer records")
+    # The verdict about a backup is the backup's.
+    noted = (ledger.state / "audit").read_text()
+    expect(_run(world, "backup", world.path("copy"), "--state", ledger.state)[0] == 0, "no backup was made")
+    status, out, err = _run(world, "audit", "--state", ledger.state, "--set", f"ledgerd.store=lmdb:{world.path('copy')}")
+    expect(status == 0 and (world.path("copy") / "audit").exists(), f"the backup's audit ends with {status}: {err}")
+    expect((ledger.state / "audit").read_text() == noted, "the backup's audit is noted as the ledger's")
     page = json.loads(OPENER.open(f"http://{HOST}:7411/v1/records?from=0&limit=100", timeout=20).read())
     record = next(record for record in page["records"] if record["kind"] == "transfer")
     ledger.stop()

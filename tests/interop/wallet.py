@@ -124,8 +124,16 @@ def old_backup_is_refused(world):
         Wallet(world, ledger, f"other-{history}").call("claim")
         ledger.stop()
         witness.write_bytes(seen)
+    # Nothing new is made where a ledger was.
+    state.unlink()
+    for way in ("here", "there"):
+        elsewhere = [] if way == "here" else ["--set", f"ledgerd.store=lmdb:{world.make_folder('elsewhere')}"]
+        process = world.start(way, [world.bin / "millet-ledgerd", "--state", ledger.state, *elsewhere])
+        expect(process.wait(20) == 3 and str(witness) in world.log(way), f"another ledger is made in its place: {world.log(way)}")
     state.write_bytes(new)
+    witness.unlink()
     ledger.start()
+    expect("event=witness_missing" in world.log(ledger.name), "nothing says that the witness is missing")
     expect(wallet.available() == GRANT, "the newest state lacks the grant")
     ledger.stop()
 

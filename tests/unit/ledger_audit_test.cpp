@@ -50,6 +50,21 @@ void a_right_log_passes(void** state) {
   assert_int_equal(books->open_channels, audited.totals->open_channels);
 }
 
+// Else the pool would be the operator's own.
+void initial_balances_have_a_limit_that_no_operator_sets(void** state) {
+  ON_STORE(state);
+  for (uint64_t btt : {1'000, 1'001}) {
+    LedgerRules rules = World::easy_rules();
+    rules.faucet_grant = Amount::micro(btt * 1'000'000);
+    rules.faucet_daily_budget = Amount::supply();
+    World world(rules);
+    assert_int_equal(world.code(world.faucet(numbered_key(1))), LedgerCode::done);
+    Audited audited = audit(world);
+    assert_int_equal(audited.status.has_value(), btt == 1'000);
+    if (!audited.status) assert_non_null(strstr(audited.status.error().reason.c_str(), "initial balance is larger"));
+  }
+}
+
 // Whatever bit of a record is turned, also with a new tree over it, the record is named.
 void a_changed_record_is_named(void** state) {
   ON_STORE(state);
@@ -250,6 +265,7 @@ void a_log_file_is_the_log_and_a_cut_one_is_refused(void** state) {
 int main() {
   const CMUnitTest tests[] = {
       FOR_EVERY_STORE(a_right_log_passes),
+      FOR_EVERY_STORE(initial_balances_have_a_limit_that_no_operator_sets),
       FOR_EVERY_STORE(a_changed_record_is_named),
       FOR_EVERY_STORE(minted_tokens_are_named),
       FOR_EVERY_STORE(a_withheld_credit_is_named),

@@ -78,6 +78,7 @@ void doctor(World& world, uint64_t index, Change change, bool with_tree = true) 
     CHECK((*store)->put(k_table_ledger, as_bytes(k_ledger_row_key), encode_fields(**row)).has_value());
   }
   CHECK((*store)->commit().has_value());
+  world.state().forget_served();
 }
 
 template <typename Change>
@@ -87,6 +88,7 @@ void doctor_account(World& world, const PublicKey& key, Change change) {
   change(**row);
   CHECK((*store)->put(k_table_accounts, key.bytes(), encode_fields(**row)).has_value());
   CHECK((*store)->commit().has_value());
+  world.state().forget_served();
 }
 
 // A client's watch, its durable rows, and its clock.

@@ -440,6 +440,74 @@ void times_in_replies_are_durable_and_at_most_seconds_old(void** state) {
   assert_true(world.state().opened_at() == world.now());
 }
 
+// A lagging copy that takes the store's place, or a dump that is restored, while a front end serves it.
+void a_store_that_is_set_back_is_not_served_on(void**) {
+  World world(StoreKind::memory);
+  SigningKey a = world.funded(1, 100), b = numbered_key(2);
+  LedgerBatch batch;
+  auto transfer = [&](uint64_t amount) {
+    Operation op = world.transfer(a, b.public_key(), amount);
+    batch.items = {BatchItem()};
+    batch.items[0].operations.push_back({op, LedgerCode::done});
+  };
+  // Two front ends on one store follow each other.
+  auto second = LedgerState::open(world.store(), world.ledger_key(), World::easy_rules(), world.now());
+  transfer(1);
+  assert_true((*second)->apply(batch, world.now()).status.has_value());
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 1)), LedgerCode::done);
+  transfer(1);
+  assert_true((*second)->apply(batch, world.now()).status.has_value());
+  second->reset();
+
+  world.memory.set_durable_at_commit(false);
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 40)), LedgerCode::done);
+  world.memory.crash();
+  for (int records_since = 0; records_since < 3; ++records_since) {
+    assert_int_equal(world.code(world.transfer(a, b.public_key(), 1)), LedgerCode::unavailable);
+    assert_false(world.last.status.has_value());
+    assert_int_equal(world.last.tree.size, 0);  // nothing is signed
+    assert_int_equal(world.ask(a.public_key(), BalanceQuery{}).code, LedgerCode::unavailable);
+    // Another one goes on from the old copy: first to as many records, then beyond.
+    auto other = LedgerState::open(world.store(), world.ledger_key(), World::easy_rules(), world.now());
+    transfer(2);
+    assert_true((*other)->apply(batch, world.now()).status.has_value());
+  }
+}
+
+// What a wrong clock lets vest and expire can't be taken back.
+void a_clock_that_leaps_is_not_believed(void**) {
+  LedgerRules rules = World::easy_rules();
+  rules.clock_leap_max_s = 86'400;
+  World world(StoreKind::memory, rules);
+  SigningKey a = world.funded(1, 100), b = numbered_key(2);
+  LedgerTime before = world.last.time;
+  world.now_s += 86'400 + 60;
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 40)), LedgerCode::unavailable);
+  assert_int_equal(world.last.status.error().code, Errc::denied);
+  assert_int_equal(world.available(a), 100);
+  assert_true(world.last.time == before);
+  world.now_s -= 86'400;
+  assert_int_equal(world.code(world.transfer(a, b.public_key(), 40)), LedgerCode::done);
+  // A day at a time it may stand still for as long as it wants.
+  for (int day = 0; day < 3; ++day) {
+    world.now_s += 86'400;
+    world.tick();
+    assert_true(world.last.status.has_value());
+  }
+}
+
+void an_initial_balance_is_repeated_also_when_its_work_is_old(void** state) {
+  ON_STORE(state);
+  World world;
+  FaucetOperation op = world.faucet(numbered_key(1)), late = world.faucet(numbered_key(2));
+  OperationResult first = world.apply(op);
+  assert_int_equal(first.code, LedgerCode::done);
+  world.now_s += 3 * k_faucet_epoch_s;
+  assert_true(world.restart().has_value());
+  assert_true(world.apply(op) == first);
+  assert_int_equal(world.code(late), LedgerCode::faucet_stale);
+}
+
 }  // namespace
 
 int main() {
@@ -462,6 +530,9 @@ int main() {
       FOR_EVERY_STORE(the_log_is_a_tree_over_all_and_a_chain_per_account),
       FOR_EVERY_STORE(changed_books_are_not_opened),
       FOR_EVERY_STORE(times_in_replies_are_durable_and_at_most_seconds_old),
+      FOR_EVERY_STORE(an_initial_balance_is_repeated_also_when_its_work_is_old),
+      cmocka_unit_test(a_store_that_is_set_back_is_not_served_on),
+      cmocka_unit_test(a_clock_that_leaps_is_not_believed),
       cmocka_unit_test(a_batch_that_makes_or_loses_money_ends_the_program),
       cmocka_unit_test(a_store_that_fails_refuses_operations_answers_queries_and_loses_nothing),
       cmocka_unit_test(what_was_not_durable_never_happened),

@@ -31,6 +31,10 @@ inline constexpr uint8_t k_faucet_bits_max = 32;
 inline constexpr uint32_t k_faucet_memory_kib_max = 64 * 1024;
 inline constexpr uint32_t k_faucet_memory_kib_min = 8;
 
+// What no operator gives: else the pool that initial balances come from would be the operator's own. An audit checks both.
+inline constexpr Amount k_faucet_grant_max = Amount::micro(1'000 * uint64_t{1'000'000});
+inline constexpr Amount k_faucet_day_max = Amount::micro(10'000'000 * uint64_t{1'000'000});  // by the ledger's time, UTC
+
 // What the ledger gives for a solved CAPTCHA: it stands for the work, or beside it, as the ledger wants. Only the ledger can make one, and
 // it is good for the key and the network (/24, /48) that asked, for a while.
 struct CaptchaTicket {

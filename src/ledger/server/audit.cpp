@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "crypto/sign.h"
+#include "ledger/common/faucet.h"
 #include "ledger/server/genesis.h"
 
 namespace millet {
@@ -177,6 +178,12 @@ Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const TicketFa
 }
 
 Result<LogAudit::Expected> LogAudit::initial_balance(const LogRecord& record, const PublicKey& key) {
+  if (record.head.paid > k_faucet_grant_max) return wrong("the initial balance is larger than any may be");
+  uint64_t day = record.head.time.in_seconds() / 86'400;
+  if (std::exchange(faucet_day_, day) != day) faucet_spent_ = Amount();
+  auto spent = faucet_spent_.plus(record.head.paid);
+  if (!spent || *spent > k_faucet_day_max) return wrong("the initial balances of this day are more than any day's may be");
+  faucet_spent_ = *spent;
   TRY(draw(record, faucet_pool_, record.head.paid));
   TRY(move(faucet_pool_, key, record.head.paid));
   if (std::exchange(accounts_[key].granted, true)) return wrong("the account had its initial balance before");
@@ -335,6 +342,11 @@ Result<LogAudit::Expected> LogAudit::run(const LogRecord& record, const GrantOpe
 }
 
 // ---- results ----
+
+std::optional<Amount> LogAudit::open_channel(const ChannelId& id) const {
+  auto found = channels_.find(id);
+  return found == channels_.end() ? std::nullopt : std::optional<Amount>(found->second.claimed);
+}
 
 const LogAudit::Account* LogAudit::account(const PublicKey& key) const {
   auto found = accounts_.find(key);

@@ -3,8 +3,8 @@
 //
 // What pools may give at which time is checked by their terms, which the ledger id promises.
 //
-// What it can't check: the operator's own limits (least capacity, length of a channel's life, size of a grant, the faucet's budget,
-// work, tickets and limits of networks).
+// What it can't check: the operator's own limits (least capacity, length of a channel's life, work, tickets and limits of networks). Of
+// initial balances it checks that none, and no day's sum, is above what any operator may give (faucet.h).
 #pragma once
 
 #include <map>
@@ -43,6 +43,8 @@ class LogAudit {
     bool granted = false;
   };
   const Account* account(const PublicKey& key) const;
+  // What was claimed of a channel that is open; nothing if it is not.
+  std::optional<Amount> open_channel(const ChannelId& id) const;
 
  private:
   struct Channel {
@@ -95,6 +97,8 @@ class LogAudit {
   LedgerId ledger_;
   PublicKey key_;
   PublicKey faucet_pool_;
+  uint64_t faucet_day_ = 0;
+  Amount faucet_spent_;  // on that day
   MerkleEdge tree_;
   LedgerTime time_;
   uint64_t extension_s_ = 0;

@@ -1,4 +1,4 @@
-// LedgerState::check_books: reads everything once, beside the code that wrote it.
+// check_books: reads everything once, beside the code that wrote it.
 #include "ledger/server/log_tree.h"
 #include "ledger/server/state.h"
 
@@ -124,8 +124,8 @@ Status check_log(StoreTransaction& store, const LedgerRow& row) {
 
 }  // namespace
 
-Result<LedgerBooks> LedgerState::check_books() {
-  TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
+Result<LedgerBooks> check_books(Store& of) {
+  TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, of.begin_read());
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
   Totals totals;
   TRY(total_accounts(*store, totals));

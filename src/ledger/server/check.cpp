@@ -59,8 +59,8 @@ bool is_stale(const CheckContext& context, uint64_t epoch) {
 
 LedgerCode check(const CheckContext& context, const FaucetOperation& op) {
   const FaucetStatement& s = op.statement;
-  if (is_stale(context, s.epoch)) return LedgerCode::faucet_stale;
   if (!verify(s.key, preimage(s), op.signature)) return LedgerCode::bad_signature;
+  if (is_stale(context, s.epoch)) return LedgerCode::faucet_stale;
   if (context.captcha == CaptchaUse::with_work) return LedgerCode::faucet_ticket;
   return check_work(context, s);
 }

@@ -214,6 +214,17 @@ Result<OperationResult> execute(LedgerTransaction& transaction, const LedgerRule
   return std::visit(Execute{transaction, rules, from}, operation);
 }
 
+Result<OperationResult> repeat_or_refuse(LedgerTransaction& transaction, const Operation& operation, LedgerCode code) {
+  auto of = [&](const auto& statement) -> Result<OperationResult> {
+    TRY_ASSIGN(std::optional<uint64_t> record, executed_before(transaction, statement.valid_until, statement_id(statement)));
+    if (record) return transaction.result_of(*record);
+    return refused(code);
+  };
+  if (const auto* faucet = std::get_if<FaucetOperation>(&operation)) return of(faucet->statement);
+  if (const auto* faucet = std::get_if<TicketFaucetOperation>(&operation)) return of(faucet->statement);
+  return refused(code);
+}
+
 Result<size_t> expire_channels(LedgerTransaction& transaction, size_t count_max) {
   size_t count = 0;
   for (; count < count_max; ++count) {

@@ -8,6 +8,8 @@
 namespace millet {
 
 struct LedgerRules {
+  // A clock that is further ahead of the last commit is not believed: what it lets vest and expire can't be taken back. 0: any clock is.
+  uint64_t clock_leap_max_s = 0;
   Amount capacity_min = Amount::micro(1000);  // a channel below 0.001 BTT is not worth its row
   uint32_t channel_life_min_s = 600;
   uint32_t channel_life_max_s = 30 * 86400;
@@ -29,6 +31,10 @@ Amount faucet_left(const LedgerRules& rules, const LedgerRow& row);
 // `from`: who sent it; nothing: nobody whose network counts.
 Result<OperationResult> execute(LedgerTransaction& transaction, const LedgerRules& rules, const Operation& operation,
                                 const std::optional<IpAddress>& from = std::nullopt);
+
+// An operation that was refused for `code` because its work or ticket is too old: the first result, if it was executed in time. Errors: of
+// the store.
+Result<OperationResult> repeat_or_refuse(LedgerTransaction& transaction, const Operation& operation, LedgerCode code);
 
 // Ends channels whose time is up, in the order of (effective expiry, id), at most `count_max`. The number ended. Errors: of the store.
 Result<size_t> expire_channels(LedgerTransaction& transaction, size_t count_max);

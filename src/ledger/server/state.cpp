@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ledger/server/genesis.h"
+#include "ledger/server/log_tree.h"
 #include "ledger/server/queries.h"
 
 namespace millet {
@@ -28,17 +29,6 @@ OperationResult refused(LedgerCode code) {
 
 bool has_operations(const LedgerBatch& batch) {
   return std::any_of(batch.items.begin(), batch.items.end(), [](const BatchItem& item) { return !item.operations.empty(); });
-}
-
-// What the items get when the store fails.
-std::vector<ItemOutcome> all_unavailable(const LedgerBatch& batch) {
-  std::vector<ItemOutcome> outcomes;
-  for (const BatchItem& item : batch.items) {
-    ItemOutcome& outcome = outcomes.emplace_back();
-    outcome.request = item.request;
-    outcome.operations.assign(item.operations.size(), refused(LedgerCode::unavailable));
-  }
-  return outcomes;
 }
 
 // The rows that most operations of a batch read.
@@ -118,6 +108,28 @@ SigningKey copy_of(const SigningKey& key) {
 LedgerState::LedgerState(Store& store, const SigningKey& key, const LedgerRules& rules)
     : store_(store), key_(copy_of(key)), rules_(rules) {}
 
+BatchOutcome unavailable_outcome(const LedgerBatch& batch, const Status& why) {
+  BatchOutcome outcome;
+  outcome.ticket = batch.ticket;
+  outcome.status = why;
+  for (const BatchItem& item : batch.items) {
+    ItemOutcome& refusal = outcome.items.emplace_back();
+    refusal.request = item.request;
+    refusal.operations.assign(item.operations.size(), refused(LedgerCode::unavailable));
+    refuse_queries(item, refusal);
+  }
+  return outcome;
+}
+
+Status check_clock(const LedgerRules& rules, LedgerTime last, LedgerTime wall) {
+  if (rules.clock_leap_max_s == 0 || wall <= last.plus_seconds(rules.clock_leap_max_s)) return ok;
+  return error(Errc::denied, "this machine's clock says " + std::to_string(wall.in_seconds()) + ", " +
+                                 std::to_string(wall.seconds_since(last) / 86'400) + " days after the ledger's last record (" +
+                                 std::to_string(last.in_seconds()) +
+                                 "), and what it lets vest and expire can't be taken back: put the clock right, or start with a larger "
+                                 "ledgerd.clock_leap_max if the ledger has really stood still for so long");
+}
+
 Result<std::unique_ptr<LedgerState>> LedgerState::open(Store& store, const SigningKey& key, const LedgerRules& rules, LedgerTime wall) {
   std::unique_ptr<LedgerState> state(new LedgerState(store, key, rules));
   state->context_.faucet_work = rules.faucet_work;
@@ -155,12 +167,33 @@ Status LedgerState::load(const SigningKey& key) {
   context_.ledger = ledger_id(*genesis);
   rules_.faucet_pool = genesis->accounts[k_faucet_pool].account;
   opened_tree_ = sign_tree(row);
+  served_records_ = row.records;
+  served_root_ = row.root;
   return ok;
 }
 
-Result<LedgerRow> LedgerState::read_ledger_row(StoreTransaction& transaction) {
+// Clients hold receipts of what was served: a store that was set back, or whose lagging copy took its place, is not served on.
+Status LedgerState::follow(StoreTransaction& store, const LedgerRow& row) {
+  if (row.records == served_records_ && row.root == served_root_) return ok;
+  auto turned = [](const std::string& what) {
+    return error(Errc::io, "the ledger's log " + what + ": the store was set back while it was served. Stop, and restore the newest state");
+  };
+  if (row.records < served_records_) {
+    return turned("has " + std::to_string(row.records) + " records, and had " + std::to_string(served_records_));
+  }
+  if (served_records_ != 0) {
+    LogTreeReader tree(store);
+    TRY_ASSIGN(Hash32 root, merkle_root(tree, served_records_));
+    if (root != served_root_) return turned("has other records than were served");
+  }
+  served_records_ = row.records;
+  served_root_ = row.root;
+  return ok;
+}
+
+Result<LedgerRow> read_ledger_row(StoreTransaction& transaction) {
   TRY_ASSIGN(std::optional<LedgerRow> row, read_row<LedgerRow>(transaction, k_table_ledger, as_bytes(k_ledger_row_key)));
-  if (!row) return damaged("it has lost its state row");
+  if (!row) return error(Errc::not_found, "there is no ledger in it");
   if (row->format != k_ledger_format) {
     return error(Errc::io, "the ledger's state has format " + std::to_string(row->format) + ", this program knows " +
                                std::to_string(k_ledger_format));
@@ -175,13 +208,12 @@ CheckContext LedgerState::check_context(LedgerTime time) const {
 }
 
 BatchOutcome LedgerState::apply(const LedgerBatch& batch, LedgerTime wall) {
-  BatchOutcome outcome;
-  outcome.ticket = batch.ticket;
-  outcome.items = all_unavailable(batch);
+  BatchOutcome outcome = unavailable_outcome(batch, ok);
   Status written = write_if_due(batch, wall, outcome);
   // Queries are answered also when the disk is full.
   Status read = answer_queries(batch, outcome);
   if (!read) {
+    outcome.tree = {};
     for (size_t i = 0; i < batch.items.size(); ++i) refuse_queries(batch.items[i], outcome.items[i]);
   }
   outcome.status = written ? read : written;
@@ -194,6 +226,7 @@ Status LedgerState::write_if_due(const LedgerBatch& batch, LedgerTime wall, Batc
     TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
     TRY_ASSIGN(row, read_ledger_row(*store));
   }
+  TRY(check_clock(rules_, row.time, wall));
   LedgerTime time = std::max(row.time, wall);
   bool due = outage_ || batch.items.empty() || has_operations(batch) || time.seconds_since(row.time) >= k_time_lag_max_s;
   if (!due) return ok;
@@ -219,12 +252,14 @@ const SignedTreeHead& LedgerState::sign_tree(const LedgerRow& row) {
 Status LedgerState::answer_queries(const LedgerBatch& batch, BatchOutcome& outcome) {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
+  TRY(follow(*store, row));
   outcome.time = row.time;
   outcome.tree = sign_tree(row);
   QueryContext context{rules_, row, check_context(row.time)};
   for (size_t i = 0; i < batch.items.size(); ++i) {
     context.captcha = batch.items[i].captcha;
     context.check.from = batch.items[i].from;
+    outcome.items[i].queries.clear();
     for (const Query& query : batch.items[i].queries) {
       TRY_ASSIGN(QueryResult result, answer_query(*store, context, batch.items[i].key, query));
       outcome.items[i].queries.push_back(std::move(result));
@@ -240,6 +275,7 @@ Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, Le
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_write());
   TRY(store->prefetch(keys_of(batch)));
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
+  TRY(follow(*store, row));
   time = std::max(time, row.time);  // another front end may have committed since it was read
   LedgerTransaction transaction(*store, context_.ledger, row, time);
   uint64_t gap_s = time.seconds_since(row.time);
@@ -251,15 +287,21 @@ Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, Le
     ItemOutcome& result = items.emplace_back();
     result.request = item.request;
     for (const BatchItem::CheckedOperation& checked : item.operations) {
-      OperationResult done = refused(checked.checked);
+      OperationResult done;
       if (checked.checked == LedgerCode::done) {
         TRY_ASSIGN(done, execute(transaction, rules_, checked.operation, item.from));
+      } else if (checked.checked == LedgerCode::faucet_stale || checked.checked == LedgerCode::faucet_ticket) {
+        TRY_ASSIGN(done, repeat_or_refuse(transaction, checked.operation, checked.checked));
+      } else {
+        done = refused(checked.checked);
       }
       result.operations.push_back(done);
     }
   }
   TRY(transaction.flush());
   TRY(store->commit());
+  served_records_ = transaction.row().records;
+  served_root_ = transaction.row().root;
   outcome.more_to_expire = expired == k_expire_per_batch_max;
   return items;
 }

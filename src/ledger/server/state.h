@@ -46,12 +46,24 @@ struct BatchOutcome {
   std::vector<ItemOutcome> items;
 };
 
+// What everybody of a batch gets when it could not be made durable.
+BatchOutcome unavailable_outcome(const LedgerBatch& batch, const Status& why);
+
 // The ledger's sums, as its rows say. available + in_channels is the supply.
 struct LedgerBooks {
   Amount available;    // over all accounts
   Amount in_channels;  // escrow of all open channels
   uint64_t open_channels = 0;
 };
+
+// Reads everything and compares: sums, indexes, the end of the log against its tree. Errors: io (damaged), not_found (no ledger in it).
+Result<LedgerBooks> check_books(Store& store);
+
+// Errors: io (another format), not_found (no ledger in it).
+Result<LedgerRow> read_ledger_row(StoreTransaction& transaction);
+
+// Errors: denied (the clock is too far ahead of the last commit to be believed).
+Status check_clock(const LedgerRules& rules, LedgerTime last, LedgerTime wall);
 
 class LedgerState {
  public:
@@ -80,13 +92,15 @@ class LedgerState {
   // time durable. Every batch ends with the check that accounts and escrow are the supply.
   BatchOutcome apply(const LedgerBatch& batch, LedgerTime wall);
 
-  // Reads everything and compares: sums, indexes, the end of the log against its tree. Errors: io (damaged).
-  Result<LedgerBooks> check_books();
+  // For tests: a ledger that cheats does not hold its log against what it served.
+  void forget_served() { served_records_ = 0; }
+
+  Result<LedgerBooks> check_books() { return millet::check_books(store_); }
 
  private:
   LedgerState(Store& store, const SigningKey& key, const LedgerRules& rules);
   Status load(const SigningKey& key);
-  Result<LedgerRow> read_ledger_row(StoreTransaction& transaction);
+  Status follow(StoreTransaction& store, const LedgerRow& row);
   Status write_if_due(const LedgerBatch& batch, LedgerTime wall, BatchOutcome& outcome);
   const SignedTreeHead& sign_tree(const LedgerRow& row);
   Status answer_queries(const LedgerBatch& batch, BatchOutcome& outcome);
@@ -98,8 +112,10 @@ class LedgerState {
   CheckContext context_;
   SignedTreeHead opened_tree_;
   LedgerBooks opened_books_;
-  SignedTreeHead tree_;  // signed last
-  bool outage_ = true;   // since the last commit: the start of the program, or a store that failed
+  SignedTreeHead tree_;          // signed last
+  uint64_t served_records_ = 0;  // the log that was read or written last: it only grows
+  Hash32 served_root_{};
+  bool outage_ = true;  // since the last commit: the start of the program, or a store that failed
 };
 
 }  // namespace millet
