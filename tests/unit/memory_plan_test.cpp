@@ -1,42 +1,10 @@
 // node: what a node may hold in memory. Counted by the allocator where a node is full.
 #include "node/memory_plan.h"
 
-#include <malloc.h>
-#include <stdlib.h>
-
-#include <new>
-
 #include "node/memory_use.h"
+#include "unit/allocations.h"
 #include "unit/node_world.h"
-
 #include "unit/test.h"
-
-namespace {
-
-size_t g_bytes = 0;
-size_t g_count = 0;
-
-void* take(size_t size) {
-  void* out = malloc(size == 0 ? 1 : size);
-  if (out == nullptr) abort();
-  g_bytes += malloc_usable_size(out);
-  ++g_count;
-  return out;
-}
-void give(void* memory) {
-  if (memory == nullptr) return;
-  g_bytes -= malloc_usable_size(memory);
-  free(memory);
-}
-
-}  // namespace
-
-void* operator new(size_t size) { return take(size); }
-void* operator new[](size_t size) { return take(size); }
-void operator delete(void* memory) noexcept { give(memory); }
-void operator delete[](void* memory) noexcept { give(memory); }
-void operator delete(void* memory, size_t) noexcept { give(memory); }
-void operator delete[](void* memory, size_t) noexcept { give(memory); }
 
 using namespace millet;
 using namespace millet::testing;
@@ -109,21 +77,21 @@ void at_the_limit_peers_are_refused_and_nothing_is_allocated(void**) {
     machine.config.memory_mib = plan.memory_mib;
     machine.config.peers_max = 0;  // as the budget says
     machine.start();
-    size_t before = g_bytes;
+    size_t before = allocated_bytes();
     assert_int_equal(fill(machine, world), plan.peers);
     // What they take is what is counted, and it is within their part.
     std::vector<MemoryShare> budget = machine.node->stats(world.now).memory;
     const MemoryShare& peers = part(budget, memory_part::k_peers);
     assert_true(peers.used > 0 && peers.used <= peers.limit);
-    assert_true(g_bytes - before < 2 * peers.used);
-    size_t bytes = g_bytes, count = g_count;
+    assert_true(allocated_bytes() - before < 2 * peers.used);
+    size_t bytes = allocated_bytes(), count = allocation_count();
     bool accepted = false;
     for (int i = 0; i < 1'000; ++i) {
       accepted = accepted || machine.node->on_accepted(world.now, stranger(10'000 + i), IpAddress(), Transport::utp).has_value();
     }
     assert_false(accepted);
-    assert_int_equal(g_count, count);
-    assert_int_equal(g_bytes, bytes);
+    assert_int_equal(allocation_count(), count);
+    assert_int_equal(allocated_bytes(), bytes);
   }
 }
 
@@ -138,11 +106,11 @@ void more_peers_than_fit_are_refused_whatever_their_number_may_be(void**) {
   const MemoryShare& peers = part(budget, memory_part::k_peers);
   assert_in_range(count, 300, 5'000);
   assert_true(peers.used >= peers.limit && peers.used < peers.limit + 8 * 1024);
-  size_t allocations = g_count;
+  size_t allocations = allocation_count();
   for (int i = 0; i < 100; ++i) {
     assert_false(machine.node->on_accepted(world.now, stranger(20'000 + i), IpAddress(), Transport::tcp).has_value());
   }
-  assert_int_equal(g_count, allocations);
+  assert_int_equal(allocation_count(), allocations);
 }
 
 // A torrent of so many pieces, whose payload nobody has.

@@ -1,41 +1,10 @@
 // What uTP costs in memory: counted by the allocator, not estimated.
-#include <malloc.h>
-#include <stdlib.h>
-
-#include <new>
-
+#include "unit/allocations.h"
+#include "unit/test.h"
 #include "unit/utp_world.h"
 
-#include "unit/test.h"
-
-namespace {
-
-size_t g_bytes = 0;
-size_t g_count = 0;
-
-void* take(size_t size) {
-  void* out = malloc(size == 0 ? 1 : size);
-  if (out == nullptr) abort();
-  g_bytes += malloc_usable_size(out);
-  ++g_count;
-  return out;
-}
-void give(void* memory) {
-  if (memory == nullptr) return;
-  g_bytes -= malloc_usable_size(memory);
-  free(memory);
-}
-
-}  // namespace
-
-void* operator new(size_t size) { return take(size); }
-void* operator new[](size_t size) { return take(size); }
-void operator delete(void* memory) noexcept { give(memory); }
-void operator delete[](void* memory) noexcept { give(memory); }
-void operator delete(void* memory, size_t) noexcept { give(memory); }
-void operator delete[](void* memory, size_t) noexcept { give(memory); }
-
 using namespace millet;
+using namespace millet::testing;
 
 namespace {
 
@@ -122,7 +91,7 @@ struct Wire {
 
 void an_idle_connection_costs_little(void**) {
   Wire wire(256);
-  size_t before = g_bytes;
+  size_t before = allocated_bytes();
   for (int i = 0; i < 200; ++i) {
     wire.address[1].port = static_cast<uint16_t>(1000 + i);
     static_cast<void>(wire.engine[0]->connect(wire.now, wire.address[1]));
@@ -131,25 +100,25 @@ void an_idle_connection_costs_little(void**) {
     wire.deliver(0);
   }
   assert_int_equal(wire.engine[0]->count(), 200);
-  assert_true((g_bytes - before) / 200 <= k_idle_max);
+  assert_true((allocated_bytes() - before) / 200 <= k_idle_max);
 }
 
 void a_connection_that_was_busy_and_rests_costs_little(void**) {
   Wire wire;
-  size_t before = g_bytes;
+  size_t before = allocated_bytes();
   wire.connect();
   for (int i = 0; i < 40; ++i) wire.round(Duration::ms(100), 2'000'000);
   // The rest of what was offered goes out, then nothing happens for a minute.
   for (int i = 0; i < 2000 && wire.engine[0]->acknowledged(wire.stream[0]) < 40 * 2'000'000 + 1000; ++i) wire.round(Duration::ms(100), 0);
   assert_int_equal(wire.received, 40 * 2'000'000 + 1000);
   for (int i = 0; i < 600; ++i) wire.round(Duration::ms(100), 0);
-  assert_true(g_bytes - before <= 2 * k_idle_max);  // both ends
+  assert_true(allocated_bytes() - before <= 2 * k_idle_max);  // both ends
   assert_true(wire.engine[0]->memory(wire.stream[0]) <= k_idle_max);
 }
 
 void a_thousand_packets_in_flight_fit_the_bound(void**) {
   Wire wire;
-  size_t before = g_bytes;
+  size_t before = allocated_bytes();
   wire.connect();
   size_t most = 0;
   size_t in_flight = 0;
@@ -157,7 +126,7 @@ void a_thousand_packets_in_flight_fit_the_bound(void**) {
     wire.engine[0]->offer(wire.now, wire.stream[0], 4'000'000);
     wire.pass(Duration::ms(100));
     in_flight = wire.size[1];
-    most = std::max(most, g_bytes - before);
+    most = std::max(most, allocated_bytes() - before);
     wire.deliver(1);
     wire.deliver(0);
   }
@@ -173,11 +142,11 @@ void nothing_is_allocated_per_packet(void**) {
   for (int i = 0; i < 60; ++i) wire.round(Duration::ms(20), 400'000);
   for (int i = 0; i < 3000 && wire.received < 60 * 400'000 + 1000; ++i) wire.round(Duration::ms(20), 0);
   assert_int_equal(wire.received, 60 * 400'000 + 1000);
-  size_t before = g_count;
+  size_t before = allocation_count();
   uint64_t received = wire.received;
   for (int i = 0; i < 200; ++i) wire.round(Duration::ms(20), 50'000);
   assert_true(wire.received - received > 1'000'000);
-  assert_int_equal(g_count, before);
+  assert_int_equal(allocation_count(), before);
 }
 
 }  // namespace
