@@ -1,32 +1,47 @@
 #include "driver/http_server.h"
 
+#include "ledger/server/request_limits.h"
+
 namespace millet {
 
 void HttpServer::on_accepted(Instant now, hal::StreamId stream, const Endpoint& remote) {
-  auto place = per_address_.find(remote.address);
-  size_t of_address = place == per_address_.end() ? 0 : place->second;
-  bool room = connections_.size() < k_connections_max;
-  if (stopping_ || of_address >= k_connections_per_address_max || (!room && !make_room())) {
+  auto refuse = [&] {
     ++refused_;
     streams_.close(stream);
-    return;
+  };
+  auto sender = senders_.find(one_sender(remote.address));
+  if (stopping_ || (sender != senders_.end() && sender->second >= k_connections_per_address_max)) return refuse();
+  auto crowd = networks_.find(remote.address.network());
+  if (crowd != networks_.end() && crowd->second >= k_connections_per_network_max) {
+    if (!make_room(&crowd)) return refuse();
+  } else if (connections_.size() >= k_connections_max && !make_room(nullptr)) {
+    return refuse();
   }
-  ++per_address_[remote.address];
   Connection& connection = connections_.try_emplace(stream, body_size_max_).first->second;
   connection.address = remote.address;
+  connection.of_sender = senders_.try_emplace(one_sender(remote.address)).first;
+  connection.of_network = networks_.try_emplace(remote.address.network()).first;
+  ++connection.of_sender->second;
+  ++connection.of_network->second;
   connection.waiting_since = now;
   set_deadline(connection, now + k_request_max);
 }
 
-bool HttpServer::make_room() {
-  auto longest = connections_.end();
+bool HttpServer::gives_way_before(const Connection& a, const Connection& b) {
+  if (a.of_network->second != b.of_network->second) return a.of_network->second > b.of_network->second;
+  if (a.of_sender->second != b.of_sender->second) return a.of_sender->second > b.of_sender->second;
+  return a.waiting_since < b.waiting_since;
+}
+
+bool HttpServer::make_room(const Counts::iterator* network) {
+  auto first = connections_.end();
   for (auto at = connections_.begin(); at != connections_.end(); ++at) {
-    if (at->second.state != State::reading) continue;
-    if (longest == connections_.end() || at->second.waiting_since < longest->second.waiting_since) longest = at;
+    if (at->second.state == State::answering || (network != nullptr && at->second.of_network != *network)) continue;
+    if (first == connections_.end() || gives_way_before(at->second, first->second)) first = at;
   }
-  if (longest == connections_.end()) return false;
+  if (first == connections_.end()) return false;
   ++evicted_;
-  drop(longest->first);
+  drop(first->first);
   return true;
 }
 
@@ -103,7 +118,9 @@ void HttpServer::reply(Instant now, hal::StreamId stream, const Answer& answer) 
 
 void HttpServer::flush(Instant now, hal::StreamId stream, Connection& connection) {
   Bytes rest = Bytes(connection.out).subspan(connection.sent);
-  connection.sent += streams_.send(stream, std::span(&rest, 1));
+  size_t taken = streams_.send(stream, std::span(&rest, 1));
+  if (taken != 0) connection.waiting_since = now;
+  connection.sent += taken;
   if (connection.sent < connection.out.size()) return;
   if (connection.close_after) {
     streams_.close(stream);
@@ -112,7 +129,6 @@ void HttpServer::flush(Instant now, hal::StreamId stream, Connection& connection
   connection.out.clear();
   connection.sent = 0;
   connection.state = State::reading;
-  connection.waiting_since = now;
   set_deadline(connection, now + k_idle_max);
   connection.reader.start();
   streams_.set_reading(stream, true);
@@ -127,10 +143,14 @@ void HttpServer::on_writable(Instant now, hal::StreamId stream) {
 void HttpServer::on_closed(hal::StreamId stream) {
   auto found = connections_.find(stream);
   if (found == connections_.end()) return;
-  auto place = per_address_.find(found->second.address);
-  CHECK(place != per_address_.end() && place->second > 0);
-  if (--place->second == 0) per_address_.erase(place);
+  count_down(senders_, found->second.of_sender);
+  count_down(networks_, found->second.of_network);
   connections_.erase(found);
+}
+
+void HttpServer::count_down(Counts& counts, Counts::iterator place) {
+  CHECK(place->second > 0);
+  if (--place->second == 0) counts.erase(place);
 }
 
 void HttpServer::drop(hal::StreamId stream) {

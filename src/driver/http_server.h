@@ -28,7 +28,8 @@ class HttpServerEvents {
 class HttpServer {
  public:
   static constexpr size_t k_connections_max = 1024;
-  static constexpr size_t k_connections_per_address_max = 64;       // a household behind one address, not the whole server
+  static constexpr size_t k_connections_per_address_max = 64;       // a household behind one address or IPv6 /64, not the whole server
+  static constexpr size_t k_connections_per_network_max = 256;      // of one /24 or /48: a quarter of all
   static constexpr Duration k_request_max = Duration::seconds(10);  // from its first byte to its last: slow senders hold a place no longer
   static constexpr Duration k_idle_max = Duration::seconds(60);     // between requests
   static constexpr Duration k_reply_max = Duration::seconds(20);    // until the client has taken its reply
@@ -38,8 +39,9 @@ class HttpServer {
       : streams_(streams), events_(events), body_size_max_(body_size_max) {}
   HttpServer(const HttpServer&) = delete;
 
-  // The connection is closed at once if there are too many of its address. If there are too many in all, the one gives its place that has
-  // sent no whole request for longest: silent clients, however many, keep nobody out.
+  // The connection is closed at once if there are too many of its address. If there are too many of its network or in all, one of those
+  // gives its place that send no whole request or don't take their reply: of the network with most connections, there of the address with
+  // most, the one without progress for longest. Clients that are silent or deaf, however many, keep nobody out.
   void on_accepted(Instant now, hal::StreamId stream, const Endpoint& remote);
   void on_received(Instant now, hal::StreamId stream, Bytes bytes);
   void on_writable(Instant now, hal::StreamId stream);
@@ -77,21 +79,26 @@ class HttpServer {
 
  private:
   enum class State : uint8_t { reading, answering, writing };
+  using Counts = std::map<IpAddress, size_t>;
   struct Connection {
     explicit Connection(size_t body_size_max) : reader(http::Reader::Role::requests, body_size_max) {}
     http::Reader reader;
     IpAddress address;
+    Counts::iterator of_sender;
+    Counts::iterator of_network;
     State state = State::reading;
     bool close_after = false;
     bool pumping = false;
     std::vector<uint8_t> early;  // bytes that no request has taken
     std::vector<uint8_t> out;
     size_t sent = 0;
-    Instant waiting_since;  // accepted, or answered last
+    Instant waiting_since;  // accepted, or took something of an answer last
     Instant deadline;
   };
-  // False: every connection is being answered.
-  bool make_room();
+  // Closes a connection; if `network` is given, one of it. False: all of them are being answered.
+  bool make_room(const Counts::iterator* network);
+  static bool gives_way_before(const Connection& a, const Connection& b);
+  static void count_down(Counts& counts, Counts::iterator place);
   void pump(Instant now, hal::StreamId stream);
   void feed(Instant now, hal::StreamId stream, Connection& connection, Bytes bytes);
   void refuse(Instant now, hal::StreamId stream, Connection& connection, const Error& reason);
@@ -102,7 +109,8 @@ class HttpServer {
   HttpServerEvents& events_;
   const size_t body_size_max_;
   std::map<hal::StreamId, Connection> connections_;
-  std::map<IpAddress, size_t> per_address_;
+  Counts senders_;
+  Counts networks_;
   // No deadline is before this; found anew when it has come, so that a request costs the same whatever the number of connections.
   Instant earliest_ = Instant::never();
   uint64_t refused_ = 0;
