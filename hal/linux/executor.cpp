@@ -17,7 +17,7 @@ constexpr size_t k_stack_size = 256 * 1024;
 // Verifying a terabyte may take all processors, but not from the loop, nor from what else the machine does.
 constexpr int k_background_nice = 10;
 
-constexpr uint64_t k_resolve_wait_ns = 1'000'000'000;
+constexpr uint64_t k_stuck_wait_ns = 1'000'000'000;
 
 constexpr int k_signature_threads_max = 64;
 
@@ -46,7 +46,7 @@ class Lock {
 
 }  // namespace
 
-LinuxExecutor::LinuxExecutor(uv_loop_t* loop, int processors, Use use) {
+LinuxExecutor::LinuxExecutor(uv_loop_t* loop, int processors, Use use) : use_(use) {
   CHECK(uv_mutex_init(&mutex_) == 0);
   for (int i = 0; i < k_queue_count; ++i) {
     Lane& lane = lanes_[static_cast<size_t>(i)];
@@ -55,7 +55,7 @@ LinuxExecutor::LinuxExecutor(uv_loop_t* loop, int processors, Use use) {
     lane.background = static_cast<Queue>(i) == Queue::hash;
     CHECK(uv_cond_init(&lane.wake) == 0);
   }
-  CHECK(uv_cond_init(&resolved_) == 0);
+  CHECK(uv_cond_init(&ended_) == 0);
   CHECK(uv_async_init(loop, &async_, on_finished) == 0);
   async_.data = this;
 }
@@ -63,7 +63,7 @@ LinuxExecutor::LinuxExecutor(uv_loop_t* loop, int processors, Use use) {
 LinuxExecutor::~LinuxExecutor() {
   CHECK(stopping_ && !stuck_);
   for (Lane& lane : lanes_) uv_cond_destroy(&lane.wake);
-  uv_cond_destroy(&resolved_);
+  uv_cond_destroy(&ended_);
   uv_mutex_destroy(&mutex_);
 }
 
@@ -110,7 +110,7 @@ void LinuxExecutor::work(void* argument) {
     --lane.running;
     owner.finished_.push_back(std::move(job));
     if (owner.stopping_)
-      uv_cond_signal(&owner.resolved_);
+      uv_cond_signal(&owner.ended_);
     else
       uv_async_send(&owner.async_);
   }
@@ -130,9 +130,14 @@ void LinuxExecutor::on_finished(uv_async_t* async) {
   }
 }
 
+// A job of it may wait for another machine, and nobody can hurry it.
+bool LinuxExecutor::waits_briefly(const Lane& lane) const {
+  auto is = [&](Queue queue) { return &lane == &lanes_[static_cast<size_t>(queue)]; };
+  return is(Queue::resolve) || (is(Queue::store) && use_ == Use::signatures);
+}
+
 void LinuxExecutor::stop() {
   std::deque<std::unique_ptr<Job>> dropped[k_queue_count];
-  Lane& resolve = lanes_[static_cast<size_t>(Queue::resolve)];
   {
     Lock lock(mutex_);
     if (stopping_) return;
@@ -141,10 +146,13 @@ void LinuxExecutor::stop() {
       dropped[i].swap(lanes_[i].waiting);
       uv_cond_broadcast(&lanes_[i].wake);
     }
-    while (resolve.running != 0 && !stuck_) stuck_ = uv_cond_timedwait(&resolved_, &mutex_, k_resolve_wait_ns) != 0;
+    auto runs = [&] {
+      return std::any_of(lanes_.begin(), lanes_.end(), [&](const Lane& lane) { return waits_briefly(lane) && lane.running != 0; });
+    };
+    while (runs() && !stuck_) stuck_ = uv_cond_timedwait(&ended_, &mutex_, k_stuck_wait_ns) != 0;
   }
   for (Lane& lane : lanes_) {
-    if (&lane == &resolve && stuck_) continue;
+    if (waits_briefly(lane) && stuck_) continue;
     for (uv_thread_t& thread : lane.threads) uv_thread_join(&thread);
   }
   uv_close(reinterpret_cast<uv_handle_t*>(&async_), nullptr);

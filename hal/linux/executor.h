@@ -24,7 +24,7 @@ class LinuxExecutor final : public Executor {
 
   void submit(Queue queue, std::unique_ptr<Job> job) override;
   // Starts no more jobs, waits for those that run, drops the others; no done() follows. Closes its handle on the loop. A name server that
-  // does not answer is waited for no longer than a second.
+  // does not answer is waited for no longer than a second, nor (Use::signatures) a store, which may be a database on another machine.
   void stop();
   // After stop(): a job still runs that nobody can hurry. The process has to end by _exit().
   bool has_stuck_job() const { return stuck_; }
@@ -40,14 +40,16 @@ class LinuxExecutor final : public Executor {
     int running = 0;  // jobs
     uv_cond_t wake;
   };
+  bool waits_briefly(const Lane& lane) const;
   static void work(void* lane);
   static void on_finished(uv_async_t* async);
   void start_thread(Lane& lane);
 
+  const Use use_;
   uv_mutex_t mutex_;  // guards everything below but async_
   std::array<Lane, k_queue_count> lanes_;
   std::vector<std::unique_ptr<Job>> finished_;
-  uv_cond_t resolved_;
+  uv_cond_t ended_;  // a job, while this stops
   bool stopping_ = false;
   bool stuck_ = false;
   uv_async_t async_;

@@ -7,6 +7,7 @@
 #include "apps/daemon.h"
 #include "apps/genesis_command.h"
 #include "apps/import_file.h"
+#include "apps/store_name.h"
 #include "codec/url.h"
 #include "driver/key_file.h"
 #include "driver/ledgerd_driver.h"
@@ -141,14 +142,14 @@ void report_copy(LogSink& log, std::string_view event, const LedgerRow& row, con
       .add("records", row.records)
       .add("root", to_hex(row.root))
       .add("time", row.time.in_seconds())
-      .add("to", to);
+      .add("to", without_passwords(to));
 }
 
 // Copies the ledger, as it is at one moment, into another store, and adds up its books there.
 Status copy_ledger(const DaemonStart& start, Store& from, LogSink& log) {
   const std::string& name = start.arguments.copy_to;
   if (!name.starts_with(k_store_lmdb) && !name.starts_with(k_store_postgres)) {
-    return error(Errc::bad_input, name + " is not a store: lmdb:FOLDER or postgres:CONNECTION");
+    return error(Errc::bad_input, without_passwords(name) + " is not a store: lmdb:FOLDER or postgres:CONNECTION");
   }
   TRY_ASSIGN(SigningKey key, load_key(start.state + "/" + k_ledger_key_file_name));
   TRY_ASSIGN(std::unique_ptr<Store> to, open_store(start, name, StoreUse::serve));
@@ -223,6 +224,8 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
       .add("key", key->public_key().hex())
       .add("version", MILLET_VERSION);
   machine.run();
+  // A store that hangs still uses what stands above: it is not taken down under it.
+  if (machine.has_stuck_job()) ::_exit(k_exit_failed);
   if (!driver.ended_well()) return k_exit_failed;
   Result<LedgerBooks> books = (*state)->check_books();
   if (!books) return refuse(k_exit_bad_state, books.error());
@@ -305,7 +308,8 @@ int run_on_store(const DaemonStart& start, const LogCommand& command, LogSink& l
   }
   if (!start.arguments.copy_to.empty()) {
     Status done = copy_ledger(start, **store, log);
-    return done ? k_exit_ok : refuse(k_exit_bad_state, std::move(done).error().in("--copy-to " + start.arguments.copy_to));
+    return done ? k_exit_ok
+                : refuse(k_exit_bad_state, std::move(done).error().in("--copy-to " + without_passwords(start.arguments.copy_to)));
   }
   Result<SigningKey> key = load_key(start.state + "/" + k_ledger_key_file_name);
   if (!key) return refuse(k_exit_bad_state, key.error());

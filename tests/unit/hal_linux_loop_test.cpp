@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -183,6 +184,26 @@ void a_stuck_queue_does_not_hold_up_another(void**) {
   assert_int_equal(reads, 8);
 }
 
+// A ledger's database may never answer; a node's disk does, and what it writes is waited for.
+void a_ledgers_store_that_hangs_does_not_hold_up_the_end(void**) {
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    NullLog log;
+    LinuxSystem machine(log, LinuxExecutor::Use::signatures);
+    System& system = machine.system();
+    submit(
+        system, Queue::store, [] { pause(); }, [] {});
+    submit(
+        system, Queue::compute, [] { usleep(50'000); }, [&] { system.loop.stop(); });
+    machine.run();
+    _exit(machine.has_stuck_job() ? 7 : 1);
+  }
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
 void jobs_that_wait_when_the_loop_stops_are_dropped(void**) {
   static std::atomic<int> destroyed;
   destroyed = 0;
@@ -236,6 +257,7 @@ int main() {
       cmocka_unit_test(a_signal_that_the_caller_ignores_stays_ignored),
       cmocka_unit_test(jobs_of_the_store_queue_run_in_order_and_come_back_to_the_loop),
       cmocka_unit_test(a_stuck_queue_does_not_hold_up_another),
+      cmocka_unit_test(a_ledgers_store_that_hangs_does_not_hold_up_the_end),
       cmocka_unit_test(jobs_that_wait_when_the_loop_stops_are_dropped),
       cmocka_unit_test(randomness_differs),
       cmocka_unit_test(localhost_resolves_and_nonsense_does_not),

@@ -28,6 +28,18 @@ void append_be32(std::string& out, uint32_t value) {
   out.append(reinterpret_cast<const char*>(raw), sizeof raw);
 }
 
+// libpq's own words would name the parts of it that it can't read, and one may be the password.
+Status check_conninfo(const std::string& conninfo) {
+  PQconninfoOption* options = PQconninfoParse(conninfo.c_str(), nullptr);
+  if (options == nullptr) {
+    return error(Errc::bad_input,
+                 "ledgerd.store: what stands after postgres: is no connection string of libpq; in host=... user=... "
+                 "values with spaces or quotes are quoted: password='it\\'s'");
+  }
+  PQconninfoFree(options);
+  return ok;
+}
+
 std::string to_string(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 }  // namespace
@@ -68,9 +80,21 @@ PgParams& PgParams::text_array(std::span<const std::string_view> values) {
 PgLink::~PgLink() { PQfinish(connection_); }
 
 Result<std::unique_ptr<PgLink>> PgLink::connect(const std::string& conninfo) {
+  TRY(check_conninfo(conninfo));
   // What stands later wins: the operator's own words over these.
-  const char* keys[] = {"connect_timeout", "target_session_attrs", "application_name", "client_encoding", "dbname", nullptr};
-  const char* values[] = {"10", "read-write", "millet-ledgerd", "UTF8", conninfo.c_str(), nullptr};
+  // A server that is gone without a word is noticed within some 20 s: what was sent is not acknowledged, or what is idle is not alive.
+  const char* keys[] = {"connect_timeout",
+                        "tcp_user_timeout",
+                        "keepalives",
+                        "keepalives_idle",
+                        "keepalives_interval",
+                        "keepalives_count",
+                        "target_session_attrs",
+                        "application_name",
+                        "client_encoding",
+                        "dbname",
+                        nullptr};
+  const char* values[] = {"10", "15000", "1", "5", "5", "3", "read-write", "millet-ledgerd", "UTF8", conninfo.c_str(), nullptr};
   std::unique_ptr<PgLink> link(new PgLink(PQconnectdbParams(keys, values, 1)));
   if (link->connection_ == nullptr) return error(Errc::no_room, "can't connect to PostgreSQL: out of memory");
   if (PQstatus(link->connection_) != CONNECTION_OK) {

@@ -12,6 +12,14 @@ constexpr const char* k_session =
     "SET idle_in_transaction_session_timeout = '15s'; SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off; "
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
 
+// Nothing that a batch does takes long; a server that is stuck must say so. Longer than a front end that stopped may hold the lock
+// (k_session). Not for migrations, which may have a lot to do. What the operator has set stays.
+struct Limit {
+  const char* name;
+  const char* value;
+};
+constexpr Limit k_limits[] = {{"lock_timeout", "20s"}, {"statement_timeout", "30s"}};
+
 constexpr const char* k_begin_write = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 // Before the first query, so that the transaction sees what the writer before it has committed.
 constexpr const char* k_lock = "; LOCK TABLE millet_writer IN EXCLUSIVE MODE";
@@ -26,6 +34,13 @@ Status make_durable(PgLink& link) {
   Result<std::string> commit = link.ask("SHOW synchronous_commit");
   if (commit && (*commit == "off" || *commit == "local")) return link.run("SET synchronous_commit = on");
   return ok;
+}
+
+void limit_statements(PgLink& link) {
+  for (const Limit& limit : k_limits) {
+    Result<std::string> set = link.ask(std::string("SHOW ") + limit.name);
+    if (set && *set == "0") static_cast<void>(link.run(std::string("SET ") + limit.name + " = '" + limit.value + "'"));
+  }
 }
 
 // Other engines don't know all of these settings; nothing depends on them there.
@@ -63,6 +78,7 @@ Status PostgresStore::connect() {
   tune(*link);
   TRY(migrate(*link, options_.schema));
   TRY(PostgresTransaction::prepare(*link));
+  limit_statements(*link);
   link_ = std::move(link);
   return ok;
 }
