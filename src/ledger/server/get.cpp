@@ -7,6 +7,10 @@
 namespace millet {
 namespace {
 
+// Beyond k_valid_ahead_max_s, for queries and read tokens: the context's time may lag behind the one that the client has seen, and clocks
+// differ.
+constexpr uint64_t k_clock_tolerance_s = 60;
+
 struct Route {
   std::string_view prefix;
   bool has_name;            // a path component follows
@@ -240,8 +244,7 @@ LedgerCode check_get(const CheckContext& context, const GetRequest& request) {
   if (!request.token) return LedgerCode::done;
   const ReadToken& token = *request.token;
   if (context.time >= token.valid_until) return LedgerCode::too_late;
-  // Twice the limit, as for queries: the context's time may lag behind the one that the client has seen.
-  if (token.valid_until > context.time.plus_seconds(2 * k_valid_ahead_max_s)) return LedgerCode::too_early;
+  if (token.valid_until > context.time.plus_seconds(k_valid_ahead_max_s + k_clock_tolerance_s)) return LedgerCode::too_early;
   bool good = verify(token.key, preimage(ReadStatement{context.ledger, token.key, token.valid_until}), token.signature);
   return good ? LedgerCode::done : LedgerCode::bad_signature;
 }
