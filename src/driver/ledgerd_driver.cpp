@@ -165,7 +165,7 @@ void LedgerdDriver::on_http_request(hal::StreamId stream, std::string_view metho
   Instant now = system_.clock.now();
   std::string_view path = target.substr(0, target.find('?'));
   if (answer_here(now, stream, method, path)) return;
-  bool limited = !service_.limits().take(now, http_.remote(stream));
+  bool limited = !service_.limits().take(now, http_.remote(stream), method == "POST" ? check_cost(path, body) : 1);
   if (method == "GET") {
     ++metrics_.gets;
     if (limited) return answer_text(now, stream, 429, k_json, k_too_many);
@@ -182,8 +182,8 @@ bool LedgerdDriver::answer_here(Instant now, hal::StreamId stream, std::string_v
   } else if (method == "GET" && path == "/healthz") {
     answer_text(now, stream, 200, k_text, "alive\n");
   } else if (method == "GET" && path == "/readyz") {
-    bool ready = service_.is_ready();
-    answer_text(now, stream, ready ? 200 : 503, k_text, ready ? "ready\n" : "the store fails, or the ledger ends\n");
+    bool ready = service_.is_ready(now);
+    answer_text(now, stream, ready ? 200 : 503, k_text, ready ? "ready\n" : "the store fails or does not answer, or the ledger ends\n");
   } else if (method == "GET" && !http_.remote(stream).is_loopback() &&
              ((path == "/metrics" && !public_.metrics) || (path == "/v1/records" && !public_.records))) {
     answer_text(now, stream, 403, k_json, k_not_public);
@@ -209,7 +209,7 @@ LedgerdGauges LedgerdDriver::gauges() {
   out.requests = service_.under_way();
   out.limited = service_.limits().refused();
   out.ledger_time = service_.time().in_seconds();
-  out.ready = service_.is_ready();
+  out.ready = service_.is_ready(system_.clock.now());
   out.tls = streams_.counters();
   if (!audit_file_.empty()) out.audit = read_audit_file(audit_file_);  // a line of text, of the page cache
   return out;
@@ -335,6 +335,14 @@ void LedgerdDriver::end(bool well) {
   if (ended_) return;
   ended_ = true;
   ended_well_ = well;
+  if (!well) {
+    // Nobody was told that any of it is done: clients send it again.
+    LogLine(log_, LogLevel::error, "shutdown_unfinished")
+        .add("after_s", static_cast<uint64_t>(k_shutdown_max.in_seconds()))
+        .add("requests", uint64_t{service_.under_way()})
+        .add("store_busy", service_.is_batch_under_way() ? "yes" : "no")
+        .add("connections", uint64_t{http_.connections()});
+  }
   system_.loop.stop();
 }
 

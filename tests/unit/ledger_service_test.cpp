@@ -291,7 +291,7 @@ void queries_need_the_signature_of_the_asking_key_and_a_time(void**) {
   other.valid_until = LedgerTime::from_seconds(World::k_start - 1);
   other.signature = a.sign(query_preimage(other, server.world.id()));
   assert_int_equal(code_of(other), LedgerCode::too_late);
-  other.valid_until = server.world.in(86'400);
+  other.valid_until = server.world.in(661);
   other.signature = a.sign(query_preimage(other, server.world.id()));
   assert_int_equal(code_of(other), LedgerCode::too_early);
 }
@@ -309,6 +309,46 @@ void one_refused_operation_leaves_the_others(void**) {
   const LedgerCode expected[] = {LedgerCode::done, LedgerCode::bad_signature, LedgerCode::insufficient, LedgerCode::done};
   for (size_t i = 0; i < 4; ++i) assert_int_equal(reply.operations[i].ledger_code(), expected[i]);
   assert_int_equal(server.world.available(a), 970);
+}
+
+// What somebody else sends again, or a signature that is not the key's, leaves the key its limit; what its owner has executed counts.
+void a_key_pays_only_for_what_was_executed(void**) {
+  Server server;
+  SigningKey a = server.world.funded(1, 1000);
+  server.advance(1);
+  server.service.set_limits(0, 2);  // four at once
+  auto status = [&](const TransferOperation& transfer, size_t copies) {
+    auto body = request_of(std::vector<Operation>(copies, transfer));
+    return server.post("/v1/op", body).status;
+  };
+  TransferOperation paid = server.world.transfer(a, numbered_key(2).public_key(), 1);
+  assert_int_equal(status(paid, 1), 200);
+  TransferOperation bad = server.world.transfer(a, numbered_key(2).public_key(), 1);
+  bad.signature.raw[0] ^= 1;
+  TransferOperation late = server.world.transfer(a, numbered_key(2).public_key(), 1);
+  late.statement.valid_until = LedgerTime::from_seconds(World::k_start - 1);
+  late.signature = a.sign(preimage(late.statement));
+  for (int i = 0; i < 5; ++i) {
+    assert_int_equal(status(paid, 64), 200);
+    assert_int_equal(status(bad, 64), 200);
+    assert_int_equal(status(late, 64), 200);
+  }
+  for (int i = 0; i < 3; ++i) assert_int_equal(status(server.world.transfer(a, numbered_key(2).public_key(), 1), 1), 200);
+  assert_int_equal(status(server.world.transfer(a, numbered_key(2).public_key(), 1), 1), 429);
+  assert_int_equal(server.world.available(a), 996);
+}
+
+void a_request_costs_what_it_takes_to_check_it(void**) {
+  World world;
+  SigningKey a = world.funded(1, 1000);
+  TransferOperation transfer = world.transfer(a, numbered_key(2).public_key(), 1);
+  transfer.signature.raw[0] ^= 1;
+  assert_int_equal(check_cost("/v1/op", request_of(std::vector<Operation>(64, transfer))), 64);
+  assert_int_equal(check_cost("/v1/op", request_of({transfer})), 1);
+  assert_int_equal(check_cost("/v1/query", request_of(std::vector<Operation>(64, transfer))), 1);
+  assert_int_equal(check_cost("/v1/op", {}), 1);
+  std::vector<uint8_t> many(18, 0xff);  // malformed: nothing is checked, and nothing overflows
+  assert_int_equal(check_cost("/v1/op", many), k_operations_max);
 }
 
 void what_waits_for_a_commit_goes_into_the_next_together(void**) {
@@ -435,6 +475,23 @@ void a_store_that_fails_is_told_to_clients_and_logged_once(void**) {
   server.advance(2);
   assert_int_equal(server.log.lines.size(), 2);
   assert_int_equal(server.read(server.post("/v1/op", body), body, ReplyKind::operations).operations[0].code, LedgerCode::done);
+}
+
+// A database that takes a batch and never answers fails nothing, and yet nobody is served.
+void a_store_that_hangs_is_not_ready(void**) {
+  Server server;
+  SigningKey a = server.world.funded(1, 1000);
+  server.advance(1);
+  assert_true(server.service.is_ready(server.now));
+  auto body = request_of({server.world.transfer(a, numbered_key(2).public_key(), 1)});
+  auto id = server.service.on_request(server.now, "POST", "/v1/op", body);
+  server.settle(0);
+  server.now = server.now + LedgerService::k_batch_slow;
+  assert_true(server.service.is_ready(server.now));
+  server.now = server.now + Duration::ms(1);
+  assert_false(server.service.is_ready(server.now));
+  server.settle();
+  assert_true(server.reply_to(id).has_value() && server.service.is_ready(server.now));
 }
 
 void a_shutdown_finishes_what_is_under_way_and_makes_the_time_durable(void**) {
@@ -606,6 +663,8 @@ int main() {
       cmocka_unit_test(malformed_requests_are_refused_with_signed_codes),
       cmocka_unit_test(queries_need_the_signature_of_the_asking_key_and_a_time),
       cmocka_unit_test(one_refused_operation_leaves_the_others),
+      cmocka_unit_test(a_key_pays_only_for_what_was_executed),
+      cmocka_unit_test(a_request_costs_what_it_takes_to_check_it),
       cmocka_unit_test(what_waits_for_a_commit_goes_into_the_next_together),
       cmocka_unit_test(batches_have_a_limit),
       cmocka_unit_test(a_batch_waits_a_little_for_what_is_being_checked),
@@ -616,6 +675,7 @@ int main() {
       cmocka_unit_test(few_faucet_solutions_are_evaluated_at_once),
       cmocka_unit_test(an_idle_ledger_expires_channels_and_keeps_its_time_durable),
       cmocka_unit_test(a_store_that_fails_is_told_to_clients_and_logged_once),
+      cmocka_unit_test(a_store_that_hangs_is_not_ready),
       cmocka_unit_test(a_shutdown_finishes_what_is_under_way_and_makes_the_time_durable),
       cmocka_unit_test(captchas_are_judged_beside_everything_else),
   };

@@ -177,7 +177,7 @@ void LedgerService::on_checked(Instant now, CheckedRequest checked) {
   }
   if (checked.code != LedgerCode::done) {
     refuse(checked.request, checked.code);
-  } else if (!is_within_limits(now, checked.item)) {
+  } else if (!is_within_limits(now, checked.item, request)) {
     refuse(checked.request, LedgerCode::busy, true);
   } else {
     checked.item.from = request.from;
@@ -212,13 +212,22 @@ void LedgerService::on_captcha(Instant now, uint64_t request, LedgerCode code) {
   make_batch(now);
 }
 
-bool LedgerService::is_within_limits(Instant now, const BatchItem& item) {
+bool LedgerService::is_within_limits(Instant now, const BatchItem& item, Request& request) {
   if (item.get) return !item.get->token || limits_->take(now, item.get->token->key);
   if (!item.key.is_zero()) return limits_->take(now, item.key);
   for (const BatchItem::CheckedOperation& op : item.operations) {
-    if (op.checked == LedgerCode::done && !limits_->take(now, operation_signer(op.operation))) return false;
+    const PublicKey& signer = request.signers.emplace_back(operation_signer(op.operation));
+    if (op.checked == LedgerCode::done && !limits_->has_room(now, signer)) return false;
   }
   return true;
+}
+
+void LedgerService::charge_signers(Instant now, const Request& request, const std::vector<OperationResult>& results,
+                                   uint64_t first_record) {
+  for (size_t i = 0; i < results.size() && i < request.signers.size(); ++i) {
+    bool executed = results[i].ledger_code() == LedgerCode::done && results[i].record >= first_record;
+    if (executed) limits_->charge(now, request.signers[i], 1);
+  }
 }
 
 void LedgerService::wait_for_batch(Instant now, BatchItem item) {
@@ -254,6 +263,7 @@ void LedgerService::make_batch(Instant now) {
     batch.items.push_back(std::move(reads_.front()));
   }
   batch_in_flight_ = true;
+  batch_since_ = now;
   next_tick_ = now + k_heartbeat;
   out_.push_back(std::move(batch));
 }
@@ -262,6 +272,7 @@ void LedgerService::on_batch(Instant now, BatchOutcome outcome) {
   CHECK(batch_in_flight_ && outcome.ticket == last_batch_);
   batch_in_flight_ = false;
   if (outcome.time > context_.time) context_.time = outcome.time;
+  const uint64_t first_record = tree_.size;  // of this batch
   if (outcome.tree.size > 0) tree_ = outcome.tree;
   if (!outcome.status) {
     if (!failing_) LogLine(log_, LogLevel::error, "ledger_store_failed").add("reason", outcome.status.error().reason);
@@ -280,6 +291,7 @@ void LedgerService::on_batch(Instant now, BatchOutcome outcome) {
       out_.push_back(WriteWork{item.request, *found->second.get, item.got ? std::move(*item.got) : std::move(failed)});
       continue;
     }
+    charge_signers(now, found->second, item.operations, first_record);
     Reply reply;
     reply.operations = std::move(item.operations);
     reply.queries = std::move(item.queries);

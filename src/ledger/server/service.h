@@ -45,6 +45,8 @@ class LedgerService {
   // A batch waits for requests that are being checked, at most so long and until it has so many operations: a sync has its price.
   static constexpr Duration k_gather_max = Duration::ms(8);
   static constexpr size_t k_gather_operations = 128;
+  // A batch under way for longer hangs: nobody gets an answer. A commit takes 20 ms, one on a slow disk some 500.
+  static constexpr Duration k_batch_slow = Duration::seconds(5);
   static constexpr size_t k_faucet_checks_max = 4;   // at once: each needs 16 MiB and 15 ms
   static constexpr size_t k_faucet_seen_max = 1024;  // so that sending a solution again costs no Argon2id
 
@@ -56,8 +58,9 @@ class LedgerService {
   LedgerService(const LedgerState& state, const PublicKey& key, LogSink& log);
   LedgerService(const LedgerService&) = delete;
 
-  // Replaces the limits; there are none before. Limits by address are the driver's to ask, those by key are asked here, when a signature
-  // has shown that the key's owner sent the request.
+  // Replaces the limits; there are none before. Limits by address are the driver's to ask, and pay for every check. Those by key are asked
+  // here, when the signature is checked, and a key pays for the operations that were executed: what somebody else sends again costs it
+  // nothing.
   void set_limits(uint64_t address_rate, uint64_t key_rate) { limits_.emplace(address_rate, key_rate); }
   RequestLimits& limits() { return *limits_; }
 
@@ -82,8 +85,9 @@ class LedgerService {
   void shut_down(Instant now);
   bool is_ended() const { return ending_ && requests_.empty() && !batch_in_flight_ && final_batch_done_; }
 
-  // The last batch could be stored, and more can be asked for.
-  bool is_ready() const { return !failing_ && !ending_; }
+  // The last batch could be stored, the one under way does not hang, and more can be asked for.
+  bool is_ready(Instant now) const { return !failing_ && !ending_ && !(batch_in_flight_ && now - batch_since_ > k_batch_slow); }
+  bool is_batch_under_way() const { return batch_in_flight_; }
   size_t under_way() const { return requests_.size(); }
   // Ledger time of the last durable batch; before the first one, of the opening.
   LedgerTime time() const { return context_.time; }
@@ -100,6 +104,7 @@ class LedgerService {
     std::optional<IpAddress> from;
     std::optional<OperationId> faucet;  // whose work is being checked
     std::optional<GetRequest> get;
+    std::vector<PublicKey> signers;  // of its operations, for the limits by key
     bool refused = false;
     int status = 200;
   };
@@ -108,6 +113,7 @@ class LedgerService {
     LedgerCode code;
   };
   std::optional<uint64_t> begin(Bytes body);
+  void charge_signers(Instant now, const Request& request, const std::vector<OperationResult>& results, uint64_t first_record);
   void check(uint64_t id, Request& request, OperationRequest body);
   void check(uint64_t id, Request& request, QueryRequest body);
   // `limited`: the sender asked too much.
@@ -119,7 +125,7 @@ class LedgerService {
   bool is_gathering(Instant now) const;
   // Has the CAPTCHA of the item judged first, if there is one. False: nobody is asked, and the item goes on.
   bool ask_about_captcha(BatchItem& item);
-  bool is_within_limits(Instant now, const BatchItem& item);
+  bool is_within_limits(Instant now, const BatchItem& item, Request& request);
   bool tick_due(Instant now) const { return now >= next_tick_; }
 
   LedgerId ledger_;
@@ -140,6 +146,7 @@ class LedgerService {
   size_t operations_waiting_ = 0;
   Instant gather_until_;  // of what waits
   bool batch_in_flight_ = false;
+  Instant batch_since_;
   Instant next_tick_;     // a batch is due then, also an empty one: expiry, and the proof that the ledger lives
   bool failing_ = false;  // one line in the log for a row of failures
   size_t faucet_checks_ = 0;

@@ -1,7 +1,12 @@
 #include "ledger/server/work.h"
 
+#include <algorithm>
+
 namespace millet {
 namespace {
+
+// version u8, nonce[16], then how many operations follow (common/api.h).
+constexpr size_t k_operation_count_at = 17;
 
 CheckedRequest check(const CheckWork& work, OperationRequest& request) {
   CheckedRequest checked;
@@ -36,6 +41,11 @@ CheckedRequest run_check(CheckWork work) {
   CheckedRequest checked = std::visit([&](auto& body) { return check(work, body); }, work.body);
   checked.request = checked.item.request = work.request;
   return checked;
+}
+
+uint64_t check_cost(std::string_view path, Bytes body) {
+  if (path != "/v1/op" || body.size() <= k_operation_count_at) return 1;
+  return std::clamp<uint64_t>(body[k_operation_count_at], 1, k_operations_max);
 }
 
 std::vector<uint8_t> run_seal(const SigningKey& key, SealWork work) {

@@ -22,6 +22,8 @@ struct CheckedRequest {
   BatchItem item;
 };
 CheckedRequest run_check(CheckWork work);
+// What it costs to check the body of a POST, good or bad: its operations, each with its signatures; at least 1, also for a malformed one.
+uint64_t check_cost(std::string_view path, Bytes body);
 
 // Writes and signs the answer to a GET: write_get().
 struct WriteWork {
