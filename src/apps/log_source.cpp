@@ -89,12 +89,11 @@ Status write_log_file(const std::string& path, const PublicKey& key, const Signe
   std::FILE* file = std::fopen(made.c_str(), "wbe");
   if (file == nullptr) return file_error(made, "write");
   Status written = write_all(file, key, head, log);
-  bool synced = written && std::fflush(file) == 0 && fsync(fileno(file)) == 0;
-  Status failure = written ? Status(file_error(made, "write")) : std::move(written);
-  bool closed = std::fclose(file) == 0;
-  if (synced && closed && std::rename(made.c_str(), path.c_str()) == 0) return ok;
-  std::remove(made.c_str());
-  return failure;
+  if (written && (std::fflush(file) != 0 || fsync(fileno(file)) != 0)) written = file_error(made, "write");
+  if (std::fclose(file) != 0 && written) written = file_error(made, "write");
+  if (written && std::rename(made.c_str(), path.c_str()) != 0) written = file_error(path, "replace");
+  if (!written) std::remove(made.c_str());
+  return written;
 }
 
 }  // namespace millet

@@ -156,7 +156,7 @@ const Option k_ledgerd_options[] = {
     {"ledgerd.tls_key_life", Number32{AT(uint32_t, ledgerd.tls_key_life_s)}, "604800", 10, 31'536'000, "seconds", When::start,
      "How long a certificate counts; it is replaced after half of that."},
     {"ledgerd.address_rate", Number32{AT(uint32_t, ledgerd.address_rate)}, "1000", 0, 1'000'000, "requests per second", When::start,
-     "Most that one address may ask, and an eighth of what its network (/24, /48) may; 0 is no limit."},
+     "Most that one address may ask, each operation counted, and an eighth of what its network (/24, /48) may; 0 is no limit."},
     {"ledgerd.key_rate", Number32{AT(uint32_t, ledgerd.key_rate)}, "1000", 0, 1'000'000, "per second", When::start,
      "Most operations, queries and signed reads of one key; 0 is no limit."},
     {"ledgerd.public_metrics", Switch{AT(bool, ledgerd.public_metrics)}, "0", 0, 1, "", When::start,

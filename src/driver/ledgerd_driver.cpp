@@ -178,7 +178,8 @@ void LedgerdDriver::on_http_request(hal::StreamId stream, std::string_view metho
 bool LedgerdDriver::answer_here(Instant now, hal::StreamId stream, std::string_view method, std::string_view path) {
   if (method != "GET" && method != "POST") {
     ++metrics_.others;
-    answer_text(now, stream, 405, k_json, k_wrong_method);
+    // The answer to HEAD has no body (RFC 9110, 9.3.2): who does not expect one would take it for the next answer.
+    answer_text(now, stream, 405, k_json, method == "HEAD" ? std::string_view() : k_wrong_method);
   } else if (method == "GET" && path == "/healthz") {
     answer_text(now, stream, 200, k_text, "alive\n");
   } else if (method == "GET" && path == "/readyz") {

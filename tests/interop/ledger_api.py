@@ -1,5 +1,6 @@
 """The ledger's JSON: every path of openapi.json against the server, the examples of API.md, limits, health and what silent clients can do."""
 import hashlib
+import http.client
 import json
 import re
 import resource
@@ -179,6 +180,11 @@ def what_is_for_its_own_machine_only(world):
                 got = reply.code
                 expect(json.loads(reply.read())["error"]["code"] == "not_a_party", "the refusal has another code")
             expect(got == status, f"{path} is {got} with public {shown}")
+        connection = http.client.HTTPConnection(ledger.url.split("//")[1], timeout=20)
+        connection.request("HEAD", "/v1/tree")
+        reply = connection.getresponse()
+        expect(reply.status == 405 and reply.getheader("Content-Length") == "0", f"HEAD is answered with {reply.status} and a body")
+        connection.close()
         ledger.stop()
 
 

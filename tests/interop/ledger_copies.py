@@ -52,6 +52,9 @@ def export_and_import(world):
     ledger.stop()
     log, again, changed = ledger.state.parent / "log", ledger.state.parent / "again", ledger.state.parent / "changed"
     _ledgerd(world, "export", log, "--state", ledger.state)
+    folder = world.make_folder("folder")
+    said = _ledgerd(world, "export", folder, "--state", ledger.state, code=1)
+    expect(f"can't replace {folder}: Is a directory" in said, f"a folder in the way is not named: {said}")
     easy = [word for key, value in EASY.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
     imported = ["--state", world.make_folder("imported"), *easy]
     shutil.copy(ledger.state / "ledger.key", imported[1])

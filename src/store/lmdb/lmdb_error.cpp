@@ -13,7 +13,7 @@ Error lmdb_error(int code, const std::string& doing) {
     case MDB_TXN_FULL:
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: return {Errc::no_room, reason + "; make room on the disk of the state folder"};
+    case EFBIG: return {Errc::no_room, reason + "; make room on the disk that it is on"};
     case EACCES:
     case EPERM:
     case EROFS: return {Errc::denied, reason + "; the state folder must be writable for this user"};
