@@ -275,16 +275,23 @@ def strangers_do_not_stop_the_ledger(world):
         silent[-1].sendall(b"POST /v1/op HTTP/1.1\r\n")
     crowd = [connect("10.0.0.9") for _ in range(200)]
     time.sleep(0.3)
-    closed = 0
-    for stream in crowd:
-        stream.settimeout(0.01)
-        try:
-            closed += stream.recv(1) == b""
-        except ConnectionError:
-            closed += 1
-        except TimeoutError:
-            pass
-    expect(closed == 200 - 64, f"{closed} of 200 connections from one address were closed")
+
+    def count_open(streams):
+        count = 0
+        for stream in streams:
+            stream.settimeout(0.01)
+            try:
+                count += stream.recv(1) != b""
+            except ConnectionError:
+                pass
+            except TimeoutError:
+                count += 1
+        return count
+
+    # All are of one network, which has 256 places: who has most of them gives way, so the crowd gets what each of the others keeps.
+    left, others = count_open(crowd), count_open(silent)
+    expect(left + others <= 256 and 0 < left <= 64, f"{left} of 200 connections from one address are open, beside {others} of the same network")
+    expect(others >= 10 * (left - 2), f"ten addresses keep {others} connections, one has {left}")
     expect(wallet.call("claim")["amount_micro"] == GRANT, "an honest client is not served")
 
     def all_closed():
