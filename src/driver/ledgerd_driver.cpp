@@ -172,7 +172,7 @@ void LedgerdDriver::on_http_request(hal::StreamId stream, std::string_view metho
     return expect_reply(stream, service_.on_get(now, target, http_.request_header(stream, "authorization")));
   }
   ++(path == "/v1/op" ? metrics_.operations : path == "/v1/query" ? metrics_.queries : metrics_.others);
-  expect_reply(stream, limited ? service_.on_limited(now) : service_.on_request(now, method, path, body, http_.remote(stream)));
+  expect_reply(stream, limited ? service_.on_limited(now, body) : service_.on_request(now, method, path, body, http_.remote(stream)));
 }
 
 bool LedgerdDriver::answer_here(Instant now, hal::StreamId stream, std::string_view method, std::string_view path) {

@@ -28,7 +28,8 @@ Status run(const std::string& program, uint64_t cycles, uint64_t seed) {
   mkdir(state.c_str(), 0700);
   hal::LinuxRandom secure;
   TRY_ASSIGN(SigningKey key, load_or_create_key(state + "/ledger.key", secure));
-  DaemonProcess ledger({program, "--state", state, "--set", "ledgerd.listen=127.0.0.1:0"}, folder / "log");
+  DaemonProcess ledger({program, "--state", state, "--set", "ledgerd.listen=127.0.0.1:0", "--set", "ledgerd.address_rate=0"},
+                       folder / "log");
   TRY(ledger.start());
   LedgerLoad::Options options;
   options.seed = seed;

@@ -36,8 +36,15 @@ class FrontEnds {
     std::filesystem::copy_file(folder_ / "1/ledger.key", folder_ / "2/ledger.key", failed);
     key_ = std::make_unique<SigningKey>(std::move(key));
     for (const char* name : {"1", "2"}) {
-      std::vector<std::string> command = {
-          program_, "--state", folder_ / name, "--set", "ledgerd.listen=127.0.0.1:0", "--set", "ledgerd.store=postgres:" + conninfo_};
+      std::vector<std::string> command = {program_,
+                                          "--state",
+                                          folder_ / name,
+                                          "--set",
+                                          "ledgerd.listen=127.0.0.1:0",
+                                          "--set",
+                                          "ledgerd.address_rate=0",
+                                          "--set",
+                                          "ledgerd.store=postgres:" + conninfo_};
       processes_.push_back(std::make_unique<DaemonProcess>(std::move(command), folder_ / (std::string(name) + ".log")));
       TRY(processes_.back()->start());
     }

@@ -408,6 +408,16 @@ void more_requests_than_there_is_room_for_are_refused_and_then_dropped(void**) {
 }
 
 // Attack 27: a solution that is sent again and again costs one Argon2id evaluation.
+void who_asks_too_much_is_told_so_about_its_request(void**) {
+  Server server;
+  std::vector<uint8_t> body = {1, 2, 3};
+  auto id = server.service.on_limited(server.now, body);
+  server.settle();
+  auto reply = server.reply_to(id);
+  assert_int_equal(reply->status, 429);
+  assert_true(server.refusal(*reply, body) == LedgerCode::busy);  // read() checks that it names the request
+}
+
 void a_faucet_solution_is_evaluated_once(void**) {
   Server server;
   SigningKey a = numbered_key(9);
@@ -671,6 +681,7 @@ int main() {
       cmocka_unit_test(long_reads_are_answered_a_few_in_each_turn),
       cmocka_unit_test(whom_an_operation_pays_is_checked_once),
       cmocka_unit_test(more_requests_than_there_is_room_for_are_refused_and_then_dropped),
+      cmocka_unit_test(who_asks_too_much_is_told_so_about_its_request),
       cmocka_unit_test(a_faucet_solution_is_evaluated_once),
       cmocka_unit_test(few_faucet_solutions_are_evaluated_at_once),
       cmocka_unit_test(an_idle_ledger_expires_channels_and_keeps_its_time_durable),

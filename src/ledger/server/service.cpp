@@ -94,8 +94,8 @@ std::optional<uint64_t> LedgerService::on_request(Instant now, std::string_view 
   return id;
 }
 
-std::optional<uint64_t> LedgerService::on_limited(Instant) {
-  std::optional<uint64_t> id = begin({});
+std::optional<uint64_t> LedgerService::on_limited(Instant, Bytes body) {
+  std::optional<uint64_t> id = begin(body);
   if (!id || requests_[*id].refused) return id;
   refuse(*id, LedgerCode::busy, true);
   return id;

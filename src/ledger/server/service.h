@@ -70,8 +70,9 @@ class LedgerService {
                                      const std::optional<IpAddress>& from = std::nullopt);
   // The same for a GET: its target and its Authorization header.
   std::optional<uint64_t> on_get(Instant now, std::string_view target, std::optional<std::string_view> authorization);
-  // A request that is one too many of its sender: a signed `busy`, with status 429.
-  std::optional<uint64_t> on_limited(Instant now);
+  // A request that is one too many of its sender: a signed `busy`, with status 429, that names the request: its sender waits, and asks
+  // again.
+  std::optional<uint64_t> on_limited(Instant now, Bytes body);
   // A body is larger than k_request_size_max and was not read.
   std::optional<uint64_t> on_oversized(Instant now);
   void on_checked(Instant now, CheckedRequest checked);
