@@ -86,7 +86,7 @@ Result<AuditTotals> audit_store(Store& store) {
   transaction.reset();
   // What a start would refuse is not good, either: pools, indexes, the end of the log.
   Result<LedgerBooks> books = check_books(store);
-  if (!books) return books.error();
+  if (!books) return wrong(books.error().reason);
   return totals;
 }
 
@@ -95,8 +95,14 @@ int failed(const Error& reason) {
   return k_exit_failed;
 }
 
+// Something is wrong, or all is right; else it could not be read.
+bool is_verdict(const Result<AuditTotals>& audited) { return audited || audited.error().code == Errc::conflict; }
+
 int report(const Result<AuditTotals>& audited) {
-  if (!audited) return failed(Error(audited.error()).in("audit"));
+  if (!audited) {
+    say_error(Program::ledgerd, Error(audited.error()).in("audit"));
+    return is_verdict(audited) ? k_exit_failed : k_exit_bad_state;
+  }
   const AuditTotals& totals = *audited;
   auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf("ledger       %s\nkey          %s\nrecords      %llu\nroot         %s\ntime         %llu\naccounts     %llu with %s BTT\n",
@@ -125,12 +131,13 @@ Result<AuditTotals> audit_log_file(const std::string& path) {
 int audit_store_command(Store& store, LogSink& log, const std::string& note, uint64_t now_s) {
   Result<AuditTotals> audited = audit_store(store);
   LogLine line(log, audited ? LogLevel::info : LogLevel::error, "audit");
-  line.add("result", audited ? "good" : "wrong");
+  line.add("result", audited ? "good" : is_verdict(audited) ? "wrong" : "not_done");
   if (audited)
     line.add("records", audited->records).add("root", to_hex(audited->root));
   else
     line.add("reason", audited.error().reason);
   // Who may read the ledger but not write beside it has the line and the exit code.
+  if (!is_verdict(audited)) return report(audited);
   Status noted = write_audit_file(note, {audited.has_value(), now_s, audited ? audited->records : 0});
   if (!noted) LogLine(log, LogLevel::warn, "audit_not_noted").add("reason", noted.error().reason);
   return report(audited);

@@ -209,6 +209,10 @@ def an_audit_is_a_line_a_metric_and_an_exit_code(world):
     expect((ledger.state / "audit").read_text().startswith("millet-ledger-audit 1 0 "), "the audit is not noted as wrong")
     database.write_bytes(content)
     expect(_run(world, "audit", "--state", ledger.state)[0] == 0, "the right log is wrong")
+    noted = (ledger.state / "audit").read_text()
+    database.unlink()
+    status, out, err = _run(world, "audit", "--state", ledger.state)
+    expect(status == 3 and "event=audit" not in err and (ledger.state / "audit").read_text() == noted, f"an audit of nothing ends with {status}: {out} {err}")
 
 
 def a_network_has_so_many_initial_balances(world):
