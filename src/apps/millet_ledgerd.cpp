@@ -118,7 +118,7 @@ bool is_test_ledger(Store& store) {
 }
 
 // A store without a ledger, where there was one, is one that was lost, or another than was meant: nothing new is made in its place. What
-// can't be seen to be the newest state is said, and so is a ledger that is nobody's.
+// can't be seen to be the newest state is said.
 Status look_around(Store& store, const std::string& witness, LogSink& log) {
   Result<LedgerRow> row = row_of(store);
   if (!row && row.error().code == Errc::not_found && is_there(witness)) {
@@ -224,9 +224,11 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
       .add("key", key->public_key().hex())
       .add("version", MILLET_VERSION);
   machine.run();
-  // A store that hangs still uses what stands above: it is not taken down under it.
-  if (machine.has_stuck_job()) ::_exit(k_exit_failed);
-  if (!driver.ended_well()) return k_exit_failed;
+  if (!driver.ended_well()) {
+    // A store that hangs still uses what stands above: it is not taken down under it.
+    if (machine.has_stuck_job()) ::_exit(k_exit_failed);
+    return k_exit_failed;
+  }
   Result<LedgerBooks> books = (*state)->check_books();
   if (!books) return refuse(k_exit_bad_state, books.error());
   report_books(*books, log);

@@ -52,13 +52,19 @@ struct Watched final : DeviceWatchEvents {
   uint32_t changes = 0;
 };
 
-void a_quiet_device_wakes_the_loop_every_quarter_of_a_minute(void**) {
-  sim::World world(1);
-  sim::Board board(world);
+// A board of the simulator, watched from now on.
+struct Device {
+  Device() { watched.watch.start(clock.time); }
+  sim::World world{1};
+  sim::Board board{world};
   InlineExecutor executor;
   TestClock clock;
-  Watched watched(board, executor, clock);
-  watched.watch.start(clock.time);
+  Watched watched{board, executor, clock};
+};
+
+void a_quiet_device_wakes_the_loop_every_quarter_of_a_minute(void**) {
+  Device device;
+  auto& [world, board, executor, clock, watched] = device;
   assert_int_equal(watched.reads, 1);  // before anything is served
   uint32_t rings = watched.pass(clock, executor, Duration::hours(1));
   assert_in_range(rings, 230, 500);  // looks, and the watchdog's meals, which are every twenty seconds here
@@ -68,12 +74,8 @@ void a_quiet_device_wakes_the_loop_every_quarter_of_a_minute(void**) {
 }
 
 void what_the_board_reports_is_looked_at_soon_and_together(void**) {
-  sim::World world(1);
-  sim::Board board(world);
-  InlineExecutor executor;
-  TestClock clock;
-  Watched watched(board, executor, clock);
-  watched.watch.start(clock.time);
+  Device device;
+  auto& [world, board, executor, clock, watched] = device;
   watched.pass(clock, executor, Duration::seconds(3));
   board.readings.has_route = false;
   for (int i = 0; i < 50; ++i) board.alarm();
@@ -86,12 +88,8 @@ void what_the_board_reports_is_looked_at_soon_and_together(void**) {
 }
 
 void short_memory_is_given_back_once(void**) {
-  sim::World world(1);
-  sim::Board board(world);
-  InlineExecutor executor;
-  TestClock clock;
-  Watched watched(board, executor, clock);
-  watched.watch.start(clock.time);
+  Device device;
+  auto& [world, board, executor, clock, watched] = device;
   watched.orders = {Duration::seconds(5), LedPattern::error, true};
   watched.pass(clock, executor, Duration::minutes(5));
   assert_int_equal(board.trims(), 1);

@@ -117,15 +117,21 @@ static void a_paused_torrent_does_not_go_on_when_its_files_are_back(void**) {
   assert_true(f.world.run_until(Duration::seconds(1), [&] { return f.seeds(); }));
 }
 
-// The mount point of a disk that is not there is a folder of the router's flash.
-static void a_download_does_not_begin_anew_where_its_disk_was(void**) {
-  Fixture f;
-  f.start();
+// A leecher that has some of the payload.
+static Machine& add_part(Fixture& f) {
   Machine& leecher = f.world.add();
   leecher.config.download_rate = 50'000;
   leecher.start();
   leecher.add(f.payload, {f.seed->endpoint});
   f.world.run(Duration::seconds(15));
+  return leecher;
+}
+
+// The mount point of a disk that is not there is a folder of the router's flash.
+static void a_download_does_not_begin_anew_where_its_disk_was(void**) {
+  Fixture f;
+  f.start();
+  Machine& leecher = add_part(f);
   uint64_t done = leecher.status(f.payload.hash).done;
   assert_true(done > 0 && done < f.payload.size);
   std::map<std::string, DiskFile> disk = std::exchange(leecher.disk, {});
@@ -145,11 +151,7 @@ static void a_download_does_not_begin_anew_where_its_disk_was(void**) {
 static void a_download_whose_files_are_lost_begins_anew_by_command(void**) {
   Fixture f;
   f.start();
-  Machine& leecher = f.world.add();
-  leecher.config.download_rate = 50'000;
-  leecher.start();
-  leecher.add(f.payload, {f.seed->endpoint});
-  f.world.run(Duration::seconds(15));
+  Machine& leecher = add_part(f);
   leecher.disk.clear();
   leecher.crash();
   leecher.start();

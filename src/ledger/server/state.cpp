@@ -167,28 +167,22 @@ Status LedgerState::load(const SigningKey& key) {
   context_.ledger = ledger_id(*genesis);
   rules_.faucet_pool = genesis->accounts[k_faucet_pool].account;
   opened_tree_ = sign_tree(row);
-  served_records_ = row.records;
-  served_root_ = row.root;
   return ok;
 }
 
 // Clients hold receipts of what was served: a store that was set back, or whose lagging copy took its place, is not served on.
 Status LedgerState::follow(StoreTransaction& store, const LedgerRow& row) {
-  if (row.records == served_records_ && row.root == served_root_) return ok;
+  if (row.records == tree_.size && row.root == tree_.root) return ok;
   auto turned = [](const std::string& what) {
     return error(Errc::io, "the ledger's log " + what + ": the store was set back while it was served. Stop, and restore the newest state");
   };
-  if (row.records < served_records_) {
-    return turned("has " + std::to_string(row.records) + " records, and had " + std::to_string(served_records_));
+  if (row.records < tree_.size) {
+    return turned("has " + std::to_string(row.records) + " records, and had " + std::to_string(tree_.size));
   }
-  if (served_records_ != 0) {
-    LogTreeReader tree(store);
-    TRY_ASSIGN(Hash32 root, merkle_root(tree, served_records_));
-    if (root != served_root_) return turned("has other records than were served");
-  }
-  served_records_ = row.records;
-  served_root_ = row.root;
-  return ok;
+  if (tree_.size == 0) return ok;
+  LogTreeReader tree(store);
+  TRY_ASSIGN(Hash32 root, merkle_root(tree, tree_.size));
+  return root == tree_.root ? Status(ok) : Status(turned("has other records than were served"));
 }
 
 Result<LedgerRow> read_ledger_row(StoreTransaction& transaction) {
@@ -300,8 +294,7 @@ Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, Le
   }
   TRY(transaction.flush());
   TRY(store->commit());
-  served_records_ = transaction.row().records;
-  served_root_ = transaction.row().root;
+  sign_tree(transaction.row());
   outcome.more_to_expire = expired == k_expire_per_batch_max;
   return items;
 }

@@ -93,7 +93,7 @@ class LedgerState {
   BatchOutcome apply(const LedgerBatch& batch, LedgerTime wall);
 
   // For tests: a ledger that cheats does not hold its log against what it served.
-  void forget_served() { served_records_ = 0; }
+  void forget_served() { tree_ = {}; }
 
   Result<LedgerBooks> check_books() { return millet::check_books(store_); }
 
@@ -112,10 +112,8 @@ class LedgerState {
   CheckContext context_;
   SignedTreeHead opened_tree_;
   LedgerBooks opened_books_;
-  SignedTreeHead tree_;          // signed last
-  uint64_t served_records_ = 0;  // the log that was read or written last: it only grows
-  Hash32 served_root_{};
-  bool outage_ = true;  // since the last commit: the start of the program, or a store that failed
+  SignedTreeHead tree_;  // signed last: what is read or written next goes on from it
+  bool outage_ = true;   // since the last commit: the start of the program, or a store that failed
 };
 
 }  // namespace millet
