@@ -9,7 +9,7 @@ failed=0
 fail() { echo "scripts: $*"; failed=1; }
 
 mapfile -t scripts < <(find toolchains tests rootfs .ci -type f \( -name '*.sh' -o -path '*/init.d/*' -o -path '*/hotplug.d/*' -o -path '*/uci-defaults/*' \
-  -o -path 'toolchains/debian/*inst' -o -path 'toolchains/debian/*rm' -o -path toolchains/debian/build -o -name dev -o -name run -o -name sysroot \))
+  -o -path 'tests/boot/guest/*' -o -path 'toolchains/debian/*inst' -o -path 'toolchains/debian/*rm' -o -path toolchains/debian/build -o -name dev -o -name run -o -name sysroot \))
 [ ${#scripts[@]} -gt 3 ] || fail "only ${#scripts[@]} scripts found"
 if command -v shellcheck >/dev/null; then
   shellcheck "${scripts[@]}" || fail "shellcheck complains"
