@@ -40,7 +40,7 @@ constexpr Command k_commands[] = {
     {"resume", resume_command, "[HASH]",
      "starts it again; without HASH: all that are not paused look for their files and ask their trackers anew"},
     {"set", set_command, "[HASH] SECTION.OPTION=VALUE...",
-     "changes options while milletd runs; with HASH speed.budget, speed.max_rate or speed.enabled of one torrent"},
+     "changes options while milletd runs; with HASH speed.budget, speed.max_rate, speed.reserve or speed.enabled of one torrent"},
     {"wallet", wallet_command,
      "create | address | balance | claim [--captcha RESPONSE] | token | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
      "the account on the ledger: claim gets the initial balance by proof of work, or for a solved CAPTCHA; the ledger is the one that "

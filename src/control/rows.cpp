@@ -24,7 +24,7 @@ Json row_of(const TorrentStatus& torrent) {
   row.set("pieces", torrent.pieces).set("pieces_done", torrent.pieces_done).set("pieces_checked", torrent.pieces_checked);
   row.set("piece_size", torrent.piece_size).set("private", torrent.is_private).set("peers", torrent.peers);
   set_traffic(row, torrent);
-  row.set("budget", torrent.budget).set("max_rate", torrent.max_rate);
+  row.set("budget", torrent.budget).set("max_rate", torrent.max_rate).set("reserve", torrent.reserve);
   row.set("earned", torrent.earned).set("spent", torrent.spent);
   row.set("pieces_paid_up", torrent.pieces_paid_up);
   row.set("bytes_paid_up", torrent.bytes_paid_up).set("bytes_free_up", torrent.bytes_free_up);
@@ -60,7 +60,13 @@ Json row_of(const AuctionRound& round) {
   for (const AuctionBid& bid : round.bids) {
     Json entry = Json::object();
     entry.set("info_hash", bid.info_hash.hex()).set("payer", bid.payer.hex()).set("remote", bid.remote.to_string());
-    entry.set("bid", bid.rate).set("backed", bid.backed).set("won", bid.won).set("outcome", bid.outcome);
+    entry.set("bid", bid.rate)
+        .set("bonus", bid.bonus)
+        .set("reserve", bid.reserve)
+        .set("price", bid.price)
+        .set("backed", bid.backed)
+        .set("won", bid.won)
+        .set("outcome", bid.outcome);
     bids.append(std::move(entry));
   }
   row.set("bids", std::move(bids));

@@ -281,10 +281,13 @@ Result<Json> Rpc::set(Instant now, const Json& params) {
       of_torrent.budget = changed.node.budget;
     else if (name == "speed.max_rate")
       of_torrent.max_rate = changed.node.max_rate;
+    else if (name == "speed.reserve")
+      of_torrent.reserve = changed.node.reserve;
     else if (name == "speed.enabled")
       of_torrent.speed_enabled = changed.node.speed_enabled;
     else if (one_torrent)
-      return error(Errc::bad_input, "option " + name + " is the whole node's; of one torrent: speed.budget, speed.max_rate, speed.enabled");
+      return error(Errc::bad_input,
+                   "option " + name + " is the whole node's; of one torrent: speed.budget, speed.max_rate, speed.reserve, speed.enabled");
   }
   if (one_torrent) {
     TRY_ASSIGN(TorrentStatus torrent, find_param(now, params));

@@ -41,8 +41,7 @@ bool Choking::needs_auction() const {
 void Choking::hold_auction(Instant now) {
   std::vector<PeerHandle> interested;
   for (const Peer& peer : core_.peers) {
-    // A node sells slots only for torrents that it seeds.
-    if (is_candidate(peer) && core_.torrents.find(peer.torrent)->is_complete()) interested.push_back(peer.handle);
+    if (is_candidate(peer)) interested.push_back(peer.handle);
   }
   payments_.hold_auction(now, interested, slots_for_sale());
 }
@@ -70,7 +69,7 @@ ChokeCandidate Choking::candidate_of(Instant now, Peer& peer) {
   candidate.rate = leeching ? peer.down.rate(now) : peer.up.rate(now);
   candidate.snubbed = leeching && peer.snubbed;
   // Whoever bids enough to take part in the auction has its chance there.
-  candidate.bidding = !bid.is_zero() && bid >= core_.config.reserve && slots_for_sale() > 0 && !leeching;
+  candidate.bidding = !bid.is_zero() && bid >= core_.torrent_of(peer).reserve.value_or(core_.config.reserve) && slots_for_sale() > 0;
   candidate.bid = bid.in_pico_per_byte();
   candidate.waiting_since = peer.waiting_since;
   return candidate;

@@ -89,6 +89,7 @@ Status Lifecycle::remove(Instant now, const InfoHash& hash, bool delete_data) {
   core_.act(CloseTorrent{torrent->handle, delete_data});
   LogLine(core_.log, LogLevel::info, "torrent_removed").add("torrent", hash.hex()).add("name", torrent->name);
   core_.torrents.erase(torrent->handle);
+  core_.money_changed.insert(hash);
   return ok;
 }
 
@@ -138,6 +139,7 @@ Status Lifecycle::set(const InfoHash& hash, const TorrentSettings& settings) {
   TRY_ASSIGN(Torrent * torrent, find(hash));
   if (settings.budget) torrent->budget = settings.budget;
   if (settings.max_rate) torrent->max_rate = settings.max_rate;
+  if (settings.reserve) torrent->reserve = settings.reserve;
   if (settings.speed_enabled) torrent->speed_enabled = settings.speed_enabled;
   core_.money_changed.insert(hash);
   core_.greet_again = true;

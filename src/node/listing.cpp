@@ -39,6 +39,7 @@ TorrentStatus status_of(const Core& core, const Payments& payments, const Torren
   out.download_rate = torrent.phase == TorrentPhase::stopped ? 0 : torrent.down.rate(now);
   out.budget = torrent.budget.value_or(core.config.budget);
   out.max_rate = torrent.max_rate.value_or(core.config.max_rate);
+  out.reserve = torrent.reserve.value_or(core.config.reserve);
   out.earned = earned_over(torrent, payments);
   out.spent = payments.spent(torrent);
   out.bytes_paid_up = torrent.counters.paid_up;

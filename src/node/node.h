@@ -32,6 +32,7 @@ struct TorrentSettings {
   std::optional<Amount> budget;
   std::optional<Rate> max_rate;
   std::optional<bool> speed_enabled;
+  std::optional<Rate> reserve;
 };
 
 struct NodeIdentity {

@@ -222,7 +222,12 @@ void Payments::hold_auction(Instant now, const std::vector<PeerHandle>& interest
     const Peer* peer = core_.peers.find(handle);
     if (peer == nullptr || !peer->speaks_speed) continue;
     bool free = peer->slot == SlotKind::regular || peer->slot == SlotKind::optimistic;
-    candidates.push_back({handle, free});
+    const Torrent& torrent = core_.torrent_of(*peer);
+    uint64_t bonus = 0;
+    // speed/PROTOCOL.md section 6: while we download, what a peer gives in return counts like money.
+    if (torrent.is_downloading())
+      bonus = speed::bonus_for(speed_->payer().bid_of(torrent.info_hash), peer->down.rate(now), peer->up.rate(now));
+    candidates.push_back({handle, free, bonus});
   }
   speed::AuctionResult result = speed_->payee().rechoke(now, candidates, slots);
   if (!result.entries.empty()) remember(result, slots);
@@ -245,6 +250,9 @@ void Payments::remember(const speed::AuctionResult& result, uint32_t slots) {
     }
     bid.payer = entry.bidder.key;
     bid.rate = entry.bidder.bid;
+    bid.bonus = Rate::pico_per_byte(entry.bidder.bonus);
+    bid.reserve = entry.bidder.reserve.value_or(round.reserve);
+    bid.price = entry.price;
     bid.backed = entry.bidder.backed;
     bid.won = entry.outcome == speed::AuctionOutcome::won;
     bid.outcome = speed::auction_outcome_name(entry.outcome);
@@ -313,6 +321,7 @@ void Payments::on_piece_failed(Instant now, const Torrent& torrent, uint32_t pie
 
 void Payments::update_budget(Instant now, const InfoHash& hash) {
   const Torrent* torrent = core_.find_torrent(hash);
+  speed_->payee().set_reserve(hash, torrent != nullptr ? torrent->reserve : std::nullopt);
   bool buys = torrent != nullptr && torrent->is_downloading() && torrent->phase == TorrentPhase::active && offers(*torrent);
   auto told = told_.find(hash);
   if (!buys) {

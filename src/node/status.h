@@ -39,6 +39,7 @@ struct TorrentStatus {
   uint64_t download_rate = 0;
   Amount budget;  // for bids; zero: none
   Rate max_rate;
+  Rate reserve;                 // of slots that are sold to its peers
   Amount earned;                // counted as provider
   Amount spent;                 // signed as requester
   uint64_t pieces_paid_up = 0;  // pieces' worth of bytes sent for money, and for nothing
@@ -75,6 +76,9 @@ struct AuctionBid {
   PublicKey payer;
   Endpoint remote;
   Rate rate;
+  Rate bonus;    // what the peer's own uploads counted for, beside the bid
+  Rate reserve;  // of its torrent
+  Rate price;    // that it pays if it won: the least that it could have bid and still won
   bool backed = false;
   bool won = false;
   std::string outcome;  // "won", or why not, in snake_case
@@ -83,8 +87,8 @@ struct AuctionRound {
   uint64_t round = 0;
   int64_t wall_ms = 0;
   uint32_t slots = 0;
-  Rate price;
-  Rate reserve;
+  Rate price;                    // of winners without a bonus, on torrents with the node's reserve
+  Rate reserve;                  // the node's
   int losing_bid = -1;           // index into bids of the one that set the price; -1: the reserve did
   std::vector<AuctionBid> bids;  // highest first
 };

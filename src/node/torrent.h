@@ -42,6 +42,7 @@ struct Torrent {
   bool seed = false;             // the payload was here before us: what is missing is an error, not a download
   std::optional<Amount> budget;  // nothing: as the node's configuration says
   std::optional<Rate> max_rate;
+  std::optional<Rate> reserve;
   std::optional<bool> speed_enabled;
   std::vector<Endpoint> user_peers;
 

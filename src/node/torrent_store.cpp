@@ -11,8 +11,8 @@ constexpr const char* k_metainfo_table = "metainfo";
 constexpr const char* k_resume_table = "resume";
 constexpr const char* k_files_table = "files";
 
-// settings   1:u8 flags:u8 root_size:u16 root peer_count:u8 { v6:u8 address:4|16 port:u16 }[] [budget:u64] [max_rate:u64]
-//            flags: 1 paused, 2 budget follows, 4 max_rate follows, 8 speed is set, 16 it is set to on, 32 seed
+// settings   1:u8 flags:u8 root_size:u16 root peer_count:u8 { v6:u8 address:4|16 port:u16 }[] [budget:u64] [max_rate:u64] [reserve:u64]
+//            flags: 1 paused, 2 budget follows, 4 max_rate follows, 8 speed is set, 16 it is set to on, 32 seed, 64 reserve follows
 constexpr uint8_t k_version = 1;
 constexpr size_t k_user_peers_max = 64;
 
@@ -27,9 +27,9 @@ std::vector<uint8_t> files_key(const InfoHash& hash, uint32_t index) {
 std::vector<uint8_t> encode_settings(const Torrent& torrent) {
   std::vector<uint8_t> out;
   ByteWriter writer(out);
-  uint8_t flags =
-      static_cast<uint8_t>((torrent.paused ? 1 : 0) | (torrent.budget ? 2 : 0) | (torrent.max_rate ? 4 : 0) |
-                           (torrent.speed_enabled ? 8 : 0) | (torrent.speed_enabled.value_or(false) ? 16 : 0) | (torrent.seed ? 32 : 0));
+  uint8_t flags = static_cast<uint8_t>((torrent.paused ? 1 : 0) | (torrent.budget ? 2 : 0) | (torrent.max_rate ? 4 : 0) |
+                                       (torrent.speed_enabled ? 8 : 0) | (torrent.speed_enabled.value_or(false) ? 16 : 0) |
+                                       (torrent.seed ? 32 : 0) | (torrent.reserve ? 64 : 0));
   writer.u8(k_version).u8(flags).u16(static_cast<uint16_t>(torrent.root.size())).text(torrent.root);
   size_t peers = std::min(torrent.user_peers.size(), k_user_peers_max);
   writer.u8(static_cast<uint8_t>(peers));
@@ -39,6 +39,7 @@ std::vector<uint8_t> encode_settings(const Torrent& torrent) {
   }
   if (torrent.budget) writer.u64(torrent.budget->in_micro());
   if (torrent.max_rate) writer.u64(torrent.max_rate->in_pico_per_byte());
+  if (torrent.reserve) writer.u64(torrent.reserve->in_pico_per_byte());
   return out;
 }
 
@@ -59,6 +60,9 @@ Status decode_settings(Bytes bytes, Torrent& torrent) {
   }
   if (flags & 4) {
     TRY_ASSIGN(torrent.max_rate, Rate::from_pico_per_byte(reader.u64()));
+  }
+  if (flags & 64) {
+    TRY_ASSIGN(torrent.reserve, Rate::from_pico_per_byte(reader.u64()));
   }
   if (flags & 8) torrent.speed_enabled = (flags & 16) != 0;
   if (!reader.done()) return error(Errc::bad_input, "settings of the wrong size");

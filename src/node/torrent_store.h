@@ -1,6 +1,6 @@
 // What the store keeps of torrents: four tables by info hash.
 //
-//   torrent    info_hash -> settings: 1:u8 flags:u8 root peers budget max_rate       (torrent_store.cpp draws it)
+//   torrent    info_hash -> settings: 1:u8 flags:u8 root peers budget max_rate reserve (torrent_store.cpp draws it)
 //   metainfo   info_hash -> the .torrent file
 //   resume     info_hash -> ResumeRecord (torrent/resume_record.h)
 //   files      info_hash index:u32 -> file states (torrent/resume_record.h)

@@ -1,6 +1,6 @@
-// The auction over upload slots (PROTOCOL.md section 6; white paper "Matchmaking"): multi-unit, uniform price, one slot per payer. Pure
-// functions: who bids is the payee's matter, who is unchoked the choker's. No score that mixes in what a peer uploads: a node auctions
-// only what it seeds.
+// The auction over upload slots (PROTOCOL.md section 6; white paper "Matchmaking"): multi-unit, one slot per payer, and whoever wins pays
+// the lowest bid with which it would still have won. Where nobody uploads to us, as on a torrent that we seed, that is one price for all. A
+// pure function: who bids is the payee's matter, who is unchoked the choker's.
 #pragma once
 
 #include <optional>
@@ -15,6 +15,7 @@
 namespace millet::speed {
 
 inline constexpr uint32_t k_bids_per_address_max = 2;
+inline constexpr uint64_t k_bonus_max = Rate::k_max;
 
 struct AuctionBidder {
   uint32_t peer = 0;
@@ -22,6 +23,10 @@ struct AuctionBidder {
   IpAddress address;
   uint32_t bid_seq = 0;
   Rate bid;
+  // White paper: "a combination of highest eligible bid and most data received": what the peer gives us in return, as if it were money. It
+  // counts for the rank, and off the price. In pBTT per byte, at most k_bonus_max.
+  uint64_t bonus = 0;
+  std::optional<Rate> reserve;  // of its torrent; nothing: AuctionRules::reserve
   bool backed = false;
   bool incumbent = false;  // holds a slot now
   Instant waiting_since;   // without a slot since
@@ -47,29 +52,22 @@ const char* auction_outcome_name(AuctionOutcome outcome);
 struct AuctionEntry {
   AuctionBidder bidder;
   AuctionOutcome outcome = AuctionOutcome::lost;
+  Rate price;                 // of a winner: its reserve, or what the highest loser's score leaves after its own bonus; never above its bid
+  bool price_by_bid = false;  // the latter is the higher
 };
 
 struct AuctionResult {
-  std::vector<AuctionEntry> entries;  // highest bid first
-  Rate price;                         // for every winner; at least the reserve, at most every winner's bid
+  std::vector<AuctionEntry> entries;  // highest score (bid and bonus) first
+  Rate price;                         // for every winner without a bonus or a reserve of its own
   int price_setter = -1;              // index into entries of the losing bid that set the price; -1: the reserve did
   uint32_t winners = 0;
 };
 
+// AuctionBidder::bonus for a peer that a download gets data from: our own bid there, times what came by what went, at most fourfold. In
+// bytes per second, of the same time. A peer that gives, and got next to nothing, counts fourfold.
+uint64_t bonus_for(Rate own_bid, uint64_t received, uint64_t sent);
+
 // Errors: none; bids in any order give the same result.
 AuctionResult hold_auction(const AuctionRules& rules, std::vector<AuctionBidder> bidders);
-
-// ---- the optimistic slot ----
-
-struct OptimisticCandidate {
-  uint32_t peer = 0;
-  IpAddress address;
-  Instant waiting_since;  // connected or choked last
-  Rate backed_bid;        // zero without one
-};
-// White paper: the optimistic slot is not auctioned; it goes round, and a bid only breaks the tie between peers that wait equally long,
-// which means within one rechoke. Candidates must not have had a turn from their address in the last 10 minutes: the caller's matter.
-// Nothing if there is no candidate.
-std::optional<uint32_t> pick_optimistic(std::span<const OptimisticCandidate> candidates, Duration rechoke_interval);
 
 }  // namespace millet::speed

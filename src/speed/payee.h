@@ -28,10 +28,11 @@ struct PayeeOptions {
   Amount claim_threshold = Amount::micro(5'000'000);
 };
 
-// A peer that wants data from a torrent that we seed.
+// A peer that wants data from us.
 struct Candidate {
   PeerHandle peer = 0;
   bool unchoked = false;  // by the choker's own slots, for nothing
+  uint64_t bonus = 0;     // bonus_for() on a torrent that downloads
 };
 
 // One channel for listings.
@@ -114,6 +115,8 @@ class Payee {
   // ---- settings ----
   void set_options(Instant now, const PayeeOptions& options);
   const PayeeOptions& options() const { return options_; }
+  // A reserve of this torrent's own; nothing: the options'.
+  void set_reserve(const InfoHash& torrent, std::optional<Rate> reserve);
   // Makes everything durable and stops serving for money; channels stay open and go on after a restart.
   void shut_down(Instant now);
 
@@ -285,7 +288,8 @@ class Payee {
   bool eligible(Instant now, const Peer& peer) const;
   bool is_backed(Instant now, const Peer& peer) const;
   void on_accept(Peer& peer, const AcceptMessage& accept);
-  void grant(Instant now, Peer& peer, bool unchoked, const AuctionResult& result);
+  void grant(Instant now, Peer& peer, bool unchoked, const AuctionEntry& entry);
+  Rate reserve_of(const Peer& peer) const;
   uint32_t grant_window(Instant now, Peer& peer);
   void send_rate(Peer& peer, Rate rate, RateKind kind);
   void lose_slot(Instant now, Peer& peer);
@@ -320,6 +324,7 @@ class Payee {
   void touch(Instant now, Account& account);
 
   PayeeOptions options_;
+  std::map<InfoHash, Rate> reserves_;  // bounded by the torrents of the node
   Context& ctx_;
   UnknownBucket bucket_;
   std::map<PeerHandle, Peer> peers_;

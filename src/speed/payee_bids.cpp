@@ -33,7 +33,7 @@ Status Payee::on_funds(Instant now, Peer& peer, const FundsMessage& funds) {
 // Takes the next step towards a bid that counts: the proof of the key, then the ledger's word for the funds. Signatures are checked only
 // for bids that could win something. True if nothing is missing.
 bool Payee::pursue_bid(Instant now, Peer& peer) {
-  if (!options_.enabled || shutting_down_ || !peer.has_bid || peer.superseded || peer.bid < options_.reserve) return false;
+  if (!options_.enabled || shutting_down_ || !peer.has_bid || peer.superseded || peer.bid < reserve_of(peer)) return false;
   if (!peer.session->proven()) {
     peer.session->require_proof(now);
     arm(peer.session->next_deadline(now));
@@ -103,6 +103,8 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
     bidder.address = peer->session->info().address;
     bidder.bid_seq = peer->bid_seq;
     bidder.bid = peer->bid;
+    bidder.bonus = candidate.bonus;
+    bidder.reserve = reserve_of(*peer);
     bidder.backed = is_backed(now, *peer);
     bidder.incumbent = is_paid(*peer);
     bidder.waiting_since = peer->waiting_since;
@@ -110,11 +112,11 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
   }
   AuctionResult result = hold_auction(rules, std::move(bidders));
 
-  std::set<PeerHandle> winners;
+  std::map<PeerHandle, const AuctionEntry*> winners;
   std::set<PeerHandle> interested;
   for (const Candidate& candidate : candidates) interested.insert(candidate.peer);
   for (const AuctionEntry& entry : result.entries) {
-    if (entry.outcome == AuctionOutcome::won) winners.insert(entry.bidder.peer);
+    if (entry.outcome == AuctionOutcome::won) winners[entry.bidder.peer] = &entry;
   }
   // Losers first: their choke goes out before anybody takes their place.
   for (auto& [handle, peer] : peers_) {
@@ -124,7 +126,7 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
     else
       end_slot(now, peer, true);
   }
-  for (PeerHandle handle : winners) grant(now, *find(handle), unchoked[handle], result);
+  for (const auto& [handle, entry] : winners) grant(now, *find(handle), unchoked[handle], *entry);
   // A bid from somebody whom the choker serves for nothing is answered, too.
   for (auto& [handle, peer] : peers_) {
     if (peer.slot == Slot::free && peer.has_bid && peer.rate_seq != peer.bid_seq) send_rate(peer, Rate(), RateKind::free);
@@ -132,20 +134,32 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
   return result;
 }
 
-void Payee::grant(Instant now, Peer& peer, bool unchoked, const AuctionResult& result) {
-  RateKind kind = result.price_setter >= 0 ? RateKind::auction : RateKind::reserve;
+Rate Payee::reserve_of(const Peer& peer) const {
+  auto found = reserves_.find(peer.session->info().info_hash);
+  return found == reserves_.end() ? options_.reserve : found->second;
+}
+
+void Payee::set_reserve(const InfoHash& torrent, std::optional<Rate> reserve) {
+  if (reserve)
+    reserves_[torrent] = *reserve;
+  else
+    reserves_.erase(torrent);
+}
+
+void Payee::grant(Instant now, Peer& peer, bool unchoked, const AuctionEntry& entry) {
+  RateKind kind = entry.price_by_bid ? RateKind::auction : RateKind::reserve;
   if (is_paid(peer)) {
     if (peer.slot == Slot::finishing) peer.slot = Slot::paid;  // one that was to be choked after its piece stays
-    // One price for all: who has held a slot for long pays what the others pay.
-    if (peer.rate != result.price || peer.rate_seq != peer.bid_seq) send_rate(peer, result.price, kind);
+    // Who has held a slot for long pays what a newcomer in its place would pay.
+    if (peer.rate != entry.price || peer.rate_seq != peer.bid_seq) send_rate(peer, entry.price, kind);
     return;
   }
   if (unchoked || peer.slot == Slot::free) ctx_.out.push_back(ChokePeer{peer.session->peer()});
   peer.slot = Slot::offered;
-  peer.rate = result.price;
+  peer.rate = entry.price;
   peer.blocked_since.reset();
   peer.window = grant_window(now, peer);
-  send_rate(peer, result.price, kind);
+  send_rate(peer, entry.price, kind);
   peer.channel_by = now + k_channel_timeout;
   arm(peer.channel_by);
 }

@@ -25,6 +25,11 @@ Amount Payer::spent(const InfoHash& hash) const {
   return it->second.spent.due().plus(it->second.unresolved).value_or(Amount::supply());
 }
 
+Rate Payer::bid_of(const InfoHash& hash) const {
+  auto it = torrents_.find(hash);
+  return it == torrents_.end() || !it->second.active ? Rate() : it->second.bidder.bid();
+}
+
 // Budget left = budget - spent - unresolved ceilings. What lies in channels is not spent. Each provider's sum is rounded up to a whole
 // micro-BTT once: that much is kept back.
 Amount Payer::budget_left(const Torrent& t) const {

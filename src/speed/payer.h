@@ -73,6 +73,8 @@ class Payer {
   void finish(Instant now, const InfoHash& torrent);
   // Signed or owed for verified pieces; what a crash left open counts in full.
   Amount spent(const InfoHash& torrent) const;
+  // What is bid for it now, before what the pieces of one peer are worth more; zero: nothing.
+  Rate bid_of(const InfoHash& torrent) const;
 
   // ---- connections ----
   void on_peer(Instant now, Session& session);

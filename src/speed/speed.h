@@ -6,7 +6,7 @@
 //   start        restore() for every record of k_tables, then start()
 //   connection   on_connected() once both extension handshakes name btt_speed; on_message() for each message under our id;
 //                on_disconnected() when it ends, on_withdrawn() when a later handshake withdraws the extension
-//   provider     payee().rechoke() every 10 s and at RechokeWanted, with the interested peers of the torrents that it seeds; the choker
+//   provider     payee().rechoke() every 10 s and at RechokeWanted, with the interested peers; the choker
 //   leaves
 //                peers alone that payee().holds_slot(), and says on_free_unchoke()/on_free_choke() for those that it serves for nothing;
 //                payee().may_send() before every block, payee().on_block_sent() when it enters the stream

@@ -27,28 +27,39 @@ void Choker::remember_turn(Instant now, const IpAddress& address) {
   turns_.push_back({address, now});
 }
 
-// Longest waiting first; those whose address had its turn come last, and not at all if they bid.
+// Longest waiting first; between those that began to wait within one round of the longest, bids decide (white paper "Matchmaking"). Those
+// whose address had its turn come last, and not at all if they bid.
 const ChokeCandidate* Choker::choose_optimistic(Instant now, const std::vector<ChokeCandidate>& candidates,
                                                 const std::vector<SlotKind>& taken) const {
-  const ChokeCandidate* best = nullptr;
-  bool best_had_turn = false;
   // Whoever has had the slot until now starts to wait now.
   auto since = [now](const ChokeCandidate& candidate) { return candidate.slot == SlotKind::optimistic ? now : candidate.waiting_since; };
+  struct Waiting {
+    const ChokeCandidate* candidate;
+    bool had_turn;
+  };
+  std::vector<Waiting> waiting;
+  Instant oldest = Instant::never();
+  bool all_had_turn = true;
   for (size_t i = 0; i < candidates.size(); ++i) {
-    const ChokeCandidate& candidate = candidates[i];
     if (taken[i] != SlotKind::none) continue;
-    bool turn = had_turn(now, candidate.address);
-    if (turn && candidate.bidding) continue;
+    bool turn = had_turn(now, candidates[i].address);
+    if (turn && candidates[i].bidding) continue;
+    waiting.push_back({&candidates[i], turn});
+    if (turn && !all_had_turn) continue;
+    oldest = !turn && all_had_turn ? since(candidates[i]) : earlier(oldest, since(candidates[i]));
+    all_had_turn = turn;
+  }
+  const ChokeCandidate* best = nullptr;
+  for (const Waiting& w : waiting) {
+    const ChokeCandidate& candidate = *w.candidate;
+    if (w.had_turn != all_had_turn || since(candidate) - oldest >= k_round) continue;
     auto better = [&] {
       if (best == nullptr) return true;
-      if (turn != best_had_turn) return best_had_turn;
-      if (since(candidate) != since(*best)) return since(candidate) < since(*best);
       if (candidate.bid != best->bid) return candidate.bid > best->bid;
+      if (since(candidate) != since(*best)) return since(candidate) < since(*best);
       return candidate.peer < best->peer;
     };
-    if (!better()) continue;
-    best = &candidate;
-    best_had_turn = turn;
+    if (better()) best = &candidate;
   }
   return best;
 }

@@ -163,6 +163,89 @@ static void the_highest_bids_win_at_the_losing_bid(void**) {
   for (Machine* machine : {&a, &b, &c}) assert_true(market.balance(*machine) >= 500 * k_btt);
 }
 
+// Whoever still downloads sells what it has, too; to a partner that gives it data the slot costs less, never less than the reserve.
+static void a_download_sells_its_slots_too(void**) {
+  Market market;
+  Payload payload = make_payload(12, k_piece, {6'000'000});
+  Machine& seed = market.world.add();  // without BitTorrent Speed
+  seed.config.upload_rate = 60'000;
+  seed.put(payload);
+  seed.start();
+  seed.add(payload, {}, true);
+  market.world.run(Duration::seconds(3));
+  Machine& middle = market.add();
+  middle.config.upload_slots = 4;
+  middle.start();
+  market.world.run(Duration::seconds(1));
+  middle.add(payload, {seed.endpoint});
+  market.world.run(Duration::seconds(30));
+  assert_true(middle.status(payload.hash).state == TorrentState::downloading);
+  Machine& buyer = market.buyer(payload, middle, 100, 50);
+  bool sold = market.world.run_until(Duration::seconds(50), [&] { return buyer.status(payload.hash).bytes_paid_down > 500'000; });
+  assert_true(sold && middle.status(payload.hash).state == TorrentState::downloading);
+  assert_true(market.completes(middle, payload) && market.completes(buyer, payload));
+  market.world.run(Duration::seconds(5));
+  assert_int_equal(middle.status(payload.hash).earned.in_micro(),
+                   price_of(Rate::pico_per_byte(1000), buyer.status(payload.hash).bytes_paid_down).in_micro());
+  assert_true(market.all_channels_end({&middle, &buyer}));
+  assert_int_equal(market.balance(middle) + market.balance(buyer), market.funded);
+}
+
+// Two that download the same, bid, and sell: each pays the other, and the money that moves is what moves at the ledger.
+static void two_downloads_buy_from_each_other(void**) {
+  Market market;
+  Payload payload = make_payload(13, k_piece, {4'000'000});
+  Machine& seed = market.world.add();
+  seed.config.upload_rate = 80'000;
+  seed.put(payload);
+  seed.start();
+  seed.add(payload, {}, true);
+  market.world.run(Duration::seconds(3));
+  std::vector<Machine*> pair;
+  for (int i = 0; i < 2; ++i) {
+    Machine& machine = market.add(100);
+    machine.config.budget = Amount::micro(20 * k_btt);
+    machine.config.max_rate = Rate::pico_per_byte(5'000'000);
+    machine.config.upload_slots = 4;
+    machine.start();
+    market.world.run(Duration::seconds(1));
+    machine.add(payload, {seed.endpoint});
+    pair.push_back(&machine);
+  }
+  pair[1]->command(&Node::remove_torrent, payload.hash, false);
+  pair[1]->add(payload, {seed.endpoint, pair[0]->endpoint});
+  assert_true(market.completes(*pair[0], payload) && market.completes(*pair[1], payload));
+  market.world.run(Duration::seconds(5));
+  TorrentStatus a = pair[0]->status(payload.hash), b = pair[1]->status(payload.hash);
+  assert_true(a.bytes_paid_down > 0 && b.bytes_paid_down > 0);
+  assert_int_equal(a.earned.in_micro(), b.spent.in_micro());
+  assert_int_equal(b.earned.in_micro(), a.spent.in_micro());
+  assert_false(pair[0]->log.has("speed_strike") || pair[1]->log.has("speed_strike"));
+  assert_true(market.all_channels_end({pair[0], pair[1]}));
+  assert_int_equal(market.balance(*pair[0]), 100 * k_btt + a.earned.in_micro() - a.spent.in_micro());
+  assert_int_equal(market.balance(*pair[1]), 100 * k_btt + b.earned.in_micro() - b.spent.in_micro());
+}
+
+static void a_torrent_sells_at_its_own_reserve(void**) {
+  Market market;
+  Payload payload = make_payload(14, k_piece, {2'000'000});
+  Machine& seed = market.seed_of(payload, 0);
+  TorrentSettings settings;
+  settings.reserve = Rate::pico_per_byte(3000);
+  seed.command(&Node::set_torrent, payload.hash, settings);
+  market.world.run(Duration::seconds(15));
+  seed.crash();
+  seed.start();  // it is kept
+  market.world.run(Duration::seconds(3));
+  assert_true(seed.status(payload.hash).reserve == Rate::pico_per_byte(3000));
+  Machine& buyer = market.buyer(payload, seed, 100, 50);
+  assert_true(market.completes(buyer, payload));
+  market.world.run(Duration::seconds(5));
+  TorrentStatus bought = buyer.status(payload.hash);
+  assert_true(bought.bytes_paid_down > 0);
+  assert_int_equal(bought.spent.in_micro(), price_of(Rate::pico_per_byte(3000), bought.bytes_paid_down).in_micro());
+}
+
 static void slots_are_never_more_than_configured(void**) {
   Market market;
   Payload payload = make_payload(3, k_piece, {4'000'000});
@@ -217,7 +300,7 @@ static void a_changed_budget_bids_at_once(void**) {
     return false;
   };
   assert_false(wins());
-  c.command(&Node::set_torrent, payload.hash, TorrentSettings{Amount::micro(900 * k_btt), {}, {}});
+  c.command(&Node::set_torrent, payload.hash, TorrentSettings{Amount::micro(900 * k_btt), {}, {}, {}});
   assert_true(market.world.run_until(Duration::seconds(12), wins));
 }
 
@@ -232,7 +315,7 @@ static void a_sold_slot_ends_with_the_extension(void**) {
     return peers.empty() ? PeerStatus() : peers[0];
   };
   assert_true(market.world.run_until(Duration::seconds(30), [&] { return slot().slot == "auction" && !slot().choked_by_us; }));
-  buyer.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, false});
+  buyer.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, false, {}});
   market.world.run(Duration::seconds(1));
   for (int i = 0; i < 60; ++i) {
     assert_true(slot().slot != "auction");
@@ -240,9 +323,9 @@ static void a_sold_slot_ends_with_the_extension(void**) {
   }
   assert_true(seed.status(payload.hash).bytes_free_up > 0);  // by the ordinary choker
   // The same if the provider takes it back.
-  buyer.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, true});
+  buyer.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, true, {}});
   assert_true(market.world.run_until(Duration::minutes(2), [&] { return slot().slot == "auction"; }));
-  seed.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, false});
+  seed.command(&Node::set_torrent, payload.hash, TorrentSettings{{}, {}, false, {}});
   market.world.run(Duration::seconds(1));
   assert_true(slot().slot != "auction");
 }
@@ -404,6 +487,9 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(a_single_bidder_pays_the_reserve_for_every_byte),
       cmocka_unit_test(the_highest_bids_win_at_the_losing_bid),
+      cmocka_unit_test(a_download_sells_its_slots_too),
+      cmocka_unit_test(two_downloads_buy_from_each_other),
+      cmocka_unit_test(a_torrent_sells_at_its_own_reserve),
       cmocka_unit_test(slots_are_never_more_than_configured),
       cmocka_unit_test(without_a_budget_nothing_is_bid_or_paid),
       cmocka_unit_test(a_changed_budget_bids_at_once),

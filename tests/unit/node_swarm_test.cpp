@@ -290,7 +290,7 @@ static void stopping_does_not_wait_for_a_dead_tracker_or_disk(void**) {
   world.run(Duration::seconds(1));
   world.http = [](Machine&, const HttpExchange&) -> Result<HttpReply> { return error(Errc::timed_out, "no answer"); };
   seed.store.set_fault(StoreFault::full);
-  seed.command(&Node::set_torrent, payload.hash, TorrentSettings{Amount::micro(5), {}, {}});
+  seed.command(&Node::set_torrent, payload.hash, TorrentSettings{Amount::micro(5), {}, {}, {}});
   world.run(Duration::seconds(1));
   assert_true(seed.log.has("event=state_not_saved"));
   seed.node->shut_down(world.now);

@@ -285,11 +285,45 @@ static void between_equals_that_wait_the_higher_bid_has_the_optimistic_slot(void
   assert_true(decided[2] == SlotKind::optimistic);
   candidates = candidates_of(3);
   for (ChokeCandidate& candidate : candidates) candidate.bidding = true;
-  candidates[2].waiting_since = at(-1);
+  candidates[2].waiting_since = at(-9);
   candidates[1].bid = 500;
   Choker other;
   decided = decide(other, at(0), 1, true, candidates);
+  assert_true(decided[2] == SlotKind::optimistic);  // within a round they wait equally long
+  candidates = candidates_of(3);
+  candidates[2].waiting_since = at(-10);
+  candidates[1].bid = 500;
+  Choker third;
+  decided = decide(third, at(0), 1, true, candidates);
   assert_true(decided[3] == SlotKind::optimistic);
+}
+
+// White paper: the optimistic slot is not auctioned. However high the bids are, whoever has waited longest by a round or more has it.
+static void no_bid_overtakes_who_has_waited_a_round_longer(void**) {
+  Random random(3);
+  for (int run = 0; run < 500; ++run) {
+    std::vector<ChokeCandidate> candidates = candidates_of(static_cast<uint32_t>(2 + random.below(7)));
+    Instant oldest = Instant::never();
+    for (ChokeCandidate& candidate : candidates) {
+      candidate.rate = 0;
+      candidate.waiting_since = at(-static_cast<int64_t>(random.below(60)));
+      candidate.bidding = random.below(2) == 0;
+      candidate.bid = candidate.bidding ? 1 + random.below(1000) : 0;
+      oldest = earlier(oldest, candidate.waiting_since);
+    }
+    Choker choker;
+    auto decided = decide(choker, at(0), 1, true, candidates);
+    uint64_t best = 0;
+    for (const ChokeCandidate& candidate : candidates) {
+      if (candidate.waiting_since - oldest < Choker::k_round) best = std::max(best, candidate.bid);
+    }
+    for (const ChokeCandidate& candidate : candidates) {
+      if (decided[candidate.peer] != SlotKind::optimistic) continue;
+      assert_true(candidate.waiting_since - oldest < Choker::k_round);
+      assert_int_equal(candidate.bid, best);
+    }
+    assert_int_equal(count_of(decided, SlotKind::optimistic), 1);
+  }
 }
 
 static void a_bidder_has_one_optimistic_turn_in_ten_minutes(void**) {
@@ -412,6 +446,7 @@ int main() {
       cmocka_unit_test(peers_of_one_address_take_turns_too),
       cmocka_unit_test(auction_slots_stay_and_losing_bidders_get_no_regular_slot),
       cmocka_unit_test(between_equals_that_wait_the_higher_bid_has_the_optimistic_slot),
+      cmocka_unit_test(no_bid_overtakes_who_has_waited_a_round_longer),
       cmocka_unit_test(a_bidder_has_one_optimistic_turn_in_ten_minutes),
       cmocka_unit_test(a_free_slot_is_filled_at_once_and_nothing_else_changes),
       cmocka_unit_test(sold_slots_come_out_of_the_regular_ones_at_once),
