@@ -1,3 +1,4 @@
+#!/bin/sh
 # What /etc/uci-defaults asks of OpenWrt's /lib/functions.sh.
 # shellcheck shell=dash
 group_exists() { grep -q "^$1:" /etc/group; }
