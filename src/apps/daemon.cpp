@@ -6,10 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "apps/state_folder.h"
+#include "apps/state_place.h"
 #include "hal/linux/files.h"
+#include "store/lmdb/place.h"
 
 namespace millet {
 namespace {
@@ -49,6 +53,41 @@ void make_folders_above(const std::string& path) {
   for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     ::mkdir(path.substr(0, slash).c_str(), 0777);
   }
+}
+
+class MachineFolders final : public StateFolders {
+ public:
+  bool exists(const std::string& path) override { return ::access(path.c_str(), F_OK) == 0; }
+  std::string link_target(const std::string& path) override {
+    char target[PATH_MAX];
+    ssize_t size = ::readlink(path.c_str(), target, sizeof target);
+    return size <= 0 || target[0] != '/' ? std::string() : std::string(target, static_cast<size_t>(size));
+  }
+  bool can_map(const std::string& folder) override { return can_map_files_of(folder); }
+  Status make_link(const std::string& path, const std::string& target) override {
+    ::rmdir(path.c_str());  // an empty folder of an earlier try
+    if (::symlink(target.c_str(), path.c_str()) == 0) return ok;
+    return error(
+        errno == EACCES || errno == EROFS ? Errc::denied : Errc::io,
+        "can't make the link " + path + " to " + target + ": " + std::strerror(errno) + "; name the folder of the state with --state");
+  }
+};
+
+// The state's folder if none was named.
+Result<std::string> find_state(Program program, const Settings& settings) {
+  const std::string usual = default_state_folder(program == Program::milletd ? "millet" : "millet-ledgerd");
+  make_folders_above(usual);
+  if (program != Program::milletd) return usual;
+  MachineFolders folders;
+  TRY_ASSIGN(StatePlace place, choose_state_place(usual, settings.node.data, folders));
+  if (place.moved) {
+    StderrLog log;
+    LogLine(log, LogLevel::info, "state_place")
+        .add("folder", place.folder)
+        .add("reason",
+             usual + " has no shared memory maps, which LMDB needs: the state is on the payload's disk, and " + usual + " leads to it");
+  }
+  return place.folder;
 }
 
 }  // namespace
@@ -115,8 +154,13 @@ std::optional<DaemonStart> begin_daemon(Program program, int argc, char** argv, 
   }
   start.state = start.arguments.state;
   if (start.state.empty()) {
-    start.state = default_state_folder(program == Program::milletd ? "millet" : "millet-ledgerd");
-    make_folders_above(start.state);
+    Result<std::string> found = find_state(program, start.settings);
+    if (!found) {
+      say_error(program, found.error());
+      exit_code = k_exit_bad_state;
+      return std::nullopt;
+    }
+    start.state = std::move(found).value();
   }
   start.state = absolute_path(start.state);
   return start;

@@ -10,6 +10,7 @@
 #include "apps/mains.h"
 #include "apps/node_commands.h"
 #include "apps/pool_command.h"
+#include "apps/state_command.h"
 #include "apps/state_folder.h"
 #include "apps/wallet_command.h"
 #include "control/options.h"
@@ -45,6 +46,10 @@ constexpr Command k_commands[] = {
      "create | address | balance | claim [--captcha RESPONSE] | token | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
      "the account on the ledger: claim gets the initial balance by proof of work, or for a solved CAPTCHA; the ledger is the one that "
      "milletd uses, unless given"},
+    {"state", state_command, "export FILE | import FILE",
+     "moves a node to another device, of any kind: export hands the whole state (wallet, channels, torrents) over to FILE, after which "
+     "milletd does not start on it; import puts it into an empty state folder, or takes it back. milletd must not run. FILE holds the "
+     "wallet: keep it secret, and import it once"},
     {"pool", pool_command,
      "list | draw POOL ADDRESS BTT --key FILE... | policy FILE --key FILE... | show-policy POLICY | grant POLICY ADDRESS BTT --key FILE "
      "[--ledger URL] [--ledger-key KEY]",

@@ -8,6 +8,7 @@
 #include "control/rpc.h"
 #include "driver/key_file.h"
 #include "driver/node_driver.h"
+#include "driver/state_file.h"
 #include "hal/linux/system.h"
 #include "hal/openwrt/board.h"
 #include "ledger/common/address.h"
@@ -80,6 +81,15 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   hal::System& system = machine.system();
   Result<std::unique_ptr<LmdbStore>> store = LmdbStore::open(start.state);
   if (!store) return refuse(k_exit_bad_state, store.error());
+  Result<std::string> handed_over = handed_over_to(**store);
+  if (!handed_over) return refuse(k_exit_bad_state, handed_over.error());
+  if (!handed_over->empty()) {
+    return refuse(k_exit_bad_state,
+                  error(Errc::conflict, "the state in " + start.state + " was handed over to " + *handed_over +
+                                            ": two nodes that go on from it would promise the same money twice. If that file was "
+                                            "imported nowhere, take it back with: millet --state " +
+                                            start.state + " state import " + *handed_over));
+  }
   Result<SigningKey> key = load_or_create_key(start.state + "/" + k_key_file_name, system.random);
   if (!key) return refuse(k_exit_bad_state, key.error());
 

@@ -201,6 +201,7 @@ std::string stats_view(const Json& reply) {
   facts.add("uploaded", size(row, "uploaded") + ", now " + rate(row, "upload_rate"));
   facts.add("downloaded", size(row, "downloaded") + ", now " + rate(row, "download_rate"));
   facts.add("earned", money(row, "earned") + " BTT").add("spent", money(row, "spent") + " BTT").add("ledger", text(row, "ledger"));
+  facts.add("state", std::to_string(json_number(row, "commits")) + " commits, " + size(row, "state_written") + " written");
   add_transport(facts, json_object_get(row, "transport"));
   add_device(facts, json_object_get(row, "device"));
   add_memory(facts, json_object_get(row, "memory"));

@@ -213,6 +213,7 @@ Result<Json> Rpc::stats(Instant now, const Json&) {
   if (transport_ != nullptr) transport_->add_memory(stats.memory);
   if (stats.device.memory) add_rest(stats.memory, stats.device.memory->own_kib * 1024);
   Json row = row_of(stats);
+  if (transport_ != nullptr) row.set("state_written", transport_->state_written());
   if (transport_ != nullptr) row.set("transport", row_of(transport_->transport_status()));
   return row;
 }

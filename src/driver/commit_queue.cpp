@@ -33,13 +33,20 @@ Status write_commits(Store& store, const std::vector<Commit>& commits) {
 class CommitQueue::CommitJob final : public hal::Job {
  public:
   CommitJob(CommitQueue& queue, std::vector<Commit> commits) : queue_(queue), commits_(std::move(commits)) {}
-  void run() override { status_ = write_commits(queue_.store_, commits_); }
-  void done() override { queue_.on_done(std::move(commits_), status_); }
+  void run() override {
+    status_ = write_commits(queue_.store_, commits_);
+    written_bytes_ = queue_.store_.written_bytes();
+  }
+  void done() override {
+    queue_.written_bytes_ = written_bytes_;
+    queue_.on_done(std::move(commits_), status_);
+  }
 
  private:
   CommitQueue& queue_;
   std::vector<Commit> commits_;
   Status status_ = ok;
+  uint64_t written_bytes_ = 0;
 };
 
 void CommitQueue::add(Instant, Commit commit) {

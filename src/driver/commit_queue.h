@@ -36,6 +36,8 @@ class CommitQueue {
   // Commits that are not durable yet.
   size_t pending() const { return queue_.size() + in_job_; }
   uint64_t transactions() const { return transactions_; }
+  // Store::written_bytes() after the last transaction.
+  uint64_t written_bytes() const { return written_bytes_; }
 
  private:
   class CommitJob;
@@ -51,6 +53,7 @@ class CommitQueue {
   uint32_t failures_ = 0;  // in a row
   Instant retry_at_ = Instant::never();
   uint64_t transactions_ = 0;
+  uint64_t written_bytes_ = 0;
 };
 
 }  // namespace millet

@@ -109,4 +109,15 @@ Result<SigningKey> load_or_create_key(const std::string& path, SecureRandom& ran
   return found;
 }
 
+Status store_key(const std::string& path, const SigningKey& key) {
+  Result<SigningKey> found = load_key(path);
+  if (!found && found.error().code == Errc::not_found) {
+    TRY(create(path, key));
+    found = load_key(path);
+  }
+  if (!found) return std::move(found).error();
+  if (found->public_key() != key.public_key()) return error(Errc::conflict, path + " is the key file of another account: move it away");
+  return ok;
+}
+
 }  // namespace millet

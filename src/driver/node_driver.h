@@ -61,6 +61,7 @@ class NodeDriver final : public TransportSource,
 
   TransportStatus transport_status() const override;
   void add_memory(std::vector<MemoryShare>& budget) const override;
+  uint64_t state_written() const override { return commits_.written_bytes(); }
 
   // For commands. After calls of the node from outside, settle() does what the node wants.
   Node& node() { return node_; }

@@ -172,6 +172,8 @@ class TransportSource {
  public:
   virtual ~TransportSource() = default;
   virtual TransportStatus transport_status() const = 0;
+  // Bytes that commits of the state gave to its disk since the start; 0: not known.
+  virtual uint64_t state_written() const { return 0; }
   // Adds what it holds in memory to the node's budget.
   virtual void add_memory(std::vector<MemoryShare>& budget) const { static_cast<void>(budget); }
 };

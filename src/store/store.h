@@ -66,6 +66,9 @@ class Store {
   virtual Result<std::unique_ptr<StoreTransaction>> begin_write() = 0;
   // A transaction in which put, erase and commit are not allowed. Errors: io.
   virtual Result<std::unique_ptr<StoreTransaction>> begin_read() = 0;
+  // Bytes that commits since it was opened gave to the disk: what wears flash out, before what the file system adds. 0: not known.
+  // Requires: no transaction is open.
+  virtual uint64_t written_bytes() const { return 0; }
   // Copies what is committed, as of one moment, into a new folder, while another process may write. The copy gets its name when it is whole
   // on the disk. Requires: no transaction is open. Errors: unsupported (the store's own tools do it), conflict (there is a copy already),
   // io, no_room, denied.

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from harness.node import Ledgerd, Milletd, Refused
+from harness.node import Ledgerd, Milletd, Refused, expect_refused
 from harness.torrents import digest, make_payload, make_torrent, many_files
 from harness.tracker import Tracker
 from harness.world import expect, fill_disk, main, wait_until
@@ -83,6 +83,31 @@ def second_process_on_one_state_folder(world):
     first.stop()
     first.start()
     first.stop()
+
+
+def a_state_is_handed_over(world):
+    """To another folder, as to another machine: the node goes on there, with wallet and torrents, and not where it was."""
+    source = world.make_folder("source")
+    torrent = make_torrent(world.path("a.torrent"), source, "a", make_payload(source, "a", [("x", 300_000)]))
+    first, second = Milletd(world, 2).start("--seed", torrent.path, "--data", source), Milletd(world, 3)
+    first.wait_state(torrent, "seeding")
+    address_before, file = first.call("wallet", "address")["address"], world.path("state.file")
+    expect_refused(lambda: first.call("state", "export", file), "conflict", str(first.state))
+    expect(not file.exists(), "a refused export leaves a file")
+    first.stop()
+    expect(first.call("state", "export", file)["address"] == address_before, "another wallet was exported")
+    status, said = first.run()
+    expect(status == 3, f"the old one ended with {status}: {said}")
+    _one_line(said, str(file), "state import")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    expect_refused(lambda: second.call("state", "import", file), "bad_input", "ends before its end")
+    file.write_bytes(whole)
+    second.call("state", "import", file)
+    second.start()
+    expect(second.call("wallet", "address")["address"] == address_before, "the wallet is another one")
+    second.wait_state(torrent, "seeding")
+    second.stop()
 
 
 def second_ledger_on_one_state_folder(world):
@@ -212,7 +237,7 @@ def killed_ledger_comes_back(world):
 
 
 CASES = {case.__name__: case for case in (
-    disk_full_while_downloading, port_in_use, second_process_on_one_state_folder, second_ledger_on_one_state_folder, state_folder_read_only, state_folder_full,
+    disk_full_while_downloading, port_in_use, second_process_on_one_state_folder, a_state_is_handed_over, second_ledger_on_one_state_folder, state_folder_read_only, state_folder_full,
     killed_while_downloading, changed_files_are_verified_again, killed_ledger_comes_back)}
 
 if __name__ == "__main__":

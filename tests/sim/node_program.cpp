@@ -18,7 +18,7 @@ NodeDriverOptions driver_options(const NodeSpec& spec, sim::Machine& machine, ha
 }  // namespace
 
 NodeProgram::NodeProgram(const NodeSpec& spec, const SigningKey& key, sim::Machine& machine, hal::System& system, LogSink& log)
-    : driver_(driver_options(spec, machine, system), key, system, machine.store("node"), log) {}
+    : driver_(driver_options(spec, machine, system), key, system, spec.store != nullptr ? *spec.store : machine.store("node"), log) {}
 
 Status NodeProgram::start(const NodeSpec& spec, const Payload& payload, Instant now) {
   node().plant(spec.planted);

@@ -24,6 +24,7 @@ struct NodeSpec {
   std::optional<Rate> max_rate;
   std::vector<Endpoint> peers;  // that it is told, beside those of the tracker
   bool has_board = false;  // the machine's board is the node's
+  Store* store = nullptr;  // a store that outlives the world, instead of the machine's
   speed::Faults planted;
   Duration joins;  // when it starts, since the world began
 };

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "store/lmdb/lmdb_error.h"
+#include "store/lmdb/page_use.h"
+#include "store/lmdb/place.h"
 #include "store/lmdb/probe.h"
 
 namespace millet {
@@ -181,6 +183,7 @@ class LmdbTransaction final : public StoreTransaction {
     if (rc != 0) return lmdb_error(write_error(store_.env_, rc), "write the state in " + store_.folder_);
     // A table's handle outlives the transaction that made it only if that one was committed.
     store_.tables_.insert(store_.tables_.end(), new_tables_.begin(), new_tables_.end());
+    store_.count_written();
     return ok;
   }
 
@@ -244,6 +247,12 @@ Result<std::unique_ptr<LmdbStore>> LmdbStore::open(const std::string& folder, co
   CHECK(options.map_size_max >= k_map_size_min);
   TRY_ASSIGN(int lock_fd, lock_folder(folder, options.shared));
   std::unique_ptr<LmdbStore> store(new LmdbStore(folder, lock_fd, options));
+  if (!can_map_files_of(folder)) {
+    return error(Errc::unsupported,
+                 "the state can't be in " + folder +
+                     ": its file system has no shared memory maps (JFFS2 has none), which LMDB needs; choose a folder on a "
+                     "disk with --state");
+  }
   TRY(store->create_file());
   if (options.probe) TRY(probe_lmdb_file(folder));
   TRY(store->open_environment());
@@ -335,7 +344,19 @@ Status LmdbStore::open_tables() {
   rc = mdb_txn_commit(txn);  // keeps the handles
   if (rc != 0) return lmdb_error(rc, doing);
   tables_ = std::move(found);
+  if (!is_read_only()) count_written();
+  written_bytes_ = 0;
   return ok;
+}
+
+// What LMDB does not tell costs a figure, and nothing else.
+void LmdbStore::count_written() {
+  std::vector<unsigned> handles;
+  for (const Table& table : tables_) handles.push_back(table.handle);
+  std::optional<PageUse> use = read_page_use(env_, handles);
+  if (!use) return;
+  written_bytes_ += bytes_written(*use, pages_used_);
+  pages_used_ = use->used;
 }
 
 Status LmdbStore::grow_map() {

@@ -1,0 +1,126 @@
+// What the state of a seeding node writes to flash, exactly (LMDB's bytes, before what the file system adds): a virtual day of an idle
+// seeder, and minutes of one that is paid for ten pieces a second. Ends with 1 if a day would be over the budget.
+#include <cstdio>
+
+#include "sim/scenario_tools.h"
+#include "store/lmdb/lmdb_store.h"
+#include "unit/temp_folder.h"
+
+namespace millet::simtest {
+namespace {
+
+constexpr uint64_t k_idle_budget = 50'000'000;   // bytes in a day
+constexpr uint64_t k_paid_budget = 300'000'000;  // the same, at ten paid pieces a second
+constexpr uint64_t k_day_s = 86'400;
+constexpr uint32_t k_piece_size = 64 * 1024;  // the least that one payment is for
+constexpr uint64_t k_pieces_per_second = 10;
+constexpr uint32_t k_payers = 3;  // one pays at most four times a second
+constexpr uint64_t k_funds = 50'000'000;
+
+struct Figures {
+  uint64_t written = 0;
+  uint64_t commits = 0;
+  uint64_t seconds = 0;
+  uint64_t in_a_day() const { return written * k_day_s / seconds; }
+};
+
+Figures figures_of(Swarm& swarm, uint32_t seeder, const LmdbStore& store, Duration since) {
+  Figures figures;
+  figures.written = store.written_bytes();
+  figures.commits = swarm.running_node(seeder)->stats(swarm.world().now()).commits;
+  figures.seconds = static_cast<uint64_t>(since.in_ms()) / 1000;
+  return figures;
+}
+
+NodeSpec make_seeder(Store& store) {
+  NodeSpec spec;
+  spec.name = "seeder";
+  spec.seeds = true;
+  spec.store = &store;
+  spec.config.speed_enabled = true;
+  spec.config.upload_slots = k_payers + 2;  // one is optimistic, one is for peers without a bid
+  spec.config.upload_rate = k_pieces_per_second * k_piece_size * 11 / 10;
+  spec.config.reserve = Rate::pico_per_byte(1'000);
+  return spec;
+}
+
+Result<Figures> idle_day(const Run& run, LmdbStore& store) {
+  Swarm swarm(run, PayloadOptions{});
+  swarm.add_tracker(sim::LinkOptions{});
+  uint32_t seeder = swarm.add_node(make_seeder(store));
+  swarm.add_ledger(sim::LinkOptions{});
+  swarm.run_for(Duration::hours(24));
+  if (!swarm.report().clean()) return error(Errc::io, swarm.report().breaches().front());
+  return figures_of(swarm, seeder, store, Duration::hours(24));
+}
+
+Result<Figures> paid_minutes(const Run& run, LmdbStore& store, uint64_t& pieces) {
+  PayloadOptions payload;
+  payload.size = 48'000'000;
+  payload.piece_size = k_piece_size;
+  Swarm swarm(run, payload);
+  uint32_t seeder = swarm.add_node(make_seeder(store));
+  std::vector<uint32_t> payers;
+  for (uint32_t i = 0; i < k_payers; ++i) {
+    NodeSpec spec;
+    spec.name = "payer" + std::to_string(i);
+    spec.config.speed_enabled = true;
+    spec.config.trackers = false;
+    spec.config.upload_rate = 1'000;
+    spec.peers = {swarm.endpoint(seeder)};
+    spec.funds = spec.budget.emplace(Amount::micro(k_funds));
+    spec.max_rate = Rate::pico_per_byte(2'000);
+    payers.push_back(swarm.add_node(std::move(spec)));
+  }
+  swarm.add_ledger(sim::LinkOptions{});
+  // The first channels are open, and nobody is done.
+  constexpr Duration k_start = Duration::seconds(10), k_end = Duration::seconds(190);
+  swarm.run_for(k_start);
+  auto sold = [&] {
+    uint64_t bytes = 0;
+    for (uint32_t payer : payers) bytes += swarm.money().sales()[{swarm.node(payer).key(), swarm.node(seeder).key()}].bytes;
+    return bytes;
+  };
+  Figures before = figures_of(swarm, seeder, store, k_start);
+  uint64_t sold_before = sold();
+  swarm.run_for(k_end - k_start);
+  Figures after = figures_of(swarm, seeder, store, k_end - k_start);
+  pieces = (sold() - sold_before) / k_piece_size;
+  if (!swarm.report().clean()) return error(Errc::io, swarm.report().breaches().front());
+  after.written -= before.written;
+  after.commits -= before.commits;
+  return after;
+}
+
+bool report(const char* what, const Result<Figures>& figures, uint64_t budget) {
+  if (!figures) {
+    std::printf("%s: %s\n", what, figures.error().reason.c_str());
+    return false;
+  }
+  std::printf("%s: %llu bytes in %llu commits in %llu s: %.1f MB a day, of %llu MB\n", what,
+              static_cast<unsigned long long>(figures->written), static_cast<unsigned long long>(figures->commits),
+              static_cast<unsigned long long>(figures->seconds), static_cast<double>(figures->in_a_day()) / 1e6,
+              static_cast<unsigned long long>(budget / 1'000'000));
+  return figures->written > 0 && figures->in_a_day() <= budget;
+}
+
+bool measure() {
+  TempFolder folder(TempFolder::memory_base());
+  Run run;
+  run.forced = Transports::tcp;
+  Result<std::unique_ptr<LmdbStore>> idle = LmdbStore::open(folder / "idle"), paid = LmdbStore::open(folder / "paid");
+  if (!idle || !paid) return false;
+  bool good = report("idle", idle_day(run, **idle), k_idle_budget);
+  uint64_t pieces = 0;
+  Result<Figures> figures = paid_minutes(run, **paid, pieces);
+  good = report("paid", figures, k_paid_budget) && good;
+  if (!figures) return false;
+  std::printf("paid: %llu pieces, %.1f a second\n", static_cast<unsigned long long>(pieces),
+              static_cast<double>(pieces) / static_cast<double>(figures->seconds));
+  return good && pieces >= k_pieces_per_second * figures->seconds;
+}
+
+}  // namespace
+}  // namespace millet::simtest
+
+int main() { return millet::simtest::measure() ? 0 : 1; }
