@@ -32,7 +32,9 @@ constexpr Command k_commands[] = {
     {"peers", peers_command, "[HASH]",
      "the connections; VIA: tcp or utp; STATE: < it connected to us, i it is interested in us, c choked by us, I we are interested, C it "
      "chokes us, s speaks BitTorrent Speed"},
-    {"bids", bids_command, "", "the last auctions held here, and own bids"},
+    {"bids", bids_command, "[--explain]", "the last auctions held here, and own bids; --explain says what each bid and price was based on"},
+    {"history", history_command, "[--by-torrent]",
+     "what was earned and spent, by day: 400 days, of the last 30 by torrent; days are the ledger's, in UTC"},
     {"channels", channels_command, "", "payment channels"},
     {"stats", stats_command, "", "the node as a whole"},
     {"remove", remove_command, "HASH [--delete-data]", "removes a torrent; its data stays, unless asked"},

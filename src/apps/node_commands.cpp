@@ -204,7 +204,18 @@ int add_command(const CommandContext& context, CommandArguments arguments) {
 }
 
 int list_command(const CommandContext& context, CommandArguments arguments) { return listing(context, arguments, "list", torrents_view); }
-int bids_command(const CommandContext& context, CommandArguments arguments) { return listing(context, arguments, "bids", bids_view); }
+// A listing with one flag for another view of it.
+int listing_with(const CommandContext& context, CommandArguments arguments, const char* method, const char* flag,
+                 std::string (*flagged)(const Json&), std::string (*view)(const Json&)) {
+  bool set = !arguments.empty() && std::string_view(arguments[0]) == flag;
+  return listing(context, arguments.subspan(set ? 1 : 0), method, set ? flagged : view);
+}
+int bids_command(const CommandContext& context, CommandArguments arguments) {
+  return listing_with(context, arguments, "bids", "--explain", bids_explained, bids_view);
+}
+int history_command(const CommandContext& context, CommandArguments arguments) {
+  return listing_with(context, arguments, "history", "--by-torrent", history_by_torrent, history_view);
+}
 int channels_command(const CommandContext& context, CommandArguments arguments) {
   return listing(context, arguments, "channels", channels_view);
 }

@@ -10,6 +10,7 @@ int list_command(const CommandContext& context, CommandArguments arguments);
 int show_command(const CommandContext& context, CommandArguments arguments);
 int peers_command(const CommandContext& context, CommandArguments arguments);
 int bids_command(const CommandContext& context, CommandArguments arguments);
+int history_command(const CommandContext& context, CommandArguments arguments);
 int channels_command(const CommandContext& context, CommandArguments arguments);
 int stats_command(const CommandContext& context, CommandArguments arguments);
 int remove_command(const CommandContext& context, CommandArguments arguments);

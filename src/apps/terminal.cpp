@@ -55,6 +55,14 @@ std::string local_time(uint64_t seconds) {
   return out;
 }
 
+std::string utc_date(uint64_t seconds) {
+  const time_t when = static_cast<time_t>(seconds);
+  struct tm parts;
+  char out[32];
+  if (gmtime_r(&when, &parts) == nullptr || strftime(out, sizeof out, "%Y-%m-%d", &parts) == 0) return std::to_string(seconds);
+  return out;
+}
+
 std::string shown(std::string_view text) {
   std::string out;
   for (char c : text) out += static_cast<uint8_t>(c) < 0x20 || c == 0x7f ? '?' : c;

@@ -16,6 +16,8 @@ std::string human_rate(uint64_t bytes_per_second);
 std::string human_percent(uint64_t done, uint64_t total);
 // "2024-05-01 12:00:00", local time, of seconds since 1970.
 std::string local_time(uint64_t seconds);
+// "2024-05-01", UTC.
+std::string utc_date(uint64_t seconds);
 // What a terminal can show of foreign text: control characters are replaced.
 std::string shown(std::string_view text);
 

@@ -1,5 +1,7 @@
 #include "apps/views.h"
 
+#include <algorithm>
+
 #include "apps/terminal.h"
 
 namespace millet {
@@ -127,6 +129,115 @@ std::string bids_view(const Json& reply) {
   }
   if (!own.empty()) out += "own bids\n" + own.text();
   return out.empty() ? "no bids: neither an auction was held here nor is a bid of this node open\n" : out;
+}
+
+namespace {
+
+// Why a bid of an auction here ended as it did.
+std::string explain_bid(const json_t* bid) {
+  std::string_view outcome = json_text(bid, "outcome");
+  std::string give = json_number(bid, "bonus_pico_per_byte") == 0 ? "" : " (it gives data worth " + price(bid, "bonus") + ")";
+  if (outcome == "won") {
+    bool by_bid = json_number(bid, "price_pico_per_byte") > json_number(bid, "reserve_pico_per_byte");
+    return "won: pays " + price(bid, "price") + ", " +
+           (by_bid ? "the least that it could have bid and still won" : "the reserve: no losing bid is higher") + give;
+  }
+  if (outcome == "lost") return "lost: others bid more, or bid the same and were first" + give;
+  if (outcome == "lost_unbacked") return "lost: no funds or channel back it, and at most one such bid wins, where a slot is left over";
+  if (outcome == "below_reserve") return "below the reserve of " + price(bid, "reserve");
+  if (outcome == "second_of_key") return "not counted: its payer has a higher bid in this round";
+  if (outcome == "address_full") return "not counted: its address has two higher bids in this round";
+  return std::string(outcome);
+}
+
+std::string explain_own(const json_t* row) {
+  const json_t* basis = json_object_get(row, "basis");
+  std::string_view limited_by = json_text(basis, "limited_by");
+  std::string out = "    " + money(basis, "budget_left") + " BTT of the budget for " + human_size(json_number(basis, "bytes_left")) +
+                    " left, times the spending rate, is " + price(basis, "formula") + "; speed.max_rate is " + price(basis, "max_rate") +
+                    "; ";
+  if (json_object_get(basis, "market_pico_per_byte") != nullptr)
+    out += "the prices seen lately make " + price(basis, "market") + " sensible";
+  else
+    out += "too few prices were seen to know the market";
+  out += "\n    -> limited by " + (limited_by == "formula" ? "the budget" : std::string(limited_by));
+  if (uint64_t quarters = json_number(basis, "rare_quarters"); quarters > 0)
+    out += ", a quarter more for each quarter of its pieces that few others have (" + std::to_string(quarters) +
+           " of 4), up to speed.max_rate";
+  return out + "\n";
+}
+
+std::string day_text(uint64_t day) { return day == 0 ? "before" : utc_date(day * 86'400); }
+
+}  // namespace
+
+std::string bids_explained(const Json& reply) {
+  std::string out;
+  size_t index;
+  json_t* row;
+  json_array_foreach(reply.get("auctions"), index, row) {
+    out += "round " + std::to_string(json_number(row, "round")) + ", " + local_time(json_number(row, "time_ms") / 1000) + ": " +
+           std::to_string(json_number(row, "slots")) + " slots, rates in BTT/GB\n";
+    size_t bid_index;
+    json_t* bid;
+    json_array_foreach(json_object_get(row, "bids"), bid_index, bid) {
+      out += "  " + start(bid, "payer", k_key_shown) + " at " + shown(text(bid, "remote")) + " for " +
+             start(bid, "info_hash", k_hash_shown) + " bid " + price(bid, "bid") + ": " + shown(explain_bid(bid)) + "\n";
+    }
+  }
+  json_array_foreach(reply.get("own_bids"), index, row) {
+    out += "own bid to " + shown(text(row, "remote")) + " for " + start(row, "info_hash", k_hash_shown) + ": " + price(row, "bid") +
+           " BTT/GB, " + shown(text(row, "state"));
+    if (json_number(row, "price_pico_per_byte") > 0) out += " at " + price(row, "price");
+    out += "\n" + explain_own(row);
+  }
+  return out.empty() ? bids_view(reply) : out;
+}
+
+std::string history_by_torrent(const Json& reply) {
+  Table table({"DAY (UTC)", "TORRENT", ">EARNED BTT", ">SPENT BTT", ">SOLD", ">BOUGHT", "NAME"});
+  size_t index;
+  json_t* row;
+  json_array_foreach(reply.get("history"), index, row) {
+    std::string hash = start(row, "info_hash", k_hash_shown);
+    table.add({day_text(json_number(row, "day")), hash.empty() ? "others" : hash, money(row, "earned"), money(row, "spent"),
+               size(row, "bytes_sold"), size(row, "bytes_bought"), text(row, "name")});
+  }
+  return table.empty() ? "nothing earned or spent yet\n" : table.text();
+}
+
+std::string history_view(const Json& reply) {
+  struct Sums {
+    uint64_t earned = 0, spent = 0, sold = 0, bought = 0;
+    void add(const json_t* row) {
+      earned += json_number(row, "earned_micro");
+      spent += json_number(row, "spent_micro");
+      sold += json_number(row, "bytes_sold");
+      bought += json_number(row, "bytes_bought");
+    }
+  };
+  Table table({"DAY (UTC)", ">EARNED BTT", ">SPENT BTT", ">SOLD", ">BOUGHT"});
+  auto line = [&](const std::string& name, const Sums& sums) {
+    auto btt = [](uint64_t micro) { return Amount::micro(std::min(micro, k_supply_micro)).to_btt(); };
+    table.add({name, btt(sums.earned), btt(sums.spent), human_size(sums.sold), human_size(sums.bought)});
+  };
+  Sums all, day;
+  uint64_t current = UINT64_MAX;
+  size_t index;
+  json_t* row;
+  json_array_foreach(reply.get("history"), index, row) {
+    if (current != UINT64_MAX && json_number(row, "day") != current) {
+      line(day_text(current), day);
+      day = Sums();
+    }
+    current = json_number(row, "day");
+    day.add(row);
+    all.add(row);
+  }
+  if (current == UINT64_MAX) return "nothing earned or spent yet\n";
+  line(day_text(current), day);
+  line("all", all);
+  return table.text();
 }
 
 std::string channels_view(const Json& reply) {

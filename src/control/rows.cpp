@@ -77,6 +77,19 @@ Json row_of(const OwnBid& bid) {
   Json row = Json::object();
   row.set("info_hash", bid.info_hash.hex()).set("remote", bid.remote.to_string()).set("bid_seq", bid.bid_seq);
   row.set("bid", bid.bid).set("price", bid.price).set("state", bid.state);
+  const OwnBidBasis& from = bid.basis;
+  Json basis = Json::object();
+  basis.set("budget_left", from.budget_left).set("bytes_left", from.bytes_left).set("spending_ppm", from.spending_ppm);
+  basis.set("formula", from.formula).set("max_rate", from.max_rate).set("rare_quarters", from.rare_quarters);
+  if (from.market) basis.set("market", *from.market);
+  row.set("basis", std::move(basis.set("limited_by", from.limited_by)));
+  return row;
+}
+
+Json row_of(const HistoryDay& day) {
+  Json row = Json::object();
+  row.set("day", day.day).set("info_hash", day.info_hash ? Json::text(day.info_hash->hex()) : Json::null()).set("name", day.name);
+  row.set("earned", day.earned).set("spent", day.spent).set("bytes_sold", day.bytes_sold).set("bytes_bought", day.bytes_bought);
   return row;
 }
 

@@ -10,6 +10,7 @@ Json row_of(const TorrentStatus& torrent);
 Json row_of(const PeerStatus& peer);
 Json row_of(const AuctionRound& round);
 Json row_of(const OwnBid& bid);
+Json row_of(const HistoryDay& day);
 Json row_of(const ChannelStatus& channel);
 Json row_of(const std::vector<MemoryShare>& memory);
 Json row_of(const DeviceReadings& device, bool disk_sleeps);

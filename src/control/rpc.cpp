@@ -23,6 +23,7 @@ const Method k_methods[] = {
     {"peers", &Rpc::peers, {"hash"}},
     {"bids", &Rpc::bids, {}},
     {"channels", &Rpc::channels, {}},
+    {"history", &Rpc::history, {}},
     {"stats", &Rpc::stats, {}},
     {"options", &Rpc::options, {}},
     {"remove", &Rpc::remove, {"hash", "delete_data"}},
@@ -205,6 +206,14 @@ Result<Json> Rpc::channels(Instant, const Json&) {
   for (const ChannelStatus& channel : node_.channels()) rows.append(row_of(channel));
   Json out = Json::object();
   out.set("channels", std::move(rows));
+  return out;
+}
+
+Result<Json> Rpc::history(Instant, const Json&) {
+  Json rows = Json::array();
+  for (const HistoryDay& day : node_.history()) rows.append(row_of(day));
+  Json out = Json::object();
+  out.set("history", std::move(rows));
   return out;
 }
 

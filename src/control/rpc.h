@@ -42,6 +42,7 @@ class Rpc {
   Result<Json> peers(Instant now, const Json& params);
   Result<Json> bids(Instant now, const Json& params);
   Result<Json> channels(Instant now, const Json& params);
+  Result<Json> history(Instant now, const Json& params);
   Result<Json> stats(Instant now, const Json& params);
   Result<Json> options(Instant now, const Json& params);
   Result<Json> remove(Instant now, const Json& params);

@@ -201,6 +201,7 @@ std::vector<PeerStatus> Node::peers(Instant now, const std::optional<InfoHash>& 
   return list_peers(impl_->core, impl_->payments, now, torrent);
 }
 std::vector<AuctionRound> Node::auctions() const { return impl_->payments.auctions(); }
+std::vector<HistoryDay> Node::history() const { return impl_->payments.history(); }
 std::vector<OwnBid> Node::own_bids() const { return impl_->payments.own_bids(); }
 std::vector<ChannelStatus> Node::channels() const { return impl_->payments.channels(); }
 NodeStats Node::stats(Instant now) const {

@@ -122,6 +122,8 @@ class Node {
   std::vector<AuctionRound> auctions() const;
   std::vector<OwnBid> own_bids() const;
   std::vector<ChannelStatus> channels() const;
+  // Newest day first.
+  std::vector<HistoryDay> history() const;
   NodeStats stats(Instant now) const;
 
  private:

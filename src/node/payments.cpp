@@ -1,5 +1,6 @@
 #include "node/payments.h"
 
+#include <bit>
 #include <utility>
 
 #include "node/uploads.h"
@@ -26,6 +27,25 @@ Result<std::optional<LedgerRecord>> load_ledger(StoreTransaction& state) {
   LedgerRecord record{{reader.array<LedgerId::k_size>()}, {reader.array<PublicKey::k_size>()}};
   if (!reader.done()) return error(Errc::bad_input, "the state's record of the ledger has the wrong size");
   return std::optional<LedgerRecord>(record);
+}
+
+OwnBid own_bid(const speed::BidView& view, const Torrent& torrent, const Peer& peer) {
+  OwnBid out;
+  out.info_hash = torrent.info_hash;
+  out.remote = peer.remote;
+  out.bid_seq = view.bid_seq;
+  out.bid = view.bid;
+  out.price = view.price;
+  out.state = view.state;
+  out.basis.budget_left = view.basis.budget_left;
+  out.basis.bytes_left = view.basis.bytes_left;
+  out.basis.spending_ppm = view.basis.spending_ppm;
+  out.basis.formula = view.basis.formula;
+  out.basis.max_rate = view.basis.max_rate;
+  out.basis.market = view.basis.market;
+  out.basis.limited_by = view.basis.limited_by;
+  out.basis.rare_quarters = view.rarity;
+  return out;
 }
 
 // Calls `take(key, value)` for each record of a table.
@@ -60,6 +80,8 @@ speed::SpeedOptions Payments::options() const {
   // A ledger that contradicts itself gets no new channels; those that are open are settled.
   out.payee.enabled = out.payer.enabled = is_enabled() && (!link_ || link_->is_trusted());
   out.payee.reserve = core_.config.reserve;
+  out.payee.claim_threshold = core_.config.claim_threshold;
+  out.payee.window_pieces = core_.config.exposure_pieces;
   out.payee.upload_rate = core_.config.upload_rate;
   if (params_) out.payer.capacity_min = params_->capacity_min;
   return out;
@@ -186,7 +208,10 @@ void Payments::remember_bid(const Peer& peer) {
   const Torrent* torrent = core_.torrents.find(peer.torrent);
   for (const speed::BidView& view : speed_->payer().bids()) {
     if (view.peer != peer.handle || view.last_bid.is_zero() || torrent == nullptr) continue;
-    OwnBid ended{torrent->info_hash, peer.remote, view.bid_seq, view.last_bid, view.last_price, "ended"};
+    OwnBid ended = own_bid(view, *torrent, peer);
+    ended.bid = view.last_bid;
+    ended.price = view.last_price;
+    ended.state = "ended";
     std::erase_if(past_bids_, [&](const OwnBid& bid) { return bid.info_hash == ended.info_hash && bid.remote == ended.remote; });
     if (past_bids_.size() == k_past_bids_max) past_bids_.pop_front();
     past_bids_.push_back(std::move(ended));
@@ -334,11 +359,39 @@ void Payments::update_budget(Instant now, const InfoHash& hash) {
   budget.budget = torrent->budget.value_or(core_.config.budget);
   budget.bidding.spending_ppm = core_.config.spending_ppm;
   budget.bidding.max_rate = torrent->max_rate.value_or(core_.config.max_rate);
-  if (told == told_.end() || told->second != budget) {
+  if (told == told_.end() || told->second.budget != budget) {
     speed_->payer().set_torrent(now, hash, budget);
-    told_[hash] = budget;
+    told_[hash].budget = budget;
   }
+  update_rarity(now, *torrent);
   speed_->payer().set_bytes_left(now, hash, torrent->layout.total_size() - torrent->bytes_done());
+}
+
+// Walks all pieces: not at every verified one.
+void Payments::update_rarity(Instant now, const Torrent& torrent) {
+  Bought& bought = told_.at(torrent.info_hash);
+  if (now < bought.rare_until) return;
+  bought.rare_until = now + k_rarity_every;
+  bought.rare = torrent.picker->availability().rare();
+  for (PeerHandle handle : torrent.peers) {
+    if (const Peer* peer = core_.peers.find(handle)) tell_rarity(now, torrent, bought.rare, *peer);
+  }
+}
+
+void Payments::tell_rarity(Instant now, const Torrent& torrent, const Bitfield& rare, const Peer& peer) {
+  if (!peer.speaks_speed || !peer.is_open()) return;
+  Bytes has = peer.session->pieces().wire();
+  Bytes have = torrent.have.wire();
+  Bytes scarce = rare.wire();
+  if (has.size() != have.size() || scarce.size() != have.size()) return;
+  uint64_t wanted = 0, of_it = 0;
+  for (size_t i = 0; i < has.size(); ++i) {
+    uint8_t missing = static_cast<uint8_t>(has[i] & ~have[i]);
+    wanted += static_cast<uint32_t>(std::popcount(missing));
+    of_it += static_cast<uint32_t>(std::popcount(static_cast<uint8_t>(missing & scarce[i])));
+  }
+  if (wanted == 0) return;
+  speed_->payer().set_rarity(now, peer.handle, static_cast<uint32_t>(of_it * speed::Payer::k_rarity_max / wanted));
 }
 
 // ---- outputs ----
@@ -513,7 +566,11 @@ void Payments::settle(Instant now) {
   for (const InfoHash& hash : std::exchange(core_.money_changed, {})) update_budget(now, hash);
   for (PeerHandle handle : std::exchange(core_.interest_changed, {})) {
     const Peer* peer = core_.peers.find(handle);
-    if (peer != nullptr && peer->speaks_speed) speed_->payer().set_wanted(now, handle, peer->session->we_are_interested());
+    if (peer == nullptr || !peer->speaks_speed) continue;
+    const Torrent& torrent = core_.torrent_of(*peer);
+    if (auto bought = told_.find(torrent.info_hash); bought != told_.end() && peer->session->we_are_interested())
+      tell_rarity(now, torrent, bought->second.rare, *peer);
+    speed_->payer().set_wanted(now, handle, peer->session->we_are_interested());
   }
   pump(now);
 }
@@ -529,7 +586,7 @@ std::vector<OwnBid> Payments::own_bids() const {
     const Peer* peer = core_.peers.find(view.peer);
     const Torrent* torrent = peer != nullptr ? core_.torrents.find(peer->torrent) : nullptr;
     if (torrent == nullptr) continue;
-    out.push_back({torrent->info_hash, peer->remote, view.bid_seq, view.bid, view.price, view.state});
+    out.push_back(own_bid(view, *torrent, *peer));
   }
   return out;
 }
@@ -554,6 +611,23 @@ std::vector<ChannelStatus> Payments::channels() const {
   if (speed_ == nullptr) return out;
   add(speed_->payer().channels(), "payer");
   add(speed_->payee().channels(), "payee");
+  return out;
+}
+
+std::vector<HistoryDay> Payments::history() const {
+  std::vector<HistoryDay> out;
+  if (speed_ == nullptr) return out;
+  for (const speed::HistoryEntry& entry : speed_->history()) {
+    HistoryDay day;
+    day.day = entry.day;
+    if (!entry.torrent.is_zero()) day.info_hash = entry.torrent;
+    if (const Torrent* torrent = core_.find_torrent(entry.torrent)) day.name = torrent->name;
+    day.earned = entry.earned;
+    day.spent = entry.spent;
+    day.bytes_sold = entry.bytes_sold;
+    day.bytes_bought = entry.bytes_bought;
+    out.push_back(std::move(day));
+  }
   return out;
 }
 

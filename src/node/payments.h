@@ -19,7 +19,8 @@ namespace millet {
 
 class Payments {
  public:
-  static constexpr size_t k_rounds_max = 256;    // auctions remembered for listings: 40 minutes of full rounds
+  static constexpr size_t k_rounds_max = 256;  // auctions remembered for listings: 40 minutes of full rounds
+  static constexpr Duration k_rarity_every = Duration::minutes(1);
   static constexpr size_t k_past_bids_max = 64;  // own bids of connections that have ended, for listings
 
   Payments(Core& core, Persistence& persistence);
@@ -89,6 +90,7 @@ class Payments {
   std::vector<AuctionRound> auctions() const { return {rounds_.begin(), rounds_.end()}; }
   std::vector<OwnBid> own_bids() const;
   std::vector<ChannelStatus> channels() const;
+  std::vector<HistoryDay> history() const;
   Amount earned() const;                        // since the start
   Amount earned(const Torrent& torrent) const;  // since the start
   Amount spent(const Torrent& torrent) const;
@@ -113,6 +115,8 @@ class Payments {
   Ticket ticket_for(bool of_link, uint64_t inner);
   std::optional<Work> take_work(Ticket ticket);
   void update_budget(Instant now, const InfoHash& hash);
+  void update_rarity(Instant now, const Torrent& torrent);
+  void tell_rarity(Instant now, const Torrent& torrent, const Bitfield& rare, const Peer& peer);
   void remember(const speed::AuctionResult& result, uint32_t slots);
   void remember_bid(const Peer& peer);
 
@@ -128,9 +132,15 @@ class Payments {
     uint64_t speed_sequence;
   };
   std::deque<PendingCommit> commits_;
-  std::map<InfoHash, speed::TorrentBudget> told_;  // torrents that the engine bids for
-  std::deque<AuctionRound> rounds_;                // oldest first
-  std::deque<OwnBid> past_bids_;                   // oldest first
+  // A torrent that the engine bids for.
+  struct Bought {
+    speed::TorrentBudget budget;
+    Bitfield rare;  // of the pieces that it lacks
+    Instant rare_until;
+  };
+  std::map<InfoHash, Bought> told_;
+  std::deque<AuctionRound> rounds_;  // oldest first
+  std::deque<OwnBid> past_bids_;     // oldest first
   uint64_t round_count_ = 0;
   bool auction_wanted_ = false;
   bool pumping_ = false;

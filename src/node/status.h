@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,18 @@ struct AuctionRound {
   std::vector<AuctionBid> bids;  // highest first
 };
 
+// What an own bid was computed from: the least of formula, max_rate and market, and a quarter more for each rare quarter, up to max_rate.
+struct OwnBidBasis {
+  Amount budget_left;
+  uint64_t bytes_left = 0;
+  uint32_t spending_ppm = 0;
+  Rate formula;  // spending rate x budget left / bytes left
+  Rate max_rate;
+  std::optional<Rate> market;  // what the prices seen so far make sensible; nothing: too few were seen
+  uint32_t rare_quarters = 0;  // of the pieces that are wanted from this peer, how many quarters few others have
+  std::string limited_by;      // "formula", "max_rate", "market", "nothing_left"
+};
+
 // One of our own bids as requester.
 struct OwnBid {
   InfoHash info_hash;
@@ -101,6 +114,18 @@ struct OwnBid {
   Rate bid;
   Rate price;         // the provider's answer; zero while choked or free
   std::string state;  // "waiting", "won", "free", "stopped", "withdrawn"; "ended": the connection is, with the last bid and price
+  OwnBidBasis basis;
+};
+
+// What was earned and spent on one day (speed/history.h).
+struct HistoryDay {
+  uint32_t day = 0;                   // of the ledger's clock, since 1970; 0: all before the days that are listed
+  std::optional<InfoHash> info_hash;  // nothing: torrents that are not listed by themselves
+  std::string name;                   // empty: the torrent is not there any more
+  Amount earned;
+  Amount spent;
+  uint64_t bytes_sold = 0;
+  uint64_t bytes_bought = 0;
 };
 
 struct ChannelStatus {

@@ -24,8 +24,31 @@ Rate bid_for(const BidderSettings& settings, Amount budget_left, uint64_t bytes_
   return Rate::pico_per_byte(std::min(q * k_million + r * k_million / left, max));
 }
 
-bool Bidder::update(Instant now, Amount budget_left, uint64_t bytes_left) {
-  Rate fresh = bid_for(settings_, budget_left, bytes_left);
+BidBasis basis_for(const BidderSettings& settings, Amount budget_left, uint64_t bytes_left, std::optional<Rate> market) {
+  BidderSettings unlimited = settings;
+  unlimited.max_rate = Rate::pico_per_byte(Rate::k_max);
+  BidBasis basis;
+  basis.budget_left = budget_left;
+  basis.bytes_left = bytes_left;
+  basis.spending_ppm = settings.spending_ppm;
+  basis.formula = basis.bid = bid_for(unlimited, budget_left, bytes_left);
+  basis.max_rate = settings.max_rate;
+  basis.market = market;
+  if (!basis.bid.is_zero()) basis.limited_by = "formula";
+  if (basis.bid > settings.max_rate) {
+    basis.bid = settings.max_rate;
+    basis.limited_by = "max_rate";
+  }
+  if (market && basis.bid > *market) {
+    basis.bid = *market;
+    basis.limited_by = "market";
+  }
+  return basis;
+}
+
+bool Bidder::update(Instant now, Amount budget_left, uint64_t bytes_left, std::optional<Rate> market) {
+  BidBasis basis = basis_for(settings_, budget_left, bytes_left, market);
+  Rate fresh = basis.bid;
   pending_ = false;
   bool at_once = user_changed_ || !has_bid_ || fresh.is_zero();
   user_changed_ = false;
@@ -41,6 +64,7 @@ bool Bidder::update(Instant now, Amount budget_left, uint64_t bytes_left) {
     }
   }
   bid_ = fresh;
+  basis_ = basis;
   has_bid_ = !fresh.is_zero();
   last_change_ = now;
   return true;

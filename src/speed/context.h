@@ -9,6 +9,7 @@
 #include "base/token_bucket.h"
 #include "speed/bans.h"
 #include "speed/faults.h"
+#include "speed/history.h"
 #include "speed/ledger_clock.h"
 #include "speed/messages.h"
 #include "speed/outputs.h"
@@ -56,6 +57,7 @@ struct Context {
   Faults faults;
   LedgerClock clock;
   BanList bans;
+  History history;
   TokenBucket verifications;  // the processor's budget: signatures checked per second
 
   std::optional<TreeHeadBytes> tree_head;  // what HELLO shows

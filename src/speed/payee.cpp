@@ -280,6 +280,7 @@ void Payee::check_pieces(Instant now, Peer& peer) {
 
 void Payee::on_unpaid(Instant now, Peer& peer) {
   Account* account = account_of(peer);
+  account->streak = 0;
   peer.overdue = peer.marks.back().due;
   peer.marks.clear();
   if (may_strike(now, *account)) strike(now, peer, "unpaid");
@@ -315,6 +316,7 @@ bool Payee::is_paid_to(const Account& account, Amount due) {
 void Payee::write_off(Instant now, Account& account, uint64_t old) {
   auto [bytes, amount] = account.debt.write_off(old);
   account.old_owed = Amount();
+  account.streak = 0;
   LogLine(ctx_.log, LogLevel::info, "speed_written_off").add("payer", account.key.hex()).add("bytes", bytes);
   uint64_t lost = std::min(bytes, account.charged);
   account.charged -= lost;
@@ -342,6 +344,7 @@ void Payee::release_charge(Account& account) {
 
 void Payee::strike(Instant now, Peer& peer, const char* why) {
   LedgerTime time = ctx_.clock.floor(now);
+  if (Account* account = account_of(peer)) account->streak = 0;
   const IpAddress& address = peer.session->info().address;
   bool banned = ctx_.bans.strike(time, BanList::of(address));
   // Only who has paid on this connection is the key's owner for certain: a relay can pass on a proof, but not pay.
@@ -365,6 +368,10 @@ void Payee::disconnect(Peer& peer, const std::string& reason) { ctx_.out.push_ba
 
 void Payee::on_timer(Instant now) {
   deadline_ = Instant::never();
+  if (now >= claims_until_)
+    claims_until_ = Instant::never();
+  else
+    arm(claims_until_);
   // Without the ledger's time nothing is served for money.
   if (options_.enabled && !ctx_.clock.known()) probe(now);
   for (auto& [handle, peer] : peers_) {
@@ -418,6 +425,18 @@ void Payee::shut_down(Instant now) {
     if (account.stored) touch(now, account);
   }
   commit_urgent_ = true;
+  claims_until_ = now + k_last_claims;
+  arm(now);
+}
+
+// A ledger that does not answer the first time keeps nobody waiting.
+bool Payee::is_claiming() const {
+  if (claims_until_.is_never()) return false;
+  for (const auto& [id, channel] : channels_) {
+    if (channel.state != ChannelState::active || channel.retry.wait > Backoff().wait) continue;
+    if (channel.durable.cum > channel.claimed) return true;
+  }
+  return false;
 }
 
 std::vector<ChannelView> Payee::channels() const {

@@ -26,6 +26,7 @@ struct PayeeOptions {
   uint64_t upload_rate = 0;                  // bytes per second; 0: unlimited
   uint32_t risk_pieces = 128;                // counted and not yet durable, over all payers
   Amount claim_threshold = Amount::micro(5'000'000);
+  uint32_t window_pieces = 1;  // that a payer with a clean history may have unpaid; 1: strict, for everybody
 };
 
 // A peer that wants data from us.
@@ -68,6 +69,9 @@ class Payee {
   static constexpr size_t k_accounts_max = 4096;     // payers remembered
   static constexpr uint32_t k_retry_after_s = 60;
   static constexpr size_t k_marks_max = 64;  // pieces of one peer with a running pay timer
+  static constexpr uint32_t k_window_pieces_max = 64;
+  static constexpr uint64_t k_streak_pieces = 16;  // paid in time: the window doubles
+  static constexpr Duration k_last_claims = Duration::seconds(3);
 
   Payee(const PayeeOptions& options, Context& context);
   Payee(const Payee&) = delete;
@@ -117,8 +121,11 @@ class Payee {
   const PayeeOptions& options() const { return options_; }
   // A reserve of this torrent's own; nothing: the options'.
   void set_reserve(const InfoHash& torrent, std::optional<Rate> reserve);
-  // Makes everything durable and stops serving for money; channels stay open and go on after a restart.
+  // Makes everything durable and stops serving for money; channels stay open and go on after a restart. What they hold is claimed now: this
+  // may be the last time that the machine is on before they expire.
   void shut_down(Instant now);
+  // Claims of the shutdown are still under way.
+  bool is_claiming() const;
 
   // ---- answers ----
   void on_signed(const WorkRef& work, const Signature& signature);
@@ -182,6 +189,7 @@ class Payee {
     Debt debt;
     uint64_t paid_pieces = 0;        // in 256ths
     uint64_t clean_pieces = 0;       // in 256ths, since the last strike was taken back
+    uint64_t streak = 0;             // in 256ths, since something was not paid in time
     std::optional<PeerHandle> peer;  // the paying connection
     Instant offline_since;
     Amount old_owed;          // from earlier connections, perhaps for blocks that were lost with them
@@ -291,6 +299,7 @@ class Payee {
   void grant(Instant now, Peer& peer, bool unchoked, const AuctionEntry& entry);
   Rate reserve_of(const Peer& peer) const;
   uint32_t grant_window(Instant now, Peer& peer);
+  uint32_t earned_window(const Account& account, const Peer& peer) const;
   void send_rate(Peer& peer, Rate rate, RateKind kind);
   void lose_slot(Instant now, Peer& peer);
   void end_slot(Instant now, Peer& peer, bool choke);
@@ -341,7 +350,8 @@ class Payee {
   Amount counted_total_;
   std::map<InfoHash, Amount> counted_by_torrent_;  // bounded by the torrents of the node
   bool shutting_down_ = false;
-  bool probing_ = false;  // a question to the ledger whose only purpose is its answer
+  Instant claims_until_ = Instant::never();  // of the shutdown; never: it is not, or they were given up
+  bool probing_ = false;                     // a question to the ledger whose only purpose is its answer
   Backoff probe_retry_;
   Instant deadline_;  // at once after the start
 };

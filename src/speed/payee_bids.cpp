@@ -150,8 +150,11 @@ void Payee::grant(Instant now, Peer& peer, bool unchoked, const AuctionEntry& en
   RateKind kind = entry.price_by_bid ? RateKind::auction : RateKind::reserve;
   if (is_paid(peer)) {
     if (peer.slot == Slot::finishing) peer.slot = Slot::paid;  // one that was to be choked after its piece stays
+    const Account* account = account_of(peer);
+    bool changed = account->paid_pieces >= k_known_pieces * 256 && peer.window != 0 && earned_window(*account, peer) != peer.window;
+    if (changed) peer.window = earned_window(*account, peer);
     // Who has held a slot for long pays what a newcomer in its place would pay.
-    if (peer.rate != entry.price || peer.rate_seq != peer.bid_seq) send_rate(peer, entry.price, kind);
+    if (changed || peer.rate != entry.price || peer.rate_seq != peer.bid_seq) send_rate(peer, entry.price, kind);
     return;
   }
   if (unchoked || peer.slot == Slot::free) ctx_.out.push_back(ChokePeer{peer.session->peer()});
@@ -171,6 +174,15 @@ void Payee::on_accept(Peer& peer, const AcceptMessage& accept) {
   ctx_.out.push_back(UnchokePeer{peer.session->peer()});
 }
 
+// One piece, doubled for every 16 pieces that the payer has paid for in a row, as far as the owner allows. Only once it has paid on this
+// connection: a relay can prove somebody else's key, but not pay.
+uint32_t Payee::earned_window(const Account& account, const Peer& peer) const {
+  uint64_t piece = peer.session->info().piece_size;
+  uint64_t doublings = peer.fresh_payment ? std::min<uint64_t>(account.streak / (k_streak_pieces * 256), 6) : 0;
+  uint64_t pieces = std::min<uint64_t>(uint64_t{1} << doublings, std::clamp<uint32_t>(options_.window_pieces, 1, k_window_pieces_max));
+  return static_cast<uint32_t>(std::min<uint64_t>(piece * pieces, std::max<uint64_t>(piece, UINT32_MAX / 2)));
+}
+
 // The window of one piece, and who answers for it: the payer itself once it is known, else the bucket, else a channel that is large enough.
 uint32_t Payee::grant_window(Instant now, Peer& peer) {
   Account* account = account_of(peer);
@@ -181,6 +193,7 @@ uint32_t Payee::grant_window(Instant now, Peer& peer) {
   if (known || unpaid == 0) account->bucketless = known;
   if (account->charged > 0) bucket_.give_back(account->network, account->charged);
   account->charged = 0;
+  if (known) return earned_window(*account, peer);
   if (account->bucketless) return piece;
   if (bucket_.take(now, account->network, piece)) {
     account->charged = std::max<uint64_t>(piece, unpaid);

@@ -58,7 +58,8 @@ void Payee::advance(Instant now, Channel& channel) {
   }
   Amount unclaimed = channel.durable.cum.minus_or_zero(channel.claimed);
   if (unclaimed.is_zero()) return;
-  if (time < channel.claim_at && unclaimed < options_.claim_threshold) return arm(ctx_.clock.when(now, channel.claim_at));
+  if (time < channel.claim_at && unclaimed < options_.claim_threshold && !shutting_down_)
+    return arm(ctx_.clock.when(now, channel.claim_at));
   channel.step = Step::sign_claim;
   channel.claiming = channel.durable;
   ctx_.sign(Work::claim_sign, 0, channel.id,
@@ -109,7 +110,7 @@ void Payee::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply
       if (reply.outcome == LedgerOutcome::done) {
         channel.claimed = std::max({channel.claimed, channel.claiming.cum, reply.claimed});
         channel.claim_at = channel.effective_expiry;  // the half-life claim is made once
-        touch(now, channel, false);
+        touch(now, channel, shutting_down_);
         LogLine(ctx_.log, LogLevel::info, "speed_claimed").add("channel", channel.id.hex()).add("amount", channel.claimed.to_btt());
         return arm(now);
       }

@@ -183,10 +183,15 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
   counted_total_ = counted_total_.plus(*delta).value_or(Amount::supply());
   touch(now, channel, false);
   Account* account = make_account(now, channel.terms.payer);
-  if (account == nullptr) return acknowledge(channel, AckStatus::counted);
+  if (account == nullptr) {
+    ctx_.history.on_earned(ctx_.clock.floor(now), InfoHash(), *delta, 0);
+    return acknowledge(channel, AckStatus::counted);
+  }
   Result<uint64_t> covered = account->debt.on_paid(*delta);
   uint64_t bytes = covered ? *covered : 0;
   uint64_t pieces = bytes * 256 / account->piece_size;
+  ctx_.history.on_earned(ctx_.clock.floor(now), account->torrent, *delta, bytes);
+  account->streak += pieces;
   account->paid_pieces += pieces;
   account->clean_pieces += pieces;
   touch(now, *account);
@@ -214,6 +219,11 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
     advance_bid(now, *peer);
   }
   peer->blocked_since.reset();
+  bool known = account->paid_pieces >= k_known_pieces * 256;
+  if (known && peer->slot == Slot::paid && peer->window != 0 && earned_window(*account, *peer) > peer->window) {
+    peer->window = earned_window(*account, *peer);
+    send_rate(*peer, peer->rate, peer->kind);
+  }
   acknowledge(channel, is_expiring(channel, now) ? AckStatus::expiring : AckStatus::counted);
   wake(*peer);
 }

@@ -42,7 +42,15 @@ Status Payee::restore_channel(Bytes key, Bytes value) {
 }
 
 Status Payee::restore_debt(Instant now, Bytes key, Bytes value) {
-  TRY_ASSIGN(DebtRecord record, decode_record<DebtRecord>(value));
+  DebtRecord record;
+  uint64_t streak = 0;
+  if (!value.empty() && value[0] == DebtRecord::k_version) {
+    TRY_ASSIGN(record, decode_record<DebtRecord>(value));
+  } else {
+    TRY_ASSIGN(AccountRecord both, decode_record<AccountRecord>(value));
+    record = both.debt;
+    streak = both.streak;
+  }
   if (key.size() != PublicKey::k_size) return error(Errc::bad_input, "record of a debt under a key of another size");
   DebtState state;
   TRY_ASSIGN(state.settled, restore_meter(record.settled_micro, record.settled_rest));
@@ -56,6 +64,7 @@ Status Payee::restore_debt(Instant now, Bytes key, Bytes value) {
   account.key = PublicKey::from_bytes(key);
   account.debt = Debt::restore(state);
   account.paid_pieces = record.paid_pieces;
+  account.streak = streak;
   account.bucketless = record.charged == 0;
   std::array<uint8_t, 4> v4;
   std::copy_n(record.network.begin(), 4, v4.begin());
@@ -114,7 +123,7 @@ void Payee::collect(StoreBatch& batch) {
     record.network_is_v4 = account.network.is_v4() ? 1 : 0;
     Bytes raw = account.network.raw();
     std::copy(raw.begin(), raw.end(), record.network.begin());
-    batch.push_back({k_table_payee_debts, {key.raw.begin(), key.raw.end()}, encode_record(record)});
+    batch.push_back({k_table_payee_debts, {key.raw.begin(), key.raw.end()}, encode_record(AccountRecord{record, account.streak})});
   }
   risk_committing_ += risk_;
   risk_ = 0;

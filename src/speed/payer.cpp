@@ -87,8 +87,10 @@ void Payer::update_bid(Instant now, const InfoHash& hash) {
     }
     left = std::min(left, able);
   }
-  bool changed = t.bidder.update(now, left, t.bytes_left);
+  std::optional<Rate> market = market_.cap(now);
+  bool changed = t.bidder.update(now, left, t.bytes_left, market);
   arm(t.bidder.next_deadline());
+  if (market && t.bidder.bid() >= *market) arm(now + MarketRate::k_lift_interval);
   if (!changed) return;
   for (auto& [handle, peer] : peers_) {
     if (peer.session->info().info_hash == hash) advance_bid(now, peer);
@@ -239,12 +241,28 @@ bool Payer::wants_to_bid(Instant now, const Peer& peer) {
   return ctx_.clock.known() && funds_.known;
 }
 
+// White paper: "a picture of piece rarity it can use to inform bid amounts".
+Rate Payer::bid_to(const Peer& peer) const {
+  const Bidder& bidder = torrents_.at(peer.session->info().info_hash).bidder;
+  uint64_t base = bidder.bid().in_pico_per_byte();
+  uint64_t more = base / 4 * peer.rarity;  // at most doubles 2^46
+  return Rate::pico_per_byte(std::min(base + more, std::max(base, bidder.settings().max_rate.in_pico_per_byte())));
+}
+
+void Payer::set_rarity(Instant now, PeerHandle handle, uint32_t quarters) {
+  CHECK(quarters <= k_rarity_max);
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->rarity == quarters) return;
+  peer->rarity = quarters;
+  advance_bid(now, *peer);
+}
+
 void Payer::advance_bid(Instant now, Peer& peer) {
   if (!peer.session->provides()) return;
   Rate current = peer.bids.empty() ? Rate() : peer.bids.back().rate;
   bool wants = wants_to_bid(now, peer);
   if (now < peer.stopped_until) arm(peer.stopped_until);
-  Rate rate = wants ? torrents_.at(peer.session->info().info_hash).bidder.bid() : Rate();
+  Rate rate = wants ? bid_to(peer) : Rate();
   if (rate == current) return;
   while (peer.bid_credit < 2 && now - peer.bid_credit_since >= k_bid_interval) {
     ++peer.bid_credit;
@@ -299,7 +317,11 @@ Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
   peer.epoch = rate.epoch;
   peer.rated = true;
   peer.rate = rate.rate;
-  if (!rate.rate.is_zero()) peer.last_price = rate.rate;
+  if (!rate.rate.is_zero()) {
+    if (peer.last_price != rate.rate) market_.observe(now, rate.rate);
+    market_.confirm(now);
+    peer.last_price = rate.rate;
+  }
   peer.window = rate.window;
   check_honour(now, peer);
   if (!peer.rated) return ok;
@@ -454,6 +476,8 @@ std::vector<BidView> Payer::bids() const {
     view.price = peer.rated ? peer.rate : Rate();
     view.last_bid = peer.last_bid;
     view.last_price = peer.last_price;
+    view.rarity = peer.rarity;
+    if (auto t = torrents_.find(peer.session->info().info_hash); t != torrents_.end()) view.basis = t->second.bidder.basis();
     if (peer.rated && peer.unchoked)
       view.state = peer.rate.is_zero() ? "free" : "won";
     else if (!view.bid.is_zero())

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "speed/bidder.h"
+#include "speed/market.h"
 #include "speed/payee.h"
 
 namespace millet::speed {
@@ -35,6 +36,8 @@ struct BidView {
   Rate last_bid;           // the last that was not zero; zero: there was none
   Rate last_price;         // the same
   const char* state = "";  // waiting, won, free, stopped, withdrawn
+  BidBasis basis;          // of the torrent's bid
+  uint32_t rarity = 0;     // Payer::set_rarity()
 };
 
 enum class PayerChannelState : uint8_t { opening = 0, open = 1, ending = 2 };
@@ -56,6 +59,7 @@ class Payer {
   static constexpr uint64_t k_ban_refusal_s = 3600;
   static constexpr size_t k_pending_max = 1024;  // unverified paid pieces of one provider
   static constexpr uint64_t k_seq_lease = 1024;
+  static constexpr uint32_t k_rarity_max = 4;
   static constexpr uint64_t k_rounding_micro = 8;  // for providers that are yet to come
 
   Payer(const PayerOptions& options, Context& context);
@@ -87,6 +91,10 @@ class Payer {
   Status on_message(Instant now, PeerHandle peer, const Message& message);
   // The peer has a piece that we want.
   void set_wanted(Instant now, PeerHandle peer, bool wanted);
+  // How many quarters of the pieces that we want from this peer are rare: for each the bid to it is a quarter higher, within the user's
+  // maximum. Requires: quarters <= k_rarity_max.
+  void set_rarity(Instant now, PeerHandle peer, uint32_t quarters);
+  std::optional<Rate> market_rate() const { return market_.estimate(); }
 
   // ---- the stream of a connection, in its order ----
   void on_choked(Instant now, PeerHandle peer);
@@ -205,6 +213,7 @@ class Payer {
     Session* session;
     uint64_t matched = 0;  // grows with every connection that matched; zero: not yet
     bool wanted = false;
+    uint32_t rarity = 0;        // quarters
     std::vector<SentBid> bids;  // oldest first; the last one is current
     uint32_t bid_seq = 0;
     Rate last_bid;    // for listings, as in BidView
@@ -245,6 +254,7 @@ class Payer {
   std::vector<PeerHandle> older_connections(const Peer& peer) const;
   void supersede(Instant now, Peer& peer, Provider& provider);
   bool wants_to_bid(Instant now, const Peer& peer);
+  Rate bid_to(const Peer& peer) const;
   void advance_bid(Instant now, Peer& peer);
   void send_bid(Instant now, Peer& peer, Rate rate);
   void fetch_funds(Instant now);
@@ -258,6 +268,7 @@ class Payer {
 
   // payer_pay.cpp
   bool settle_piece(Instant now, Provider& provider, const InfoHash& hash, uint32_t piece);
+  bool add_spent(Instant now, const InfoHash& hash, const Meter& cost, uint64_t bytes);
   void pay(Instant now, Provider& provider);
   bool pays_now(Instant now, const Provider& provider) const;
   Amount owed(const Provider& provider) const;
@@ -299,6 +310,7 @@ class Payer {
   std::map<PublicKey, Provider> providers_;
   std::map<ChannelId, Channel> channels_;
   std::map<InfoHash, Torrent> torrents_;
+  MarketRate market_;
   std::vector<ChannelId> dropped_;
   struct Funds {
     bool known = false;

@@ -18,6 +18,7 @@ void Payer::on_block_received(Instant now, PeerHandle handle, uint32_t piece, ui
   if (provider->pending.size() >= k_pending_max && !provider->pending.contains(key)) {
     return disconnect(*peer, "too many paid pieces that are not verified");
   }
+  market_.confirm(now);
   Pending& pending = provider->pending[key];
   for (uint32_t left = bytes; left > 0;) {
     uint32_t part = std::min(left, Meter::k_bytes_max);
@@ -27,6 +28,16 @@ void Payer::on_block_received(Instant now, PeerHandle handle, uint32_t piece, ui
   pending.bytes += bytes;
   provider->pending_bytes += bytes;
   if (ctx_.faults.pay_unverified) on_piece_verified(now, key.first, piece);
+}
+
+// What a torrent has spent and the history of it: in one commit, always. False if the sum would pass the supply.
+bool Payer::add_spent(Instant now, const InfoHash& hash, const Meter& cost, uint64_t bytes) {
+  Torrent& t = torrent(hash);
+  Amount before = t.spent.due();
+  if (!t.spent.add(cost)) return false;
+  t.dirty = true;
+  ctx_.history.on_spent(ctx_.clock.floor(now), hash, t.spent.due().minus_or_zero(before), bytes);
+  return true;
 }
 
 // The cost of a verified piece becomes owed. False if this provider had no part in it.
@@ -45,8 +56,7 @@ bool Payer::settle_piece(Instant now, Provider& provider, const InfoHash& hash, 
     LogLine(ctx_.log, LogLevel::warn, "speed_budget_exhausted").add("torrent", hash.hex()).add("budget", t.budget.to_btt());
     return false;
   }
-  t.spent = spent;
-  t.dirty = true;
+  add_spent(now, hash, pending.cost, pending.bytes);
   provider.verified_bytes += pending.bytes;
   if (!dirty_since_) dirty_since_ = now;
   return true;
@@ -312,7 +322,7 @@ void Payer::resolve(Instant now, Channel& channel, Amount truth) {
   Amount more = truth.minus_or_zero(base);
   channel.ceiling_at_start = base.plus(more).value_or(Amount::supply());
   if (more.is_zero()) return;
-  if (t.spent.add(Meter::restore(more.in_micro(), 0))) t.dirty = true;
+  add_spent(now, channel.torrent, Meter::restore(more.in_micro(), 0), 0);
   update_bid(now, channel.torrent);
 }
 

@@ -4,10 +4,11 @@
 //   table                   key               value
 //   speed_meta              "clock"           ClockRecord
 //   speed_payee_channel     channel id        PayeeChannelRecord    as provider: the newest payment, with the payer's signature
-//   speed_payee_debt        payer's key       DebtRecord            due and paid of one payer
+//   speed_payee_debt        payer's key       AccountRecord         due and paid of one payer
 //   speed_payer_channel     channel id        PayerChannelRecord    as requester: the lease within which payments may be signed
 //   speed_payer_torrent     info hash         TorrentRecord         what a torrent has spent
 //   speed_ban               subject           BanRecord
+//   speed_history           day:u32 torrent   HistoryRecord         what was earned and spent (history.h)
 #pragma once
 
 #include "codec/fields.h"
@@ -21,9 +22,10 @@ inline constexpr const char* k_table_payee_debts = "speed_payee_debt";
 inline constexpr const char* k_table_payer_channels = "speed_payer_channel";
 inline constexpr const char* k_table_payer_torrents = "speed_payer_torrent";
 inline constexpr const char* k_table_bans = "speed_ban";
+inline constexpr const char* k_table_history = "speed_history";
 
-inline constexpr const char* k_tables[] = {k_table_meta,           k_table_payee_channels, k_table_payee_debts,
-                                           k_table_payer_channels, k_table_payer_torrents, k_table_bans};
+inline constexpr const char* k_tables[] = {k_table_meta,           k_table_payee_channels, k_table_payee_debts, k_table_payer_channels,
+                                           k_table_payer_torrents, k_table_bans,           k_table_history};
 
 struct ClockRecord {
   static constexpr uint8_t k_version = 1;
@@ -69,6 +71,27 @@ struct DebtRecord {
       field("open_bytes", &DebtRecord::open_bytes), field("paid", &DebtRecord::paid), field("paid_pieces", &DebtRecord::paid_pieces),
       field("charged", &DebtRecord::charged), field("network_is_v4", &DebtRecord::network_is_v4), field("network", &DebtRecord::network));
   bool operator==(const DebtRecord&) const = default;
+};
+
+// The same, and for how many pieces in a row the payer has paid in time. A DebtRecord alone (version 1) stands for none.
+struct AccountRecord {
+  static constexpr uint8_t k_version = 2;
+  DebtRecord debt;
+  uint64_t streak = 0;  // in 256ths of a piece
+  static constexpr auto k_fields = std::make_tuple(field("debt", &AccountRecord::debt), field("streak", &AccountRecord::streak));
+  bool operator==(const AccountRecord&) const = default;
+};
+
+struct HistoryRecord {
+  static constexpr uint8_t k_version = 1;
+  Amount earned;
+  Amount spent;
+  uint64_t bytes_sold = 0;
+  uint64_t bytes_bought = 0;
+  static constexpr auto k_fields =
+      std::make_tuple(field("earned", &HistoryRecord::earned), field("spent", &HistoryRecord::spent),
+                      field("bytes_sold", &HistoryRecord::bytes_sold), field("bytes_bought", &HistoryRecord::bytes_bought));
+  bool operator==(const HistoryRecord&) const = default;
 };
 
 struct PayerChannelRecord {

@@ -18,6 +18,7 @@ Status Speed::restore(Instant now, std::string_view table, Bytes key, Bytes valu
   if (table == k_table_payee_debts) return payee_.restore_debt(now, key, value);
   if (table == k_table_payer_channels) return payer_.restore_channel(key, value);
   if (table == k_table_payer_torrents) return payer_.restore_torrent(key, value);
+  if (table == k_table_history) return ctx_.history.restore(key, value);
   if (table == k_table_bans) return ctx_.bans.restore(key, value);
   if (table == k_table_meta && as_text(key) == k_clock_key) {
     TRY_ASSIGN(ClockRecord record, decode_record<ClockRecord>(value));
@@ -35,7 +36,9 @@ void Speed::shut_down(Instant now) {
   payer_.shut_down(now);
 }
 
-bool Speed::is_quiet() const { return !ctx_.in_flight && payee_.commit_at().is_never() && payer_.commit_at().is_never(); }
+bool Speed::is_quiet() const {
+  return !ctx_.in_flight && payee_.commit_at().is_never() && payer_.commit_at().is_never() && !payee_.is_claiming();
+}
 
 // ---- connections ----
 
@@ -184,6 +187,7 @@ void Speed::commit_if_due(Instant now) {
   payee_.collect(commit.changes);
   payer_.collect(commit.changes);
   ctx_.bans.collect(commit.changes);
+  ctx_.history.collect(commit.changes);
   LedgerTime floor = ctx_.clock.floor(now);
   if (floor > clock_stored_) {
     clock_stored_ = floor;

@@ -43,7 +43,8 @@ class Speed {
   // One durable record. `table` is one of k_tables. Errors: bad_input (another version, damaged).
   Status restore(Instant now, std::string_view table, Bytes key, Bytes value);
   void start(Instant now);
-  // Serves and buys nothing more for money; when is_quiet(), everything that must be durable is.
+  // Serves and buys nothing more for money; when is_quiet(), everything that must be durable is, and what was earned is claimed as far as
+  // the ledger answers within Payee::k_last_claims.
   void shut_down(Instant now);
   bool is_quiet() const;
 
@@ -64,6 +65,8 @@ class Speed {
   Payer& payer() { return payer_; }
   const Payer& payer() const { return payer_; }
   void set_options(Instant now, const SpeedOptions& options);
+  // What was earned and spent, by day and torrent.
+  std::vector<HistoryEntry> history() const { return ctx_.history.entries(); }
 
   // ---- answers to outputs ----
   void on_signed(Instant now, Ticket ticket, const Signature& signature);

@@ -101,4 +101,14 @@ void Availability::make_bucket(uint32_t bucket) {
   while (begin_.size() < bucket + 2u) begin_.push_back(static_cast<uint32_t>(order_.size()));
 }
 
+Bitfield Availability::rare() const {
+  Bitfield out(static_cast<uint32_t>(counts_.size()));
+  uint64_t sum = 0;
+  for (uint32_t piece : order_) sum += count(piece);
+  for (uint32_t piece : order_) {
+    if (uint64_t{2} * count(piece) * order_.size() <= sum) out.set(piece);
+  }
+  return out;
+}
+
 }  // namespace millet

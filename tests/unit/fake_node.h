@@ -126,6 +126,7 @@ const NodeConfig& Node::config() const { return fake->config; }
 std::vector<TorrentStatus> Node::torrents(Instant) const { return {}; }
 std::vector<PeerStatus> Node::peers(Instant, const std::optional<InfoHash>&) const { return {}; }
 std::vector<AuctionRound> Node::auctions() const { return {}; }
+std::vector<HistoryDay> Node::history() const { return {}; }
 std::vector<OwnBid> Node::own_bids() const { return {}; }
 std::vector<ChannelStatus> Node::channels() const { return {}; }
 NodeStats Node::stats(Instant) const { return {}; }

@@ -164,6 +164,33 @@ static void the_highest_bids_win_at_the_losing_bid(void**) {
 }
 
 // Whoever still downloads sells what it has, too; to a partner that gives it data the slot costs less, never less than the reserve.
+static void own_bids_say_what_they_are_based_on(void**) {
+  Market market;
+  Payload payload = make_payload(15, k_piece, {6'000'000});
+  Machine& seed = market.seed_of(payload, 200'000);
+  Machine& buyer = market.buyer(payload, seed, 100, 50, 3);
+  market.world.run(Duration::seconds(20));
+  std::vector<OwnBid> own = buyer.node->own_bids();
+  assert_int_equal(own.size(), 1);
+  assert_string_equal(own[0].state.c_str(), "won");
+  assert_string_equal(own[0].basis.limited_by.c_str(), "max_rate");
+  assert_true(own[0].bid == Rate::pico_per_byte(3000) && own[0].basis.max_rate == own[0].bid && own[0].basis.formula > own[0].bid);
+  assert_true(!own[0].basis.budget_left.is_zero() && own[0].basis.bytes_left <= payload.size && own[0].basis.rare_quarters == 0);
+  assert_true(market.completes(buyer, payload));
+  market.world.run(Duration::seconds(30));
+  auto earned = [&] {
+    std::vector<HistoryDay> days = seed.node->history();
+    return days.size() == 1 && days[0].info_hash == payload.hash && days[0].bytes_sold > 0 ? days[0].earned.in_micro() : 0;
+  };
+  uint64_t before = earned();
+  assert_true(before > 0 && before == seed.status(payload.hash).earned.in_micro());
+  assert_int_equal(buyer.node->history().at(0).spent.in_micro(), before);
+  seed.crash();
+  seed.start();
+  market.world.run(Duration::seconds(2));
+  assert_int_equal(earned(), before);
+}
+
 static void a_download_sells_its_slots_too(void**) {
   Market market;
   Payload payload = make_payload(12, k_piece, {6'000'000});
@@ -487,6 +514,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(a_single_bidder_pays_the_reserve_for_every_byte),
       cmocka_unit_test(the_highest_bids_win_at_the_losing_bid),
+      cmocka_unit_test(own_bids_say_what_they_are_based_on),
       cmocka_unit_test(a_download_sells_its_slots_too),
       cmocka_unit_test(two_downloads_buy_from_each_other),
       cmocka_unit_test(a_torrent_sells_at_its_own_reserve),

@@ -51,6 +51,7 @@ std::unique_ptr<World> make_world(uint64_t seed, const Plan& plan, Random& rando
     Node& node = world->add("provider" + std::to_string(i), true);
     node.faults = plan.provider_faults;
     if (random.below(2) == 0) node.options.payee.claim_threshold = Amount::micro(1000);
+    node.options.payee.window_pieces = 1u << random.below(4);
     node.options.payee.risk_pieces = static_cast<uint32_t>(2 + random.below(200));
   }
   for (uint32_t i = 0; i < requesters; ++i) {
@@ -96,6 +97,18 @@ void disturb(World& world, Random& random, Outcome& outcome) {
   }
 }
 
+// What each provider's days add up to is what it got at the ledger.
+void check_histories(World& world) {
+  if (!world.violations.empty() || !world.all_channels_ended()) return;
+  for (const auto& node : world.nodes) {
+    if (!node->provider || node->faults.skip_persist) continue;
+    uint64_t earned = 0;
+    for (const HistoryEntry& entry : node->speed->history()) earned += entry.earned.in_micro();
+    uint64_t got = world.ledger.balance[node->key];
+    if (earned != got) world.violate(node->name + " notes " + std::to_string(earned) + " earned and got " + std::to_string(got));
+  }
+}
+
 Outcome run_seed(uint64_t seed, const Plan& plan) {
   Outcome outcome;
   Random random(seed * 7919 + 1);
@@ -124,6 +137,7 @@ Outcome run_seed(uint64_t seed, const Plan& plan) {
     world->ledger.expire(world->ledger_now());
     if (world->violations.empty() && !world->all_channels_ended()) world->violate("a channel never ended");
   }
+  check_histories(*world);
   outcome.violations = world->violations;
   outcome.events = world->events;
   outcome.channels = world->ledger.channels.size();

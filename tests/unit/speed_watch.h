@@ -219,8 +219,9 @@ class Watch {
   void check_exposure(const Node& node) {
     for (const auto& [handle, peer] : node.peers) {
       Payee::Exposure exposure = node.speed->payee().exposure(handle);
-      if (exposure.unpaid > set.piece_size)
-        violate(node.name + ": " + std::to_string(exposure.unpaid) + " bytes unpaid, the window is one piece");
+      uint64_t most = uint64_t{set.piece_size} * node.options.payee.window_pieces;
+      if (exposure.unpaid > most)
+        violate(node.name + ": " + std::to_string(exposure.unpaid) + " bytes unpaid, the window is at most " + std::to_string(most));
       if (exposure.unpaid_unknown > exposure.bucket) violate("unknown payers owe more than the bucket holds");
       if (exposure.bucket > UnknownBucket::capacity(set.piece_size)) violate("the bucket is overdrawn");
     }

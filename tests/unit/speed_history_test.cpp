@@ -1,0 +1,324 @@
+// What BitTorrent Speed remembers and learns: the history of earnings, the market rate, what a bid was based on, the window that a clean
+// history earns, and what is claimed when a node ends.
+#include "speed/history.h"
+
+#include "speed/market.h"
+#include "unit/speed_duo.h"
+#include "unit/test.h"
+
+using namespace millet;
+using namespace millet::speed;
+using namespace millet::speed::world;
+
+namespace {
+
+Instant at(int64_t seconds) { return Instant::from_us(0) + Duration::seconds(seconds); }
+Rate pico(uint64_t value) { return Rate::pico_per_byte(value); }
+LedgerTime day(uint32_t number) { return LedgerTime::from_seconds(uint64_t{number} * 86'400 + 3600); }
+InfoHash hash(uint32_t number) {
+  InfoHash out;
+  store_be<uint32_t>(out.raw.data(), number + 1);
+  return out;
+}
+
+// ---- history ----
+
+struct Total {
+  uint64_t earned = 0, spent = 0, sold = 0, bought = 0;
+};
+Total total(const std::vector<HistoryEntry>& entries) {
+  Total out;
+  for (const HistoryEntry& e : entries) {
+    out.earned += e.earned.in_micro();
+    out.spent += e.spent.in_micro();
+    out.sold += e.bytes_sold;
+    out.bought += e.bytes_bought;
+  }
+  return out;
+}
+
+using Store = std::map<std::string, std::vector<uint8_t>>;
+void save(History& history, Store& store) {
+  StoreBatch batch;
+  history.collect(batch);
+  for (const StoreChange& change : batch) {
+    std::string key(change.key.begin(), change.key.end());
+    if (change.value)
+      store[key] = *change.value;
+    else
+      store.erase(key);
+  }
+}
+bool load(const Store& store, History& history) {
+  for (const auto& [key, value] : store) {
+    if (!history.restore(as_bytes(key), value)) return false;
+  }
+  return true;
+}
+
+void history_folds_what_is_old_and_the_sum_stays(void**) {
+  History history;
+  Store store;
+  Random random(4);
+  Total expected;
+  size_t most = 0;
+  for (uint32_t d = 20'000; d < 20'900; ++d) {
+    for (uint64_t i = 0; i < 1 + random.below(60); ++i) {
+      uint64_t amount = random.below(1000), bytes = random.below(100'000);
+      InfoHash torrent = hash(static_cast<uint32_t>(random.below(50)));
+      if (random.below(2) == 0) {
+        history.on_earned(day(d), torrent, Amount::micro(amount), bytes);
+        expected.earned += amount;
+        expected.sold += bytes;
+      } else {
+        history.on_spent(day(d), torrent, Amount::micro(amount), bytes);
+        expected.spent += amount;
+        expected.bought += bytes;
+      }
+    }
+    save(history, store);
+    most = std::max(most, store.size());
+    if (d % 97 == 0) {  // a restart
+      history = History();
+      assert_true(load(store, history));
+    }
+  }
+  std::vector<HistoryEntry> entries = history.entries();
+  Total sum = total(entries);
+  assert_int_equal(sum.earned, expected.earned);
+  assert_int_equal(sum.spent, expected.spent);
+  assert_int_equal(sum.sold, expected.sold);
+  assert_int_equal(sum.bought, expected.bought);
+  assert_true(most <= History::k_days_by_torrent * (History::k_torrents_per_day_max + 1) + History::k_days_max);
+  assert_int_equal(store.size(), entries.size());
+  assert_int_equal(entries.front().day, 20'899);
+  assert_int_equal(entries.back().day, 0);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (i > 0) assert_true(entries[i].day <= entries[i - 1].day);
+    if (entries[i].day + History::k_days_by_torrent <= 20'899) assert_true(entries[i].torrent.is_zero());
+    if (entries[i].day != 0) assert_true(entries[i].day + History::k_days_max > 20'899);
+  }
+}
+
+void many_torrents_of_a_day_share_an_entry(void**) {
+  History history;
+  for (uint32_t i = 0; i < 1000; ++i) history.on_earned(day(20'000), hash(i), Amount::micro(1), 1);
+  std::vector<HistoryEntry> entries = history.entries();
+  assert_int_equal(entries.size(), History::k_torrents_per_day_max + 1);
+  assert_true(entries.back().torrent.is_zero());
+  assert_int_equal(entries.back().earned.in_micro(), 1000 - History::k_torrents_per_day_max);
+  // A clock that is set back, or not known, adds no days.
+  history.on_earned(day(10), hash(5), Amount::micro(1), 1);
+  assert_int_equal(history.entries().size(), entries.size());
+  // Damaged records are refused.
+  Store store;
+  save(history, store);
+  std::string key = store.begin()->first;
+  std::vector<uint8_t> value = store.begin()->second;
+  History other;
+  value.pop_back();
+  assert_false(other.restore(as_bytes(key), value).has_value());
+  key.pop_back();
+  assert_false(other.restore(as_bytes(key), store.begin()->second).has_value());
+}
+
+Total history_of(const Node& node) { return total(node.speed->history()); }
+
+void the_history_adds_up_and_survives_a_kill(void**) {
+  Settings settings;
+  settings.pieces = 60;
+  Duo duo(settings);
+  duo.start();
+  assert_true(duo.run(60, [&] { return duo.counted() > 1500; }));
+  duo.run(11);  // a commit
+  duo.world.crash(*duo.provider);
+  duo.world.start(*duo.provider);
+  duo.world.links[0].reconnect_at = duo.world.now;
+  Total after = history_of(*duo.provider);
+  assert_true(after.earned > 1000 && after.sold > 1'000'000);
+  assert_true(duo.run_to_end());
+  assert_int_equal(duo.world.violations.size(), 0);
+  assert_int_equal(history_of(*duo.provider).earned, duo.earned());
+  assert_int_equal(history_of(*duo.requester).spent, duo.requester->speed->payer().spent(duo.world.info_hash).in_micro());
+  assert_int_equal(history_of(*duo.requester).spent, duo.earned());
+}
+
+// ---- market rate and bids ----
+
+void the_market_rate_needs_five_prices_and_caps_the_bid(void**) {
+  MarketRate market;
+  for (int i = 0; i < 4; ++i) market.observe(at(0), pico(1000));
+  assert_false(market.cap(at(0)).has_value());
+  market.observe(at(0), pico(1000));
+  assert_int_equal(market.estimate()->in_pico_per_byte(), 1000);
+  assert_int_equal(market.cap(at(0))->in_pico_per_byte(), 1250);
+  // One price out of the line moves it by an eighth.
+  market.observe(at(1), pico(9000));
+  assert_int_equal(market.estimate()->in_pico_per_byte(), 2000);
+  for (int i = 0; i < 60; ++i) market.observe(at(2), pico(500));
+  assert_in_range(market.estimate()->in_pico_per_byte(), 500, 520);
+}
+
+void without_a_sale_the_cap_rises(void**) {
+  MarketRate market;
+  for (int i = 0; i < 5; ++i) market.observe(at(0), pico(1000));
+  assert_int_equal(market.cap(at(59))->in_pico_per_byte(), 1250);
+  assert_int_equal(market.cap(at(60))->in_pico_per_byte(), 1562);
+  assert_true(*market.cap(at(3600)) > pico(100'000'000));
+  assert_true(*market.cap(at(30'000'000)) <= pico(Rate::k_max));
+  market.confirm(at(3600));
+  assert_int_equal(market.cap(at(3600))->in_pico_per_byte(), 1250);
+}
+
+void a_bid_says_what_limited_it(void**) {
+  BidderSettings settings;
+  settings.max_rate = pico(5000);
+  BidBasis basis = basis_for(settings, Amount::micro(2'000'000), 1'000'000'000, std::nullopt);
+  assert_string_equal(basis.limited_by, "formula");
+  assert_int_equal(basis.bid.in_pico_per_byte(), 2000);
+  basis = basis_for(settings, Amount::micro(8'000'000), 1'000'000'000, std::nullopt);
+  assert_string_equal(basis.limited_by, "max_rate");
+  assert_int_equal(basis.formula.in_pico_per_byte(), 8000);
+  assert_int_equal(basis.bid.in_pico_per_byte(), 5000);
+  basis = basis_for(settings, Amount::micro(8'000'000), 1'000'000'000, pico(1500));
+  assert_string_equal(basis.limited_by, "market");
+  assert_int_equal(basis.bid.in_pico_per_byte(), 1500);
+  assert_string_equal(basis_for(settings, Amount::micro(8'000'000), 0, pico(1500)).limited_by, "nothing_left");
+  // What is kept is what the bid in force was computed from.
+  Bidder bidder(settings);
+  assert_true(bidder.update(at(0), Amount::micro(2'000'000), 1'000'000'000));
+  assert_false(bidder.update(at(1), Amount::micro(2'050'000), 1'000'000'000));
+  assert_int_equal(bidder.basis().budget_left.in_micro(), 2'000'000);
+}
+
+void rare_pieces_raise_the_bid_within_the_maximum(void**) {
+  Settings settings;
+  settings.auction_slots = 0;  // nothing is sold: the bids alone
+  settings.pieces = 100;
+  Duo duo(settings, 100'000);
+  duo.requester->max_rate = pico(30'000);
+  Tap<BidMessage> bids(duo.world, *duo.requester);
+  duo.start();
+  duo.run(5);
+  assert_int_equal(bids.seen.size(), 1);
+  uint64_t base = bids.seen[0].rate.in_pico_per_byte();
+  Payer& payer = duo.requester->speed->payer();
+  PeerHandle peer = duo.world.only_peer(*duo.requester);
+  payer.set_rarity(duo.world.now, peer, 2);
+  duo.world.drain(*duo.requester);
+  assert_int_equal(bids.seen.size(), 2);
+  assert_int_equal(bids.seen[1].rate.in_pico_per_byte(), base + base / 4 * 2);
+  // Not more often than a provider takes, and not above the maximum.
+  payer.set_rarity(duo.world.now, peer, 4);
+  duo.world.drain(*duo.requester);
+  assert_int_equal(bids.seen.size(), 2);
+  duo.run(140);
+  assert_int_equal(bids.seen.back().rate.in_pico_per_byte(), std::min<uint64_t>(base + base / 4 * 4, 30'000));
+  assert_int_equal(payer.bids()[0].rarity, 4);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+// ---- exposure ----
+
+void a_clean_history_earns_a_wider_window_and_loses_it(void**) {
+  Settings settings;
+  settings.pieces = 400;
+  settings.block_time = Duration::ms(50);
+  Duo duo(settings, 10'000'000);
+  duo.provider->options.payee.window_pieces = 8;
+  std::vector<uint32_t> windows;
+  bool pays = true;
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Result<Message> message = decode(payload);
+    if (!message) return true;
+    if (const auto* rate = std::get_if<RateMessage>(&*message); rate != nullptr && &from == duo.provider) {
+      if (windows.empty() || windows.back() != rate->window) windows.push_back(rate->window / settings.piece_size);
+    }
+    return pays || !std::holds_alternative<PayMessage>(*message);
+  };
+  duo.start();
+  assert_true(duo.run(60, [&] { return !windows.empty() && windows.back() == 8; }));
+  windows.erase(std::unique(windows.begin(), windows.end()), windows.end());
+  assert_true(windows == (std::vector<uint32_t>{1, 2, 4, 8}));
+  // It stops paying: choked after 30 s, with at most what it was trusted with.
+  pays = false;
+  duo.run(45);
+  assert_int_equal(duo.world.violations.size(), 0);
+  assert_false(duo.provider->speed->payee().holds_slot(duo.world.only_peer(*duo.provider)));
+  pays = true;
+  windows.clear();
+  duo.world.cut(0, duo.world.now + Duration::seconds(1));
+  assert_true(duo.run(300, [&] { return !windows.empty() && windows.back() == 2; }));
+  windows.erase(std::unique(windows.begin(), windows.end()), windows.end());
+  assert_int_equal(windows.front(), 1);
+  assert_true(duo.run_to_end());
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+void by_default_nobody_has_more_than_one_piece_unpaid(void**) {
+  Settings settings;
+  settings.pieces = 100;
+  Duo duo(settings);
+  Tap<RateMessage> rates(duo.world, *duo.provider);
+  duo.start();
+  assert_true(duo.run_to_end());
+  for (const RateMessage& rate : rates.seen) assert_true(rate.window <= settings.piece_size);
+}
+
+// ---- the end ----
+
+void a_shutdown_claims_what_was_earned(void**) {
+  Settings settings;
+  settings.pieces = 200;
+  Duo duo(settings);
+  duo.start();
+  assert_true(duo.run(60, [&] { return duo.counted() > 2000; }));
+  assert_int_equal(duo.world.ledger.claims, 0);
+  duo.provider->speed->shut_down(duo.world.now);
+  duo.world.drain(*duo.provider);
+  assert_false(duo.provider->speed->is_quiet());
+  assert_true(duo.run(5, [&] { return duo.provider->speed->is_quiet(); }));
+  assert_int_equal(duo.world.ledger.claims, 1);
+  assert_int_equal(duo.earned(), duo.counted());
+  // The channel goes on after a restart.
+  duo.world.crash(*duo.provider);
+  duo.world.start(*duo.provider);
+  duo.world.links[0].reconnect_at = duo.world.now;
+  assert_true(duo.run_to_end());
+  assert_int_equal(duo.world.ledger.channels.size(), 1);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+void a_shutdown_does_not_wait_for_a_ledger_that_is_away(void**) {
+  Settings settings;
+  settings.pieces = 200;
+  Duo duo(settings);
+  duo.start();
+  assert_true(duo.run(60, [&] { return duo.counted() > 2000; }));
+  duo.world.ledger.up = false;
+  duo.provider->speed->shut_down(duo.world.now);
+  duo.world.drain(*duo.provider);
+  Instant from = duo.world.now;
+  assert_true(duo.run(10, [&] { return duo.provider->speed->is_quiet(); }));
+  assert_true(duo.world.now - from <= Payee::k_last_claims + Duration::ms(100));
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(history_folds_what_is_old_and_the_sum_stays),
+      cmocka_unit_test(many_torrents_of_a_day_share_an_entry),
+      cmocka_unit_test(the_history_adds_up_and_survives_a_kill),
+      cmocka_unit_test(the_market_rate_needs_five_prices_and_caps_the_bid),
+      cmocka_unit_test(without_a_sale_the_cap_rises),
+      cmocka_unit_test(a_bid_says_what_limited_it),
+      cmocka_unit_test(rare_pieces_raise_the_bid_within_the_maximum),
+      cmocka_unit_test(a_clean_history_earns_a_wider_window_and_loses_it),
+      cmocka_unit_test(by_default_nobody_has_more_than_one_piece_unpaid),
+      cmocka_unit_test(a_shutdown_claims_what_was_earned),
+      cmocka_unit_test(a_shutdown_does_not_wait_for_a_ledger_that_is_away),
+  };
+  return RUN_TESTS(tests);
+}
