@@ -45,8 +45,11 @@ constexpr Command k_commands[] = {
     {"set", set_command, "[HASH] SECTION.OPTION=VALUE...",
      "changes options while milletd runs; with HASH speed.budget, speed.max_rate, speed.reserve or speed.enabled of one torrent"},
     {"wallet", wallet_command,
-     "create | address | balance | claim [--captcha RESPONSE] | token | send ADDRESS BTT [--ledger URL] [--ledger-key KEY]",
-     "the account on the ledger: claim gets the initial balance by proof of work, or for a solved CAPTCHA; the ledger is the one that "
+     "create | address | balance | claim [--captcha RESPONSE] | token | send ADDRESS BTT | passphrase [--remove] "
+     "[--new-passphrase-file FILE] [--passphrase-file FILE] [--ledger URL] [--ledger-key KEY]",
+     "the account on the ledger: passphrase locks its key (8 MiB of memory and some seconds to open it; milletd then needs "
+     "ledger.passphrase_file), or takes the passphrase away; claim gets the initial balance by proof of work, or for a solved CAPTCHA; the "
+     "ledger is the one that "
      "milletd uses, unless given"},
     {"state", state_command, "export FILE | import FILE",
      "moves a node to another device, of any kind: export hands the whole state (wallet, channels, torrents) over to FILE, after which "

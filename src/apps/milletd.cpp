@@ -77,6 +77,34 @@ hal::BoardOptions board_options(const DaemonStart& start) {
   return options;
 }
 
+// The node's key. A locked one without its passphrase: a stand-in that signs nothing, and the address that it is locked for.
+struct NodeKey {
+  SigningKey key;
+  std::optional<PublicKey> locked;
+};
+
+Result<NodeKey> load_node_key(const DaemonStart& start, hal::System& system, LogSink& log) {
+  const std::string path = start.state + "/" + k_key_file_name;
+  Result<StoredKey> stored = read_key_file(path);
+  if (!stored || stored->open) {
+    TRY_ASSIGN(SigningKey key, load_or_create_key(path, system.random));
+    return NodeKey{std::move(key), std::nullopt};
+  }
+  const std::string& file = start.settings.passphrase_file;
+  if (!file.empty()) {
+    TRY_ASSIGN(std::string passphrase, read_passphrase_file(absolute_path(file)));
+    Result<SigningKey> key = open_key(*stored->sealed, as_bytes(passphrase));
+    wipe(MutBytes(reinterpret_cast<uint8_t*>(passphrase.data()), passphrase.size()));
+    if (!key) return std::move(key).error().in("ledger.passphrase_file " + file);
+    return NodeKey{std::move(key).value(), std::nullopt};
+  }
+  LogLine(log, LogLevel::warn, "wallet_locked")
+      .add("reason", path +
+                         " is locked with a passphrase: torrents are seeded for nothing, nothing is bought, and open channels are neither "
+                         "claimed nor closed until ledger.passphrase_file names a file with it");
+  return NodeKey{SigningKey::generate(system.random), stored->sealed->public_key};
+}
+
 int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   hal::System& system = machine.system();
   Result<std::unique_ptr<LmdbStore>> store = LmdbStore::open(start.state);
@@ -90,16 +118,18 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
                                             "imported nowhere, take it back with: millet --state " +
                                             start.state + " state import " + *handed_over));
   }
-  Result<SigningKey> key = load_or_create_key(start.state + "/" + k_key_file_name, system.random);
+  Result<NodeKey> key = load_node_key(start, system, log);
   if (!key) return refuse(k_exit_bad_state, key.error());
 
   NodeDriverOptions options;
   options.config = start.settings.node;
+  options.locked_address = key->locked;
+  if (key->locked) options.config.ledger_url.clear();
   options.state = start.state;
   options.peer_id = wire::make_peer_id(system.random);
   hal::LinuxBoard board(board_options(start), machine.uv(), log);
   options.board = &board;
-  NodeDriver driver(options, *key, system, **store, log);
+  NodeDriver driver(options, key->key, system, **store, log);
   Status restored = driver.restore();
   if (!restored) return refuse(k_exit_bad_state, std::move(restored).error().in(start.state));
   RpcHandler handler(driver, start.settings);
@@ -118,7 +148,7 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   LogLine(log, LogLevel::info, "ready")
       .add("listen", listening->to_string())
       .add("control", socket)
-      .add("address", address_of(key->public_key()))
+      .add("address", address_of(key->locked.value_or(key->key.public_key())))
       .add("version", MILLET_VERSION);
   machine.run();
   if (!driver.ended_well()) return k_exit_failed;

@@ -1,9 +1,11 @@
 #include "apps/terminal.h"
 
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -52,6 +54,24 @@ std::string local_time(uint64_t seconds) {
   struct tm parts;
   char out[32];
   if (localtime_r(&when, &parts) == nullptr || strftime(out, sizeof out, "%Y-%m-%d %H:%M:%S", &parts) == 0) return std::to_string(seconds);
+  return out;
+}
+
+Result<std::string> ask_secret(const char* prompt) {
+  struct termios before;
+  if (::isatty(STDIN_FILENO) == 0 || ::tcgetattr(STDIN_FILENO, &before) != 0)
+    return error(Errc::unsupported, "there is no terminal to ask");
+  struct termios silent = before;
+  silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  std::fputs(prompt, stderr);
+  ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+  char line[1100] = {};
+  const bool got = std::fgets(line, sizeof line, stdin) != nullptr;
+  ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+  std::fputs("\n", stderr);
+  std::string out(line, got ? std::strcspn(line, "\r\n") : 0);
+  ::explicit_bzero(line, sizeof line);
+  if (out.empty()) return error(Errc::bad_input, "no passphrase was typed");
   return out;
 }
 

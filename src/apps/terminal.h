@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
+
 namespace millet {
 
 // "139.1 MB": decimal units, as rates in BTT per GB are.
@@ -14,6 +16,8 @@ std::string human_size(uint64_t bytes);
 std::string human_rate(uint64_t bytes_per_second);
 // "42.1 %", rounded down, so that 100 % is complete.
 std::string human_percent(uint64_t done, uint64_t total);
+// A line from the terminal, not shown while it is typed. Errors: unsupported (there is no terminal), bad_input (nothing was typed).
+Result<std::string> ask_secret(const char* prompt);
 // "2024-05-01 12:00:00", local time, of seconds since 1970.
 std::string local_time(uint64_t seconds);
 // "2024-05-01", UTC.

@@ -23,16 +23,40 @@ struct Wallet {
   const CommandContext& context;
   std::vector<std::string> words;  // the command and its plain arguments
   LedgerPlace ledger;
-  std::string captcha;  // the answer to one, for claim
+  std::string captcha;              // the answer to one, for claim
+  std::string passphrase_file;      // for a locked key; empty: asked for
+  std::string new_passphrase_file;  // of `passphrase`
+  bool remove = false;              // `passphrase` takes it away
   hal::LinuxRandom random;
 
   std::string key_path() const { return context.state + "/" + k_key_file_name; }
 };
 
-Result<SigningKey> existing_key(const Wallet& wallet) {
-  Result<SigningKey> key = load_key(wallet.key_path());
+Result<StoredKey> stored_key(const Wallet& wallet) {
+  Result<StoredKey> key = read_key_file(wallet.key_path());
   if (key || key.error().code != Errc::not_found) return key;
   return error(Errc::not_found, key.error().reason + "; make one with 'millet wallet create', or name another state folder with --state");
+}
+
+// From a file, or from whoever sits at the terminal.
+Result<std::string> passphrase_from(const std::string& file, const char* option, const char* prompt) {
+  if (!file.empty()) return read_passphrase_file(file);
+  Result<std::string> typed = ask_secret(prompt);
+  if (!typed && typed.error().code == Errc::unsupported)
+    return error(Errc::denied,
+                 "the wallet is locked with a passphrase and there is no terminal to ask for it: give " + std::string(option) + " FILE");
+  return typed;
+}
+
+void forget(std::string& secret) { wipe(MutBytes(reinterpret_cast<uint8_t*>(secret.data()), secret.size())); }
+
+Result<SigningKey> existing_key(const Wallet& wallet) {
+  TRY_ASSIGN(StoredKey stored, stored_key(wallet));
+  if (stored.open) return std::move(*stored.open);
+  TRY_ASSIGN(std::string passphrase, passphrase_from(wallet.passphrase_file, "--passphrase-file", "passphrase of the wallet: "));
+  Result<SigningKey> key = open_key(*stored.sealed, as_bytes(passphrase));
+  forget(passphrase);
+  return key;
 }
 
 Result<LedgerSession> open_session(Wallet& wallet) {
@@ -54,13 +78,49 @@ Status show_address(const Wallet& wallet, const PublicKey& key) {
 Status create(Wallet& wallet) {
   // Only the last folder: a mistyped path is not made whole.
   mkdir(wallet.context.state.c_str(), 0700);
+  if (Result<StoredKey> there = read_key_file(wallet.key_path()); there && there->sealed) return show_address(wallet, there->public_key());
   TRY_ASSIGN(SigningKey key, load_or_create_key(wallet.key_path(), wallet.random));
   return show_address(wallet, key.public_key());
 }
 
 Status address(Wallet& wallet) {
-  TRY_ASSIGN(SigningKey key, existing_key(wallet));
+  TRY_ASSIGN(StoredKey key, stored_key(wallet));
   return show_address(wallet, key.public_key());
+}
+
+// Locks the key with a new passphrase, or takes it away. milletd reads the file at start only: one that runs goes on.
+Status change_passphrase(Wallet& wallet) {
+  TRY_ASSIGN(SigningKey key, existing_key(wallet));
+  if (wallet.remove) {
+    TRY(write_key_file(wallet.key_path(), key));
+  } else {
+    TRY_ASSIGN(std::string fresh, passphrase_from(wallet.new_passphrase_file, "--new-passphrase-file", "new passphrase: "));
+    if (wallet.new_passphrase_file.empty()) {
+      TRY_ASSIGN(std::string again, ask_secret("the same again: "));
+      bool same = again == fresh;
+      forget(again);
+      if (!same) return error(Errc::bad_input, "the two passphrases differ: nothing was changed");
+    }
+    Result<SealedKey> sealed = seal_key(key, as_bytes(fresh), wallet.random);
+    // Before the open key goes: what was sealed can be opened again.
+    Result<SigningKey> opened = sealed ? open_key(*sealed, as_bytes(fresh)) : std::move(sealed).error();
+    forget(fresh);
+    if (!opened) return std::move(opened).error();
+    TRY(write_key_file(wallet.key_path(), *sealed));
+  }
+  if (wallet.context.json) {
+    Json out = Json::object();
+    out.set("address", address_of(key.public_key())).set("locked", !wallet.remove).set("key_file", wallet.key_path());
+    print_json(out);
+  } else if (wallet.remove) {
+    std::printf("the wallet has no passphrase any more: whoever reads %s owns the account\n", wallet.key_path().c_str());
+  } else {
+    std::printf(
+        "locked; milletd needs ledger.passphrase_file from its next start on. Without the passphrase the account is lost: keep it, and a "
+        "copy of %s. The disk may still hold the bytes of the open key\n",
+        wallet.key_path().c_str());
+  }
+  return ok;
 }
 
 Status balance(Wallet& wallet) {
@@ -183,7 +243,13 @@ struct Action {
   Status (*run)(Wallet&);
 };
 constexpr Action k_actions[] = {
-    {"create", 0, create}, {"address", 0, address}, {"balance", 0, balance}, {"claim", 0, claim}, {"send", 2, send}, {"token", 0, token},
+    {"create", 0, create},
+    {"address", 0, address},
+    {"balance", 0, balance},
+    {"claim", 0, claim},
+    {"send", 2, send},
+    {"token", 0, token},
+    {"passphrase", 0, change_passphrase},
 };
 
 Status read_arguments(CommandArguments arguments, Wallet& wallet) {
@@ -195,6 +261,12 @@ Status read_arguments(CommandArguments arguments, Wallet& wallet) {
       TRY(reader.value_into(wallet.ledger.key));
     } else if (reader.is("--captcha")) {
       TRY(reader.value_into(wallet.captcha));
+    } else if (reader.is("--passphrase-file")) {
+      TRY(reader.value_into(wallet.passphrase_file));
+    } else if (reader.is("--new-passphrase-file")) {
+      TRY(reader.value_into(wallet.new_passphrase_file));
+    } else if (reader.is("--remove")) {
+      wallet.remove = true;
     } else if (reader.is_option()) {
       return reader.unknown();
     } else {
@@ -207,7 +279,7 @@ Status read_arguments(CommandArguments arguments, Wallet& wallet) {
 }  // namespace
 
 int wallet_command(const CommandContext& context, CommandArguments arguments) {
-  Wallet wallet{context, {}, {}, {}, {}};
+  Wallet wallet{context, {}, {}, {}, {}, {}, false, {}};
   Status read = read_arguments(arguments, wallet);
   if (!read) return report_error(context, read.error(), true);
   Status started = crypto_init();
@@ -220,7 +292,9 @@ int wallet_command(const CommandContext& context, CommandArguments arguments) {
   }
   std::string given = wallet.words.empty() ? "nothing" : "'" + wallet.words[0] + "'";
   return report_error(
-      context, error(Errc::bad_input, "wallet takes create, address, balance, claim, token, or send ADDRESS BTT; given: " + given), true);
+      context,
+      error(Errc::bad_input, "wallet takes create, address, balance, claim, token, passphrase, or send ADDRESS BTT; given: " + given),
+      true);
 }
 
 }  // namespace millet

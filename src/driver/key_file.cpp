@@ -66,36 +66,137 @@ Status create(const std::string& path, const SigningKey& key) {
   return sync_folder_of(path);
 }
 
-}  // namespace
+constexpr std::string_view k_sealed_start = "millet-sealed-key 1 ";
+constexpr size_t k_file_size_max = 512;
 
-Result<SigningKey> load_key(const std::string& path) {
+struct Secret {
+  std::string text;
+  Secret() = default;
+  Secret(Secret&&) = default;
+  ~Secret() { wipe(MutBytes(reinterpret_cast<uint8_t*>(text.data()), text.size())); }
+};
+
+// A file that nobody but its owner may read, at most `size_max` bytes of it and one more.
+Result<Secret> read_private(const std::string& path, size_t size_max, const char* what) {
   Descriptor file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (file.fd < 0) return system_error(path, "open");
   struct stat info {};
   if (fstat(file.fd, &info) != 0) return system_error(path, "open");
-  if ((info.st_mode & 077) != 0) {
-    return error(Errc::denied,
-                 "others may read the key file " + path + ": move the money to a new key, or, if nobody else has seen it, chmod 600 it");
-  }
-  char text[k_text_size + 1] = {};
+  if ((info.st_mode & 077) != 0) return error(Errc::denied, "others may read the " + std::string(what) + " " + path);
+  Secret out;
+  out.text.resize(size_max + 1);
   size_t size = 0;
-  while (size < sizeof text) {
-    ssize_t count = read(file.fd, text + size, sizeof text - size);
+  while (size < out.text.size()) {
+    ssize_t count = read(file.fd, out.text.data() + size, out.text.size() - size);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return system_error(path, "read");
     if (count == 0) break;
     size += static_cast<size_t>(count);
   }
-  std::array<uint8_t, SigningKey::k_seed_size> seed{};
-  bool good = size == k_text_size && text[k_text_size - 1] == '\n' && from_hex(std::string_view(text, k_text_size - 1), seed).has_value();
-  wipe(MutBytes(reinterpret_cast<uint8_t*>(text), sizeof text));
-  if (!good)
+  out.text.resize(size);
+  return out;
+}
+
+// The next word; empty at the end.
+std::string_view take_word(std::string_view& text) {
+  size_t end = text.find(' ');
+  std::string_view word = text.substr(0, end);
+  text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+  return word;
+}
+
+bool parse_small(std::string_view word, uint32_t& out) {
+  if (word.empty() || word.size() > 9) return false;
+  out = 0;
+  for (char c : word) {
+    if (c < '0' || c > '9') return false;
+    out = out * 10 + static_cast<uint32_t>(c - '0');
+  }
+  return true;
+}
+
+bool parse_sealed(std::string_view line, SealedKey& sealed) {
+  line.remove_prefix(k_sealed_start.size());
+  return parse_small(take_word(line), sealed.passes) && parse_small(take_word(line), sealed.memory_kib) &&
+         from_hex(take_word(line), sealed.salt).has_value() && from_hex(take_word(line), sealed.nonce).has_value() &&
+         from_hex(take_word(line), sealed.box).has_value() && from_hex(take_word(line), sealed.public_key.raw).has_value() && line.empty();
+}
+
+// The new file is durable before it takes the name of the old one.
+Status replace(const std::string& path, Bytes text) {
+  std::string draft = path + ".new";
+  unlink(draft.c_str());
+  TRY(write_durably(draft, text));
+  if (rename(draft.c_str(), path.c_str()) != 0) {
+    Error failed = system_error(path, "replace");
+    unlink(draft.c_str());
+    return failed;
+  }
+  return sync_folder_of(path);
+}
+
+}  // namespace
+
+Result<StoredKey> read_key_file(const std::string& path) {
+  Result<Secret> file = read_private(path, k_file_size_max, "key file");
+  if (!file && file.error().code == Errc::denied && file.error().reason.starts_with("others")) {
+    return error(Errc::denied,
+                 "others may read the key file " + path + ": move the money to a new key, or, if nobody else has seen it, chmod 600 it");
+  }
+  if (!file) return std::move(file).error();
+  std::string_view text = file->text;
+  StoredKey out;
+  if (!text.empty() && text.back() == '\n') {
+    std::string_view line = text.substr(0, text.size() - 1);
+    std::array<uint8_t, SigningKey::k_seed_size> seed{};
+    if (SealedKey sealed; line.starts_with(k_sealed_start) && parse_sealed(line, sealed)) {
+      out.sealed = sealed;
+    } else if (text.size() == k_text_size && from_hex(line, seed).has_value()) {
+      out.open = SigningKey::from_seed(seed);
+    }
+    wipe(seed);
+  }
+  if (!out.open && !out.sealed)
     return error(
         Errc::bad_input,
         path + " is not a key file (64 hexadecimal digits and a newline): restore it from a backup; its account is lost without it");
-  SigningKey key = SigningKey::from_seed(seed);
-  wipe(seed);
-  return key;
+  return out;
+}
+
+Result<SigningKey> load_key(const std::string& path) {
+  TRY_ASSIGN(StoredKey stored, read_key_file(path));
+  if (!stored.open) return error(Errc::denied, "the key file " + path + " is locked with a passphrase");
+  return std::move(*stored.open);
+}
+
+Status write_key_file(const std::string& path, const SigningKey& key) {
+  Secret text;
+  text.text = to_hex(key.seed()) + "\n";
+  return replace(path, as_bytes(text.text));
+}
+
+Status write_key_file(const std::string& path, const SealedKey& sealed) {
+  std::string text = std::string(k_sealed_start) + std::to_string(sealed.passes) + " " + std::to_string(sealed.memory_kib) + " " +
+                     to_hex(sealed.salt) + " " + to_hex(sealed.nonce) + " " + to_hex(sealed.box) + " " + sealed.public_key.hex() + "\n";
+  CHECK(text.size() <= k_file_size_max);
+  return replace(path, as_bytes(text));
+}
+
+Result<std::string> read_passphrase_file(const std::string& path) {
+  Result<Secret> file = read_private(path, k_passphrase_size_max + 2, "passphrase file");
+  if (!file) {
+    Error reason = std::move(file).error();
+    size_t at = reason.reason.find("the key file");
+    if (at != std::string::npos) reason.reason.replace(at, 12, "the passphrase file");
+    if (reason.code == Errc::denied && reason.reason.starts_with("others")) reason.reason += ": chmod 600 it";
+    return reason;
+  }
+  std::string line = file->text.substr(0, file->text.find('\n'));
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  if (line.empty() || line.size() > k_passphrase_size_max)
+    return error(Errc::bad_input, "the passphrase file " + path + " has no passphrase of 1 to " + std::to_string(k_passphrase_size_max) +
+                                      " bytes in its first line");
+  return line;
 }
 
 Result<SigningKey> load_or_create_key(const std::string& path, SecureRandom& random) {

@@ -1,10 +1,13 @@
-// The file that holds the node's Ed25519 seed: 32 bytes as hexadecimal text and a newline, mode 0600, made on the first run. Whoever reads
-// it owns the account.
+// The file that holds the node's Ed25519 seed, mode 0600, made on the first run: 32 bytes as hexadecimal text and a newline, and then
+// whoever reads it owns the account; or, locked with a passphrase (crypto/sealed_key.h), one line of
+//
+//   millet-sealed-key 1 PASSES MEMORY_KIB SALT NONCE BOX PUBLIC_KEY
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "crypto/sign.h"
+#include "crypto/sealed_key.h"
 
 namespace millet {
 
@@ -15,7 +18,23 @@ inline constexpr const char* k_key_file_name = "wallet.key";  // in the state fo
 Result<SigningKey> load_or_create_key(const std::string& path, SecureRandom& random);
 // Makes the file of a key that exists elsewhere; what is there stays if it is this key. Errors: conflict (it is another); else as above.
 Status store_key(const std::string& path, const SigningKey& key);
+// A locked key is refused (denied).
 // Errors: not_found where there is none yet; else as above.
 Result<SigningKey> load_key(const std::string& path);
+
+// What the file has: one of the two.
+struct StoredKey {
+  std::optional<SigningKey> open;
+  std::optional<SealedKey> sealed;
+  const PublicKey& public_key() const { return open ? open->public_key() : sealed->public_key; }
+};
+// Errors: as load_key.
+Result<StoredKey> read_key_file(const std::string& path);
+// Replaces the file whole: after a crash it holds the one or the other. Errors: denied, io, no_room.
+Status write_key_file(const std::string& path, const SigningKey& key);
+Status write_key_file(const std::string& path, const SealedKey& sealed);
+// The first line of a file that only its owner may read, without its end. Errors: not_found, denied (others may read it), io, bad_input
+// (empty, too long).
+Result<std::string> read_passphrase_file(const std::string& path);
 
 }  // namespace millet

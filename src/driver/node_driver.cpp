@@ -34,7 +34,7 @@ typename Links::Memory links_memory(const NodeConfig& config) {
 
 NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, hal::System& system, Store& store, LogSink& log)
     : system_(system), store_(store), key_(key), log_(log), listen_(options.config.listen), state_(options.state),
-      node_(options.config, NodeIdentity{key.public_key(), options.peer_id}, system.random, log),
+      node_(options.config, NodeIdentity{options.locked_address.value_or(key.public_key()), options.peer_id}, system.random, log),
       storage_(system.files, system.executor, system.cpu, *this, memory_plan(options.config.memory_mib).open_files),
       peers_(links_memory<PeerLinks>(options.config), node_, storage_, system.streams, options.config.listen.address),
       commits_(store, system.executor, system.clock, *this), http_(system, options.config.listen.address, *this) {

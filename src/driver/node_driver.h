@@ -30,6 +30,8 @@ struct NodeDriverOptions {
   PeerId peer_id;
   std::string state;            // folder for evidence against the ledger; empty: it stays in the store
   hal::Board* board = nullptr;  // null: nothing is known of the device
+  // Of a wallet whose key is locked: what listings show. The key that the driver gets signs nothing then: config.ledger_url is empty.
+  std::optional<PublicKey> locked_address = std::nullopt;
 };
 
 class NodeDriver final : public TransportSource,

@@ -252,8 +252,8 @@ Rate Payer::bid_to(const Peer& peer) const {
 void Payer::set_rarity(Instant now, PeerHandle handle, uint32_t quarters) {
   CHECK(quarters <= k_rarity_max);
   Peer* peer = find(handle);
-  if (peer == nullptr || peer->rarity == quarters) return;
-  peer->rarity = quarters;
+  if (peer == nullptr || peer->rarity_wanted == quarters) return;
+  peer->rarity_wanted = quarters;
   advance_bid(now, *peer);
 }
 
@@ -262,13 +262,20 @@ void Payer::advance_bid(Instant now, Peer& peer) {
   Rate current = peer.bids.empty() ? Rate() : peer.bids.back().rate;
   bool wants = wants_to_bid(now, peer);
   if (now < peer.stopped_until) arm(peer.stopped_until);
-  Rate rate = wants ? bid_to(peer) : Rate();
-  if (rate == current) return;
   while (peer.bid_credit < 2 && now - peer.bid_credit_since >= k_bid_interval) {
     ++peer.bid_credit;
     peer.bid_credit_since = peer.bid_credit_since + k_bid_interval;
   }
   if (peer.bid_credit == 2) peer.bid_credit_since = now;
+  // Never the last bid of a minute: the user may want that one.
+  if (peer.rarity != peer.rarity_wanted) {
+    if (peer.bid_credit == 2)
+      peer.rarity = peer.rarity_wanted;
+    else if (wants)
+      arm(peer.bid_credit_since + k_bid_interval);
+  }
+  Rate rate = wants ? bid_to(peer) : Rate();
+  if (rate == current) return;
   if (!rate.is_zero()) {
     if (peer.bid_credit == 0) return arm(peer.bid_credit_since + k_bid_interval);
     --peer.bid_credit;

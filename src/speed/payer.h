@@ -213,8 +213,9 @@ class Payer {
     Session* session;
     uint64_t matched = 0;  // grows with every connection that matched; zero: not yet
     bool wanted = false;
-    uint32_t rarity = 0;        // quarters
-    std::vector<SentBid> bids;  // oldest first; the last one is current
+    uint32_t rarity = 0;         // quarters, in the bid
+    uint32_t rarity_wanted = 0;  // to be
+    std::vector<SentBid> bids;   // oldest first; the last one is current
     uint32_t bid_seq = 0;
     Rate last_bid;    // for listings, as in BidView
     Rate last_price;  // the same

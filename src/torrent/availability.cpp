@@ -105,6 +105,7 @@ Bitfield Availability::rare() const {
   Bitfield out(static_cast<uint32_t>(counts_.size()));
   uint64_t sum = 0;
   for (uint32_t piece : order_) sum += count(piece);
+  if (sum == 0) return out;
   for (uint32_t piece : order_) {
     if (uint64_t{2} * count(piece) * order_.size() <= sum) out.set(piece);
   }

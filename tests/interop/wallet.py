@@ -330,9 +330,52 @@ def stops_while_clients_wait(world):
     ledger.stop()
 
 
+def a_locked_wallet_pays_only_with_its_passphrase(world):
+    """Whoever has the key file but not the passphrase has nothing; a node without it seeds for nothing and says so."""
+    ledger = _start(world)
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+    one.call("claim")
+    folder = world.make_folder("secrets")
+    right, wrong = folder / "right", folder / "wrong"
+    for path, text in ((right, "open sesame\n"), (wrong, "open barley\n")):
+        path.write_text(text)
+        path.chmod(0o600)
+    expect(one.call("passphrase", "--new-passphrase-file", right)["locked"] is True, "it is not locked")
+    expect("sealed" in (one.node.state / "wallet.key").read_text(), "the key is still open")
+    expect(one.call("address")["address"] == one.address, "an address needs no passphrase, and stays")
+    expect(one.node.call("wallet", "create")["address"] == one.address, "a locked wallet is replaced")
+    expect_refused(lambda: one.call("send", two.address, "1"), "denied", "--passphrase-file")
+    expect_refused(lambda: one.call("send", two.address, "1", "--passphrase-file", wrong), "denied", "passphrase")
+    one.call("send", two.address, "1", "--passphrase-file", right)
+    expect(two.available() == 1_000_000, "nothing arrived")
+
+    def start(**options):
+        node = one.node
+        before = len(node.log()) if node.process else 0
+        node.options.update({"speed.enabled": 1, "ledger.url": ledger.url, "ledger.key": ledger.key})
+        node.options.update({key.replace("__", "."): value for key, value in options.items()})
+        node.start()
+        stats = node.call("stats")
+        node.stop()
+        return node.log()[before:], stats
+
+    log, stats = start()
+    expect("event=wallet_locked" in log and stats["ledger"] == "off", "a locked node does not say that it is")
+    expect(stats["address"] == one.address and f"address={one.address}" in log, "a locked node shows another address")
+    log, stats = start(ledger__passphrase_file=right)
+    expect("event=wallet_locked" not in log and stats["address"] == one.address, "the passphrase does not unlock it")
+    one.node.options["ledger.passphrase_file"] = wrong
+    status, said = one.node.run()
+    expect(status == 3 and "ledger.passphrase_file" in said, f"a wrong passphrase: {status} {said}")
+    expect(one.call("passphrase", "--passphrase-file", right, "--remove")["locked"] is False, "it is still locked")
+    expect(one.available() == 9_000_000, "the account is another one")
+    ledger.stop()
+
+
 CASES = {case.__name__: case for case in (
     money_is_claimed_and_sent, a_grant_only_pays_for_service, a_claim_yields_and_can_be_paused, wrong_ledger_key_is_named, ledger_killed_while_sending,
-    ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait, old_backup_is_refused, a_users_tree_head_is_a_witness)}
+    ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait, old_backup_is_refused, a_users_tree_head_is_a_witness,
+    a_locked_wallet_pays_only_with_its_passphrase)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))

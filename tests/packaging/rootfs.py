@@ -111,7 +111,7 @@ def start_with_every_option(router):
         "speed": {"enabled": "1", "reserve": "1.5", "free_slots": "2", "spending_rate": "0.5", "budget": "7.25", "max_rate": "10",
                   "exposure": "4", "claim_threshold": "2.5"},
         "board": {"led": "green:usb", "watchdog": "", "heat_limit": "90", "disk_sleep": "300", "disk_bursts": "1200", "tracking_share": "20"},
-        "ledger": {"url": "https://ledger.example:7412", "key": KEY},
+        "ledger": {"url": "https://ledger.example:7412", "key": KEY, "passphrase_file": ""},
         "openwrt": {"state": f"{router.second}/state", "folders": f"{other} {router.second}/absent", "user": USER, "firewall": "1", "zone": "wan", "interface": ""},
     }
     defaults = (router.rootfs / "etc/config/millet").read_text()

@@ -273,6 +273,51 @@ static void a_torrent_sells_at_its_own_reserve(void**) {
   assert_int_equal(bought.spent.in_micro(), price_of(Rate::pico_per_byte(3000), bought.bytes_paid_down).in_micro());
 }
 
+// White paper: peers without Speed notice nothing of it. They get at least what they would get from a node without Speed that has only the
+// slots, and the share of the link, that are not auctioned.
+static void peers_without_speed_get_what_the_unsold_slots_give(void**) {
+  constexpr uint32_t k_slots = 6, k_sold = 4, k_plain = 4, k_bidders = 5;
+  constexpr uint64_t k_rate = 240'000;
+  auto bytes_of_plain_peers = [&](bool speed, uint64_t number) {
+    Market market(number);
+    Payload payload = make_payload(16, k_piece, {40'000'000});
+    Machine& seed = market.add();
+    seed.config.speed_enabled = speed;
+    seed.config.upload_slots = speed ? k_slots : k_slots - k_sold;
+    seed.config.upload_rate = speed ? k_rate : k_rate / k_slots * (k_slots - k_sold);
+    seed.put(payload);
+    seed.start();
+    seed.add(payload, {}, true);
+    market.world.run(Duration::seconds(3));
+    std::vector<Machine*> plain;
+    for (uint32_t i = 0; i < k_plain + k_bidders; ++i) {
+      bool bids = i % 2 == 1 || i >= 2 * k_plain;
+      if (bids) {
+        market.buyer(payload, seed, 1000, 500 + i, 100'000);
+        continue;
+      }
+      Machine& peer = market.world.add();
+      peer.start();
+      market.world.run(Duration::seconds(1));
+      peer.add(payload, {seed.endpoint});
+      plain.push_back(&peer);
+    }
+    market.world.run(Duration::minutes(4));
+    uint64_t sum = 0;
+    for (Machine* peer : plain) sum += peer->status(payload.hash).downloaded;
+    uint64_t paid = seed.status(payload.hash).bytes_paid_up;
+    CHECK(plain.size() == k_plain && (paid > 10'000'000) == speed);
+    return sum;
+  };
+  for (uint64_t number = 1; number <= 3; ++number) {
+    uint64_t with = bytes_of_plain_peers(true, number);
+    uint64_t without = bytes_of_plain_peers(false, number);
+    print_message("seed %d: %d KB from a node with Speed, %d KB without\n", static_cast<int>(number), static_cast<int>(with / 1000),
+                  static_cast<int>(without / 1000));
+    assert_true(with >= without);
+  }
+}
+
 static void slots_are_never_more_than_configured(void**) {
   Market market;
   Payload payload = make_payload(3, k_piece, {4'000'000});
@@ -515,6 +560,7 @@ int main() {
       cmocka_unit_test(a_single_bidder_pays_the_reserve_for_every_byte),
       cmocka_unit_test(the_highest_bids_win_at_the_losing_bid),
       cmocka_unit_test(own_bids_say_what_they_are_based_on),
+      cmocka_unit_test(peers_without_speed_get_what_the_unsold_slots_give),
       cmocka_unit_test(a_download_sells_its_slots_too),
       cmocka_unit_test(two_downloads_buy_from_each_other),
       cmocka_unit_test(a_torrent_sells_at_its_own_reserve),

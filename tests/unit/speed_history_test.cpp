@@ -204,15 +204,19 @@ void rare_pieces_raise_the_bid_within_the_maximum(void**) {
   uint64_t base = bids.seen[0].rate.in_pico_per_byte();
   Payer& payer = duo.requester->speed->payer();
   PeerHandle peer = duo.world.only_peer(*duo.requester);
+  // Not the last bid of a minute: the user's own change goes out at once.
   payer.set_rarity(duo.world.now, peer, 2);
   duo.world.drain(*duo.requester);
+  duo.run(50);
+  assert_int_equal(bids.seen.size(), 1);
+  duo.run(20);
   assert_int_equal(bids.seen.size(), 2);
   assert_int_equal(bids.seen[1].rate.in_pico_per_byte(), base + base / 4 * 2);
-  // Not more often than a provider takes, and not above the maximum.
+  // And not above the maximum.
   payer.set_rarity(duo.world.now, peer, 4);
   duo.world.drain(*duo.requester);
-  assert_int_equal(bids.seen.size(), 2);
   duo.run(140);
+  assert_int_equal(bids.seen.size(), 3);
   assert_int_equal(bids.seen.back().rate.in_pico_per_byte(), std::min<uint64_t>(base + base / 4 * 4, 30'000));
   assert_int_equal(payer.bids()[0].rarity, 4);
   assert_int_equal(duo.world.violations.size(), 0);

@@ -57,6 +57,7 @@ return view.extend({
 		section = map.section(form.NamedSection, 'ledger', 'ledger', _('Ledger'));
 		text(section, 'url', _('Address'), _('Of the private ledger: https://HOST:PORT, or http://HOST:PORT where nobody listens on the way.'), 'https://ledger.example:7412');
 		text(section, 'key', _('Key'), _('The ledger\'s public key, 64 hexadecimal digits.'), '', 'and(hexstring, length(64))');
+		text(section, 'passphrase_file', _('Passphrase file'), _('Of a locked wallet, best in the state folder; empty: it stays locked, and torrents are seeded for nothing.'), '');
 
 		section = map.section(form.NamedSection, 'openwrt', 'openwrt', _('This router'));
 		text(section, 'state', _('State folder'), _('Of everything durable, the wallet too; empty is .millet in the payload folder.'), '');
