@@ -165,7 +165,9 @@ Result<StoredKey> read_key_file(const std::string& path) {
 
 Result<SigningKey> load_key(const std::string& path) {
   TRY_ASSIGN(StoredKey stored, read_key_file(path));
-  if (!stored.open) return error(Errc::denied, "the key file " + path + " is locked with a passphrase");
+  if (!stored.open)
+    return error(Errc::denied,
+                 "the key file " + path + " is locked with a passphrase: take it away for this (millet wallet passphrase --remove)");
   return std::move(*stored.open);
 }
 
