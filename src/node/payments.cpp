@@ -1,7 +1,6 @@
 #include "node/payments.h"
 
 #include <bit>
-#include <bit>
 #include <utility>
 
 #include "node/uploads.h"
