@@ -14,9 +14,7 @@ COMMON = {"virtio_blk": "", "virtio_net": "", "virtio_rng": "", "crc32c_generic"
 FILE_SYSTEMS = {
     "ext4": {},
     "f2fs": {"f2fs": ""},
-    "vfat": {"nls_cp437": "", "nls_ascii": "", "vfat": ""},
     "jffs2": {"jffs2": ""},
-    "ubifs": {"deflate": "", "lzo": "", "zstd": "", "block2mtd": "", "ubi": "", "ubifs": ""},
 }
 ERASE_SIZE = 65536  # of flash that is made of a disk
 
@@ -30,6 +28,11 @@ class Kind:
         self.device = device  # ending of virtio's devices
         self.flash = flash  # file system and source of the overlay's upper folder
         self.modules = modules
+
+    def with_state(self, file_system):
+        """Modules for a state on the fourth disk."""
+        more = FILE_SYSTEMS.get(file_system, {})
+        return {**self.modules, **more}
 
 
 KINDS = {

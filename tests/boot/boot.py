@@ -30,6 +30,7 @@ PIECE = 262144
 RESERVE = 100  # BTT per GB
 BUDGET, MAX_RATE = "9", "120"
 GRANT = 10_000_000  # micro-BTT, of the faucet
+STATE_MOUNT, STATE_SIZE = "/mnt/state", 64 * MIB  # of --state-on
 FLASH_SIZE = {"jffs2": 4 * MIB, "f2fs": 64 * MIB}
 DISK = "/mnt/sda1"  # where the board has its payload's disk
 BOOT_TIME_MAX = 240  # seconds, on a machine that is busy with other things
@@ -73,14 +74,19 @@ class Scene:
     def _make_board(self, peer):
         kind, folder = self.kind, self.folder
         unpacked = image.packages(self.options.work / "debian", kind.architecture)
-        image.make_initrd(folder / "initrd", unpacked, kind.modules)
+        image.make_initrd(folder / "initrd", unpacked, kind.with_state(self.options.state_on))
         image.make_root(folder / "root.squashfs", folder, unpacked, self.options.cross / kind.target / "milletd")
         image.make_disk(folder / "payload.disk", "ext4", self.size + 64 * MIB, self.source)
         flash = kind.flash.split(",")[0]
         image.make_disk(folder / "flash.disk", "erased" if flash == "jffs2" else flash, FLASH_SIZE[flash])
         disks = [folder / name for name in ("root.squashfs", "flash.disk", "payload.disk")]
+        mounts = [f"ext4,/dev/vdc,{DISK}"]
+        if self.options.state_on:
+            disks.append(folder / "state.disk")
+            image.make_disk(disks[3], self.options.state_on, STATE_SIZE)
+            mounts.append(f"{self.options.state_on},/dev/vdd,{STATE_MOUNT}")
         kernel = next((unpacked / "boot").glob("vmlinu[xz]-*"))
-        return Board(self.world, kind, folder, kernel, disks, [f"ext4,/dev/vdc,{DISK}"], peer)
+        return Board(self.world, kind, folder, kernel, disks, mounts, peer)
 
     # ---- steps ----
 
@@ -90,11 +96,17 @@ class Scene:
         self.board.wait_message("not started: no payload folder", 60)
         url = self.ledger.url.replace("127.0.0.1", "10.0.2.2")
         options = {"data": f"{DISK}/torrents", "trackers": "0", "enabled": "1", "reserve": RESERVE, "url": url, "key": self.ledger.key}
+        state = f"{DISK}/torrents/.millet"
+        if self.options.state_on:
+            options["state"] = state = f"{STATE_MOUNT}/millet"
+        if self.kind.flash.startswith("jffs2"):
+            refused = self.board.run("milletd --state /etc/state-on-flash; echo status $?")
+            expect("no shared memory maps" in refused and "status 3" in refused, f"a state on JFFS2 is not refused by name: {refused}")
         words = " ".join(f"-e \"s|option {name} .*|option {name} '{value}'|\"" for name, value in options.items())
         self.board.run(f"sed -i {words} /etc/config/millet && sync && procd start")
         self.board.wait_message("event=ready", 120)
         log = self.board.messages()
-        expect(f"the state is in {DISK}/torrents/.millet" in log, f"the state's place is not said, or another: {log}")
+        expect(f"the state is in {state}\n" in log, f"the state's place is not said, or another: {log}")
         self.board.run(f"chmod 755 {DISK} {DISK}/torrents && millet add {DISK}/payload.torrent --data {DISK}/torrents", 60)
         self.wait_seeding()
 
@@ -132,7 +144,8 @@ class Scene:
         ready, _ = self.board.wait_message("event=ready", 120)
         self.figures["serving_s"] = ready
         self.figures["serving_here_s"] = round(time.monotonic() - self.board.started, 1)
-        expect(self.show()["state"] == "seeding", f"after the power cut it verifies again: {self.show()}")
+        self.wait_seeding()
+        expect("event=checked" not in self.board.messages(), f"after the power cut it verifies again: {self.board.messages()}")
         say(f"{self.kind.name}: after the power cut it serves {ready:.1f} s after its start ({self.figures['serving_here_s']} s here)")
 
     def complete(self):
@@ -218,6 +231,7 @@ def parse():
     parser.add_argument("--board", action="append", choices=sorted(KINDS), help="default: all")
     parser.add_argument("--size", type=int, default=64, help="MiB of payload")
     parser.add_argument("--soak", type=int, default=0, metavar="SECONDS")
+    parser.add_argument("--state-on", choices=["ext4", "f2fs"], help="a disk of its own for the state, with this file system")
     parser.add_argument("--keep", action="store_true", help="keep images and logs")
     options = parser.parse_args()
     options.board = options.board or sorted(KINDS)

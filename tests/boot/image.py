@@ -162,8 +162,6 @@ def make_disk(target, kind, size, source=None):
         run(need("mke2fs"), "-q", "-t", "ext4", "-E", "root_owner=0:0", *(("-d", source) if source else ()), target)
     elif kind == "f2fs":
         run(need("mkfs.f2fs"), "-q", target)
-    elif kind == "vfat":
-        run(need("mkfs.vfat"), target)
     elif kind == "erased":  # flash
         with open(target, "wb") as file:
             file.write(b"\xff" * size)
