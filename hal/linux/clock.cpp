@@ -21,4 +21,10 @@ WallTime LinuxClock::wall() {
   return WallTime::from_ms(int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1'000'000);
 }
 
+int64_t thread_time_ns() {
+  timespec time = {};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
 }  // namespace millet::hal

@@ -15,4 +15,7 @@ class LinuxClock final : public Clock {
   Instant last_;
 };
 
+// Processor time of the calling thread, nanoseconds: what a trial costs.
+int64_t thread_time_ns();
+
 }  // namespace millet::hal

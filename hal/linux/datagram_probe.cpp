@@ -1,9 +1,9 @@
 #include <netinet/in.h>
-#include <time.h>
 
 #include <vector>
 
 #include "hal/linux/address.h"
+#include "hal/linux/clock.h"
 #include "hal/linux/datagram_sender.h"
 #include "hal/linux/fd.h"
 
@@ -12,13 +12,7 @@ namespace {
 
 constexpr size_t k_trial_count = 32;  // datagrams: a window's worth on a fast uplink
 constexpr size_t k_trial_size = 1400;
-constexpr int k_trials = 4;  // of each way; the cheapest counts, so that an interrupt in one does not decide
-
-int64_t thread_time_ns() {
-  timespec time = {};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
+constexpr int k_datagram_trials = 4;  // of each way; the cheapest counts, so that an interrupt in one does not decide
 
 // A socket on loopback that nobody reads: what comes is dropped as soon as its small buffer is full.
 Result<Endpoint> open_sink(Fd& fd) {
@@ -39,7 +33,7 @@ int64_t measure(SendWay way, const Endpoint& sink, Bytes payload) {
   DatagramSender sender(fd.get(), false, way);
   DatagramCounters counters;
   int64_t best = -1;
-  for (int i = 0; i < k_trials; ++i) {
+  for (int i = 0; i < k_datagram_trials; ++i) {
     OutgoingRun run;
     run.to = sink;
     run.bytes = payload;

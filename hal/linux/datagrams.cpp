@@ -25,15 +25,13 @@ constexpr size_t k_messages = 16;            // of one read, at most
 constexpr size_t k_message_size = 65'536;    // joined datagrams are no larger
 constexpr int k_dscp_lower_effort = 1 << 2;  // RFC 8622: code point 000001, above the two bits of ECN
 
-void set_option(int fd, int level, int option, int value) { ::setsockopt(fd, level, option, &value, sizeof value); }
-
 // The privileged form, where we may, passes the system's limit for ordinary programs.
 void set_buffer(int fd, int forced, int plain, uint32_t size) {
   int value = static_cast<int>(size);
   if (::setsockopt(fd, SOL_SOCKET, forced, &value, sizeof value) != 0) set_option(fd, SOL_SOCKET, plain, value);
 }
 
-Result<Fd> bound_socket(const Endpoint& local) {
+Result<Fd> bound_udp(const Endpoint& local) {
   std::string doing = "can't open UDP " + local.to_string();
   SocketAddress address = to_system(local);
   Fd fd(::socket(address.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -113,11 +111,11 @@ LinuxDatagrams::~LinuxDatagrams() { CHECK(socket_ == nullptr); }
 
 Result<Endpoint> LinuxDatagrams::bind(const Endpoint& local, const DatagramOptions& options) {
   CHECK(socket_ == nullptr);
-  Result<Fd> fd = bound_socket(local);
+  Result<Fd> fd = bound_udp(local);
   bool v6 = !local.address.is_v4();
   // A kernel without IPv6: the default, [::], means every address that there is.
   if (!fd && v6 && local.address.is_any() && fd.error().code != Errc::conflict && fd.error().code != Errc::denied) {
-    Result<Fd> v4 = bound_socket({IpAddress(), local.port});
+    Result<Fd> v4 = bound_udp({IpAddress(), local.port});
     if (v4) {
       fd = std::move(v4);
       v6 = false;

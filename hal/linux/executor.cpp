@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/fifo.h"
 
 namespace millet::hal {
 namespace {
@@ -137,7 +138,7 @@ bool LinuxExecutor::waits_briefly(const Lane& lane) const {
 }
 
 void LinuxExecutor::stop() {
-  std::deque<std::unique_ptr<Job>> dropped[k_queue_count];
+  Fifo<std::unique_ptr<Job>> dropped[k_queue_count];
   {
     Lock lock(mutex_);
     if (stopping_) return;

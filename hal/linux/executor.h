@@ -4,10 +4,10 @@
 #include <uv.h>
 
 #include <array>
-#include <deque>
 #include <memory>
 #include <vector>
 
+#include "base/fifo.h"
 #include "hal/executor.h"
 
 namespace millet::hal {
@@ -32,7 +32,7 @@ class LinuxExecutor final : public Executor {
  private:
   struct Lane {
     LinuxExecutor* owner = nullptr;
-    std::deque<std::unique_ptr<Job>> waiting;
+    Fifo<std::unique_ptr<Job>> waiting;
     std::vector<uv_thread_t> threads;
     int threads_max = 1;
     bool background = false;

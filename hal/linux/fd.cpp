@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace millet::hal {
@@ -60,5 +61,7 @@ Error os_error(int number, std::string doing) {
   char buffer[128] = {};
   return error(code_of(number), std::move(doing) + ": " + text_of(strerror_r(number, buffer, sizeof buffer), buffer));
 }
+
+void set_option(int fd, int level, int option, int value) { ::setsockopt(fd, level, option, &value, sizeof value); }
 
 }  // namespace millet::hal

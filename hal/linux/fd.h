@@ -33,4 +33,7 @@ class Fd {
 // errors of a connection unavailable, EADDRINUSE conflict, everything else io.
 Error os_error(int number, std::string doing);
 
+// An option that is no loss where the kernel lacks it.
+void set_option(int fd, int level, int option, int value);
+
 }  // namespace millet::hal

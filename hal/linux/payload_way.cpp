@@ -7,12 +7,12 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vector>
 
 #include "hal/linux/address.h"
+#include "hal/linux/clock.h"
 #include "hal/linux/fd.h"
 #include "hal/linux/page_cache.h"
 
@@ -22,14 +22,8 @@ namespace {
 constexpr size_t k_block_size = 16 * 1024;
 constexpr size_t k_head_size = 13;  // of the message that a block is sent in
 constexpr size_t k_blocks = 8;      // of one trial; what is in flight fits the socket's buffers
-constexpr int k_trials = 6;         // the cheapest counts, so that an interrupt in one does not decide
+constexpr int k_payload_trials = 6;         // the cheapest counts, so that an interrupt in one does not decide
 constexpr int k_buffer = 1 << 20;
-
-int64_t thread_time_ns() {
-  timespec time = {};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
 
 // A connection over loopback, and a file whose pages are in memory.
 struct Bench {
@@ -90,7 +84,7 @@ int64_t payload_cost_ns(PayloadWay way) {
   Bench bench;
   if (!bench.open()) return -1;
   int64_t best = -1;
-  for (int i = 0; i < k_trials; ++i) {
+  for (int i = 0; i < k_payload_trials; ++i) {
     int64_t before = thread_time_ns();
     bool sent = way == PayloadWay::copy ? bench.copy() : bench.sendfile();
     int64_t cost = thread_time_ns() - before;

@@ -20,8 +20,6 @@ constexpr size_t k_send_parts_max = 64;
 constexpr int k_unsent_max = 256 * 1024;
 constexpr uint64_t k_retry_ms = 1000;
 
-void set_option(int fd, int level, int option, int value) { ::setsockopt(fd, level, option, &value, sizeof value); }
-
 void tune_tcp(int fd) {
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, k_unsent_max);

@@ -14,7 +14,7 @@ namespace {
 // The kernel cuts it to net.core.somaxconn. Long enough for a burst between two turns of the loop.
 constexpr int k_backlog = 1024;
 
-Result<Fd> bound_socket(const Endpoint& local) {
+Result<Fd> bound_tcp(const Endpoint& local) {
   std::string doing = "can't listen on " + local.to_string();
   SocketAddress address = to_system(local);
   Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -63,11 +63,11 @@ LinuxStreams::Listener& LinuxStreams::add_listener(ListenerId id, Fd fd) {
 }
 
 Result<Endpoint> LinuxStreams::listen(ListenerId id, const Endpoint& local) {
-  Result<Fd> fd = bound_socket(local);
+  Result<Fd> fd = bound_tcp(local);
   bool any_v6 = !local.address.is_v4() && local.address.is_any();
   // A kernel without IPv6: the default, [::], means every address that there is.
   if (!fd && any_v6 && fd.error().code != Errc::conflict && fd.error().code != Errc::denied) {
-    Result<Fd> v4 = bound_socket({IpAddress(), local.port});
+    Result<Fd> v4 = bound_tcp({IpAddress(), local.port});
     if (v4) fd = std::move(v4);
   }
   if (!fd) return std::move(fd).error();

@@ -1,10 +1,10 @@
 #include "apps/audit_run.h"
+#include "base/fifo.h"
 
 #include <pthread.h>
 
 #include <algorithm>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 
 namespace millet {
@@ -89,7 +89,7 @@ class SignatureThreads {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Batch> batches_;
+  Fifo<Batch> batches_;
   std::vector<pthread_t> threads_;
   Finding found_;
   bool ended_ = false;

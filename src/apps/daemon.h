@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "apps/command.h"  // k_exit_failed: the shutdown took too long, or the machine lacks something
 #include "base/log.h"
 #include "control/arguments.h"
 
@@ -11,7 +12,6 @@ namespace millet {
 
 // Exit codes of the daemons (README).
 inline constexpr int k_exit_ok = 0;
-inline constexpr int k_exit_failed = 1;        // the shutdown took too long, or the machine lacks something
 inline constexpr int k_exit_bad_settings = 2;  // wrong options or configuration, or an address that can't be listened on
 inline constexpr int k_exit_bad_state = 3;     // the state folder can't be used
 

@@ -11,6 +11,9 @@
 
 namespace millet {
 
+// How long an operation that a command signs may still be executed. The ledger takes at most 600 ahead of its time.
+inline constexpr uint64_t k_operation_valid_s = 500;
+
 class LedgerSession {
  public:
   static constexpr int k_timeout_s = 20;  // of one exchange

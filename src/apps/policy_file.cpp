@@ -8,8 +8,6 @@
 namespace millet {
 namespace {
 
-constexpr size_t k_pools = 9;  // of the white paper
-
 Error refuse(const uci::Entry& entry, const std::string& what) {
   return error(Errc::bad_input, "line " + std::to_string(entry.line) + ": " + what);
 }
@@ -114,7 +112,7 @@ class Reader {
 
 Result<uint8_t> pool_index(std::string_view name) {
   std::string names;
-  for (size_t i = 0; i < k_pools; ++i) {
+  for (size_t i = 0; i < k_policy_pools; ++i) {
     if (name == k_pool_names[i]) return static_cast<uint8_t>(i);
     names += (i == 0 ? "" : ", ") + std::string(k_pool_names[i]);
   }

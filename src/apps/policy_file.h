@@ -20,6 +20,7 @@
 namespace millet {
 
 inline constexpr size_t k_policy_file_size_max = 64 * 1024;
+inline constexpr uint8_t k_policy_pools = 9;  // pools of the white paper that have grants
 
 struct PolicyDocument {
   uint8_t pool = 0;           // in the issuance table

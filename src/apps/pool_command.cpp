@@ -14,8 +14,6 @@
 namespace millet {
 namespace {
 
-constexpr uint64_t k_operation_valid_s = 500;  // the ledger takes at most 600 ahead of its time
-constexpr size_t k_pools = 9;                  // of the white paper
 
 struct PoolWords {
   const CommandContext& context;
@@ -44,7 +42,7 @@ Status list(PoolWords& words) {
   TRY_ASSIGN(LedgerSession session, open_session(words));
   Json rows = Json::array();
   Table table({"POOL", ">ISSUED", ">LEFT", ">CAN BE DRAWN", ">KEYS"});
-  for (uint8_t i = 0; i < k_pools; ++i) {
+  for (uint8_t i = 0; i < k_policy_pools; ++i) {
     TRY_ASSIGN(PoolState pool, session.ask<PoolState>(PoolQuery{i}));
     rows.append(pool_json(i, pool));
     size_t keys = 0;
@@ -188,12 +186,12 @@ Status show_policy(PoolWords& words) {
   return ok;
 }
 
-struct Action {
+struct PoolAction {
   const char* name;
   size_t arguments;
   Status (*run)(PoolWords&);
 };
-constexpr Action k_actions[] = {
+constexpr PoolAction k_pool_actions[] = {
     {"list", 0, list}, {"draw", 3, draw}, {"policy", 1, publish_policy}, {"grant", 3, grant}, {"show-policy", 1, show_policy}};
 
 Status read_arguments(CommandArguments arguments, PoolWords& words) {
@@ -222,7 +220,7 @@ int pool_command(const CommandContext& context, CommandArguments arguments) {
   if (!read) return report_error(context, read.error(), true);
   Status started = crypto_init();
   if (!started) return report_error(context, started.error());
-  for (const Action& action : k_actions) {
+  for (const PoolAction& action : k_pool_actions) {
     if (words.words.empty() || words.words[0] != action.name) continue;
     if (words.words.size() != action.arguments + 1) break;
     Status done = action.run(words);

@@ -16,7 +16,6 @@
 namespace millet {
 namespace {
 
-constexpr uint64_t k_operation_valid_s = 500;  // the ledger takes at most 600 ahead of its time
 constexpr int k_claim_attempts = 3;            // challenges; each is good for 10 to 20 minutes
 
 struct Wallet {

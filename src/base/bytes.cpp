@@ -20,6 +20,36 @@ bool is_escape(Bytes bytes) {
 
 }  // namespace
 
+Bytes ByteReader::take(size_t size) {
+  if (size > bytes_.size()) {
+    ok_ = false;
+    bytes_ = {};
+    return {};
+  }
+  Bytes out = bytes_.first(size);
+  bytes_ = bytes_.subspan(size);
+  return out;
+}
+uint64_t ByteReader::number(size_t size) {
+  uint64_t value = 0;
+  for (uint8_t byte : take(size)) value = (value << 8) | byte;
+  return value;
+}
+
+ByteWriter& ByteWriter::bytes(Bytes value) {
+  // Not insert(): GCC 12 warns of overflows in it that can't happen.
+  size_t at = out_.size();
+  out_.resize(at + value.size());
+  if (!value.empty()) std::memcpy(out_.data() + at, value.data(), value.size());
+  return *this;
+}
+ByteWriter& ByteWriter::number(uint64_t value, size_t size) {
+  size_t at = out_.size();
+  out_.resize(at + size);
+  for (size_t i = size; i-- > 0; value >>= 8) out_[at + i] = static_cast<uint8_t>(value);
+  return *this;
+}
+
 std::string to_hex(Bytes bytes) {
   std::string out;
   out.reserve(bytes.size() * 2);

@@ -48,10 +48,10 @@ class ByteReader {
   bool done() const { return ok_ && bytes_.empty(); }
   size_t left() const { return bytes_.size(); }
 
-  uint8_t u8() { return number<uint8_t>(); }
-  uint16_t u16() { return number<uint16_t>(); }
-  uint32_t u32() { return number<uint32_t>(); }
-  uint64_t u64() { return number<uint64_t>(); }
+  uint8_t u8() { return static_cast<uint8_t>(number(1)); }
+  uint16_t u16() { return static_cast<uint16_t>(number(2)); }
+  uint32_t u32() { return static_cast<uint32_t>(number(4)); }
+  uint64_t u64() { return number(8); }
   template <size_t N>
   std::array<uint8_t, N> array() {
     std::array<uint8_t, N> out{};
@@ -60,24 +60,11 @@ class ByteReader {
     return out;
   }
   // The next `size` bytes; empty if there are fewer.
-  Bytes take(size_t size) {
-    if (size > bytes_.size()) {
-      ok_ = false;
-      bytes_ = {};
-      return {};
-    }
-    Bytes out = bytes_.first(size);
-    bytes_ = bytes_.subspan(size);
-    return out;
-  }
+  Bytes take(size_t size);
   Bytes rest() { return take(bytes_.size()); }
 
  private:
-  template <typename T>
-  T number() {
-    Bytes from = take(sizeof(T));
-    return from.size() == sizeof(T) ? load_be<T>(from.data()) : T{0};
-  }
+  uint64_t number(size_t size);
   Bytes bytes_;
   bool ok_ = true;
 };
@@ -86,28 +73,15 @@ class ByteReader {
 class ByteWriter {
  public:
   explicit ByteWriter(std::vector<uint8_t>& out) : out_(out) {}
-  ByteWriter& u8(uint8_t value) { return number(value); }
-  ByteWriter& u16(uint16_t value) { return number(value); }
-  ByteWriter& u32(uint32_t value) { return number(value); }
-  ByteWriter& u64(uint64_t value) { return number(value); }
-  ByteWriter& bytes(Bytes value) {
-    // Not insert(): GCC 12 warns of overflows in it that can't happen.
-    size_t at = out_.size();
-    out_.resize(at + value.size());
-    if (!value.empty()) std::memcpy(out_.data() + at, value.data(), value.size());
-    return *this;
-  }
+  ByteWriter& u8(uint8_t value) { return number(value, 1); }
+  ByteWriter& u16(uint16_t value) { return number(value, 2); }
+  ByteWriter& u32(uint32_t value) { return number(value, 4); }
+  ByteWriter& u64(uint64_t value) { return number(value, 8); }
+  ByteWriter& bytes(Bytes value);
   ByteWriter& text(std::string_view value) { return bytes(as_bytes(value)); }
 
  private:
-  template <typename T>
-  ByteWriter& number(T value) {
-    // Not by insert(): GCC 12 warns of an overflow there that can't happen.
-    size_t at = out_.size();
-    out_.resize(at + sizeof(T));
-    store_be<T>(out_.data() + at, value);
-    return *this;
-  }
+  ByteWriter& number(uint64_t value, size_t size);
   std::vector<uint8_t>& out_;
 };
 

@@ -6,10 +6,14 @@
 
 #include <new>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "base/check.h"
+
+// For functions that hardly ever run: the compiler makes calls of them small, and never copies them into their callers.
+#define MILLET_RARE [[gnu::cold, gnu::noinline]]
 
 namespace millet {
 
@@ -29,12 +33,21 @@ enum class Errc : unsigned char {
 // snake_case name of a code, stable: it appears in logs and JSON.
 const char* errc_name(Errc code);
 
+// What it does is never inlined: a thousand places hold a Result, and hardly one of them ever an error.
 struct Error {
   Errc code = Errc::bad_input;
   std::string reason;  // one line: the thing, what is wrong, the way out
 
+  MILLET_RARE Error();
+  MILLET_RARE Error(Errc code, std::string reason);
+  MILLET_RARE Error(const Error& other);
+  MILLET_RARE Error(Error&& other) noexcept;
+  MILLET_RARE Error& operator=(const Error& other);
+  MILLET_RARE Error& operator=(Error&& other) noexcept;
+  MILLET_RARE ~Error();
+
   // The same failure, seen from further out: "context: reason".
-  Error in(std::string context) && { return {code, std::move(context) + ": " + reason}; }
+  MILLET_RARE Error in(std::string_view context) &&;
 };
 
 // Tag for a Result that carries no value.
@@ -120,7 +133,8 @@ class [[nodiscard]] Result {
 
 using Status = Result<Ok>;
 
-inline Error error(Errc code, std::string reason) { return {code, std::move(reason)}; }
+MILLET_RARE Error error(Errc code, std::string reason);
+MILLET_RARE Error error(Errc code, const char* reason);
 
 }  // namespace millet
 

@@ -10,7 +10,7 @@ namespace millet::wire {
 namespace {
 
 // The longest list of extensions seen in the field has a dozen names; nothing in it nests but "m".
-constexpr bencode::Limits k_limits{k_extended_size_max, 4, 256, false};
+constexpr bencode::Limits k_message_limits{k_extended_size_max, 4, 256, false};
 
 struct Extensions {
   std::optional<int64_t> btt_speed;
@@ -47,7 +47,7 @@ std::optional<IpAddress> address_of(const std::optional<Bytes>& raw) {
 }  // namespace
 
 Result<ExtensionHandshake> decode_extension_handshake(Bytes payload) {
-  TRY_ASSIGN(bencode::Value root, bencode::parse(payload, k_limits));
+  TRY_ASSIGN(bencode::Value root, bencode::parse(payload, k_message_limits));
   TRY_ASSIGN(Fields fields, bencode::decode(root, k_fields));
   ExtensionHandshake out;
   if (fields.m.kind() != bencode::Kind::none) {

@@ -32,78 +32,80 @@ constexpr Field<Message, T> field(const char* name, T Message::*member) {
   return {name, member};
 }
 
-// How one type of field looks on the wire. load() gives false for a value that is out of range.
+// What reads and writes fields, whatever their message: small calls instead of copies of the same code for each of them.
+class FieldWriter {
+ public:
+  explicit FieldWriter(uint8_t* to) : to_(to) {}
+  void number(uint64_t value, size_t size);
+  void bytes(const void* from, size_t size);
+
+ private:
+  uint8_t* to_;
+};
+// Notes the name of the first field that is out of range.
+class FieldReader {
+ public:
+  explicit FieldReader(const uint8_t* from) : from_(from) {}
+  uint64_t number(size_t size);
+  void amount(const char* name, Amount& value);
+  void rate(const char* name, Rate& value);
+  void bytes(void* to, size_t size);
+  // Null if all were good.
+  const char* bad() const { return bad_; }
+
+ private:
+  const uint8_t* from_;
+  const char* bad_ = nullptr;
+};
+
+// How one type of field looks on the wire.
 template <typename T>
 struct FieldCodec {
   static_assert(std::is_unsigned_v<T>, "no wire form for this type of field");
   static constexpr size_t k_size = sizeof(T);
-  static void store(uint8_t* to, T value) { store_be<T>(to, value); }
-  static bool load(const uint8_t* from, T& value) {
-    value = load_be<T>(from);
-    return true;
-  }
+  static void store(FieldWriter& to, T value) { to.number(value, sizeof(T)); }
+  static void load(FieldReader& from, const char*, T& value) { value = static_cast<T>(from.number(sizeof(T))); }
 };
 template <>
 struct FieldCodec<Amount> {
   static constexpr size_t k_size = 8;
-  static void store(uint8_t* to, Amount value) { store_be<uint64_t>(to, value.in_micro()); }
-  static bool load(const uint8_t* from, Amount& value) {
-    uint64_t micro = load_be<uint64_t>(from);
-    if (micro > k_supply_micro) return false;
-    value = Amount::micro(micro);
-    return true;
-  }
+  static void store(FieldWriter& to, Amount value) { to.number(value.in_micro(), 8); }
+  static void load(FieldReader& from, const char* name, Amount& value) { from.amount(name, value); }
 };
 template <>
 struct FieldCodec<Rate> {
   static constexpr size_t k_size = 8;
-  static void store(uint8_t* to, Rate value) { store_be<uint64_t>(to, value.in_pico_per_byte()); }
-  static bool load(const uint8_t* from, Rate& value) {
-    uint64_t pico = load_be<uint64_t>(from);
-    if (pico > Rate::k_max) return false;
-    value = Rate::pico_per_byte(pico);
-    return true;
-  }
+  static void store(FieldWriter& to, Rate value) { to.number(value.in_pico_per_byte(), 8); }
+  static void load(FieldReader& from, const char* name, Rate& value) { from.rate(name, value); }
 };
 template <>
 struct FieldCodec<LedgerTime> {
   static constexpr size_t k_size = 8;
-  static void store(uint8_t* to, LedgerTime value) { store_be<uint64_t>(to, value.in_seconds()); }
-  static bool load(const uint8_t* from, LedgerTime& value) {
-    value = LedgerTime::from_seconds(load_be<uint64_t>(from));
-    return true;
-  }
+  static void store(FieldWriter& to, LedgerTime value) { to.number(value.in_seconds(), 8); }
+  static void load(FieldReader& from, const char*, LedgerTime& value) { value = LedgerTime::from_seconds(from.number(8)); }
 };
 template <size_t N>
 struct FieldCodec<std::array<uint8_t, N>> {
   static constexpr size_t k_size = N;
-  static void store(uint8_t* to, const std::array<uint8_t, N>& value) { std::memcpy(to, value.data(), N); }
-  static bool load(const uint8_t* from, std::array<uint8_t, N>& value) {
-    std::memcpy(value.data(), from, N);
-    return true;
-  }
+  static void store(FieldWriter& to, const std::array<uint8_t, N>& value) { to.bytes(value.data(), N); }
+  static void load(FieldReader& from, const char*, std::array<uint8_t, N>& value) { from.bytes(value.data(), N); }
 };
 // An array of anything else: its elements in order.
 template <typename T, size_t N>
 struct FieldCodec<std::array<T, N>> {
   static constexpr size_t k_size = N * FieldCodec<T>::k_size;
-  static void store(uint8_t* to, const std::array<T, N>& value) {
-    for (size_t i = 0; i < N; ++i) FieldCodec<T>::store(to + i * FieldCodec<T>::k_size, value[i]);
+  static void store(FieldWriter& to, const std::array<T, N>& value) {
+    for (const T& element : value) FieldCodec<T>::store(to, element);
   }
-  static bool load(const uint8_t* from, std::array<T, N>& value) {
-    bool good = true;
-    for (size_t i = 0; i < N; ++i) good = FieldCodec<T>::load(from + i * FieldCodec<T>::k_size, value[i]) && good;
-    return good;
+  static void load(FieldReader& from, const char* name, std::array<T, N>& value) {
+    for (T& element : value) FieldCodec<T>::load(from, name, element);
   }
 };
 template <typename Tag, size_t N>
 struct FieldCodec<FixedBytes<Tag, N>> {
   static constexpr size_t k_size = N;
-  static void store(uint8_t* to, const FixedBytes<Tag, N>& value) { std::memcpy(to, value.raw.data(), N); }
-  static bool load(const uint8_t* from, FixedBytes<Tag, N>& value) {
-    std::memcpy(value.raw.data(), from, N);
-    return true;
-  }
+  static void store(FieldWriter& to, const FixedBytes<Tag, N>& value) { to.bytes(value.raw.data(), N); }
+  static void load(FieldReader& from, const char*, FixedBytes<Tag, N>& value) { from.bytes(value.raw.data(), N); }
 };
 
 template <typename Message, typename T>
@@ -111,15 +113,12 @@ constexpr size_t field_size(const Field<Message, T>&) {
   return FieldCodec<T>::k_size;
 }
 template <typename Message, typename T>
-void store_field(const Field<Message, T>& f, const Message& message, uint8_t*& to) {
+void store_field(const Field<Message, T>& f, const Message& message, FieldWriter& to) {
   FieldCodec<T>::store(to, message.*(f.member));
-  to += FieldCodec<T>::k_size;
 }
-// `bad` becomes the name of the first field that is out of range.
 template <typename Message, typename T>
-void load_field(const Field<Message, T>& f, Message& message, const uint8_t*& from, const char*& bad) {
-  if (!FieldCodec<T>::load(from, message.*(f.member)) && bad == nullptr) bad = f.name;
-  from += FieldCodec<T>::k_size;
+void load_field(const Field<Message, T>& f, Message& message, FieldReader& from) {
+  FieldCodec<T>::load(from, f.name, message.*(f.member));
 }
 
 // A message: its fields in order; also as a field of another message.
@@ -127,16 +126,12 @@ template <typename T>
 requires requires { T::k_fields; }
 struct FieldCodec<T> {
   static constexpr size_t k_size = std::apply([](const auto&... fields) { return (size_t{0} + ... + field_size(fields)); }, T::k_fields);
-  static void store(uint8_t* to, const T& value) {
+  static void store(FieldWriter& to, const T& value) {
     std::apply([&](const auto&... fields) { (store_field(fields, value, to), ...); }, T::k_fields);
   }
-  // The name of the first field that is out of range; null if all are good.
-  static const char* load_named(const uint8_t* from, T& value) {
-    const char* bad = nullptr;
-    std::apply([&](const auto&... fields) { (load_field(fields, value, from, bad), ...); }, T::k_fields);
-    return bad;
+  static void load(FieldReader& from, const char*, T& value) {
+    std::apply([&](const auto&... fields) { (load_field(fields, value, from), ...); }, T::k_fields);
   }
-  static bool load(const uint8_t* from, T& value) { return load_named(from, value) == nullptr; }
 };
 
 // Bytes that the fields of a message take.
@@ -149,30 +144,43 @@ void visit_fields(const Message& message, Visitor&& visit) {
   std::apply([&](const auto&... fields) { (visit(fields.name, message.*(fields.member)), ...); }, Message::k_fields);
 }
 
+template <typename Message>
+void store_fields_at(uint8_t* to, const Message& message) {
+  FieldWriter writer(to);
+  FieldCodec<Message>::store(writer, message);
+}
 // Requires: out.size() == k_fields_size<Message>.
 template <typename Message>
 void store_fields(const Message& message, MutBytes out) {
   CHECK(out.size() == k_fields_size<Message>);
-  FieldCodec<Message>::store(out.data(), message);
+  store_fields_at(out.data(), message);
 }
 
 template <typename Message>
 std::array<uint8_t, k_fields_size<Message>> encode_fields(const Message& message) {
   std::array<uint8_t, k_fields_size<Message>> out;
-  FieldCodec<Message>::store(out.data(), message);
+  store_fields_at(out.data(), message);
   return out;
 }
 
-// Errors: bad_input if the size is wrong or an amount or rate is out of range.
+MILLET_RARE Error wrong_fields_size(size_t size, size_t expected);
+MILLET_RARE Error field_out_of_range(const char* name);
+
+// Into a message that is there already.
+// Errors: bad_input if the size is wrong or an amount or rate is out of range; the message may have changed then.
+template <typename Message>
+Status decode_fields_into(Bytes bytes, Message& message) {
+  if (bytes.size() != k_fields_size<Message>) return wrong_fields_size(bytes.size(), k_fields_size<Message>);
+  FieldReader reader(bytes.data());
+  FieldCodec<Message>::load(reader, nullptr, message);
+  if (reader.bad() != nullptr) return field_out_of_range(reader.bad());
+  return ok;
+}
+// Errors: as decode_fields_into.
 template <typename Message>
 Result<Message> decode_fields(Bytes bytes) {
-  if (bytes.size() != k_fields_size<Message>) {
-    return error(Errc::bad_input,
-                 "message of " + std::to_string(bytes.size()) + " bytes, expected " + std::to_string(k_fields_size<Message>));
-  }
   Message message{};
-  const char* bad = FieldCodec<Message>::load_named(bytes.data(), message);
-  if (bad != nullptr) return error(Errc::bad_input, std::string("field ") + bad + " is out of range");
+  TRY(decode_fields_into(bytes, message));
   return message;
 }
 
@@ -181,12 +189,16 @@ template <typename Message>
 void append_fields(std::vector<uint8_t>& out, const Message& message) {
   size_t at = out.size();
   out.resize(at + k_fields_size<Message>);
-  FieldCodec<Message>::store(out.data() + at, message);
+  store_fields_at(out.data() + at, message);
 }
 // Errors: bad_input if bytes are missing or a field is out of range.
 template <typename Message>
 Result<Message> take_fields(ByteReader& in) {
   return decode_fields<Message>(in.take(k_fields_size<Message>));
+}
+template <typename Message>
+Status take_fields_into(ByteReader& in, Message& message) {
+  return decode_fields_into(in.take(k_fields_size<Message>), message);
 }
 
 // What a signature of the message covers: the domain tag, then the fields.
@@ -195,7 +207,7 @@ std::array<uint8_t, 8 + k_fields_size<Message>> preimage(const Message& message)
   static_assert(Message::k_tag.size() == 8, "a domain tag has 8 bytes");
   std::array<uint8_t, 8 + k_fields_size<Message>> out;
   std::memcpy(out.data(), Message::k_tag.data(), 8);
-  FieldCodec<Message>::store(out.data() + 8, message);
+  store_fields_at(out.data() + 8, message);
   return out;
 }
 

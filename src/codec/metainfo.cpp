@@ -10,7 +10,7 @@ namespace millet {
 namespace {
 
 // Two million values are more than 8 MiB of file entries have. The depth lets the file tree of version 2 pass, to be refused by name.
-constexpr bencode::Limits k_limits{k_metainfo_size_max, bencode::k_depth_max, 2'000'000, false};
+constexpr bencode::Limits k_file_limits{k_metainfo_size_max, bencode::k_depth_max, 2'000'000, false};
 
 struct RootFields {
   bencode::Value announce;
@@ -236,7 +236,7 @@ Status check_path_component(std::string_view component) {
 
 Result<Metainfo> parse_metainfo(Bytes file) {
   TRY(check_metainfo_size(file.size()));
-  Result<bencode::Value> root = bencode::parse(file, k_limits);
+  Result<bencode::Value> root = bencode::parse(file, k_file_limits);
   if (!root) return std::move(root).error().in("is damaged or no .torrent");
   Result<RootFields> fields = bencode::decode(*root, k_root);
   if (!fields) return std::move(fields).error().in("is no .torrent");

@@ -9,7 +9,7 @@ namespace millet {
 namespace {
 
 // 256 KiB of the shortest dictionary peers ("d2:ip1:14:porti1ee") have 14,000 peers of six values each.
-constexpr bencode::Limits k_limits{k_tracker_reply_size_max, 8, 100'000, false};
+constexpr bencode::Limits k_reply_limits{k_tracker_reply_size_max, 8, 100'000, false};
 constexpr size_t k_text_size_max = 200;  // of a failure or warning: for one log line
 
 struct ReplyFields {
@@ -123,7 +123,7 @@ Result<std::string> announce_url(std::string_view tracker, const AnnounceRequest
 }
 
 Result<AnnounceReply> parse_announce_reply(Bytes body) {
-  TRY_ASSIGN(bencode::Value root, bencode::parse(body, k_limits));
+  TRY_ASSIGN(bencode::Value root, bencode::parse(body, k_reply_limits));
   TRY_ASSIGN(ReplyFields fields, bencode::decode(root, k_reply));
   AnnounceReply out;
   if (fields.failure) {

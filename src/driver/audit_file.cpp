@@ -8,19 +8,13 @@
 
 #include <cinttypes>
 
+#include "driver/file_error.h"
+
 namespace millet {
 namespace {
 
 constexpr const char* k_title = "millet-ledger-audit 1";
 constexpr size_t k_text_max = 128;
-
-Error system_error(const std::string& path) {
-  int number = errno;
-  Errc code = number == EACCES || number == EPERM || number == EROFS ? Errc::denied
-              : number == ENOSPC || number == EDQUOT                 ? Errc::no_room
-                                                                     : Errc::io;
-  return error(code, "can't write " + path + ": " + strerror(number));
-}
 
 }  // namespace
 
@@ -43,12 +37,12 @@ Status write_audit_file(const std::string& path, const AuditNote& note) {
       std::string(k_title) + " " + (note.good ? "1 " : "0 ") + std::to_string(note.time_s) + " " + std::to_string(note.records) + "\n";
   std::string draft = path + ".new";
   int fd = open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (fd < 0) return system_error(draft);
+  if (fd < 0) return file_error("can't write " + draft);
   bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  Status status = written ? Status(ok) : Status(system_error(draft));
+  Status status = written ? Status(ok) : Status(file_error("can't write " + draft));
   close(fd);
   TRY(status);
-  if (rename(draft.c_str(), path.c_str()) != 0) return system_error(path);
+  if (rename(draft.c_str(), path.c_str()) != 0) return file_error("can't write " + path);
   return ok;
 }
 

@@ -81,7 +81,8 @@ void CommitQueue::on_done(std::vector<Commit> commits, const Status& status) {
   retry_at_ = clock_.now() + retry_after(failures_);
   std::vector<uint64_t> sequences;
   for (const Commit& commit : commits) sequences.push_back(commit.sequence);
-  queue_.insert(queue_.begin(), std::make_move_iterator(commits.begin()), std::make_move_iterator(commits.end()));
+  for (Commit& later : queue_) commits.push_back(std::move(later));
+  queue_ = Fifo<Commit>(std::move(commits));
   for (uint64_t sequence : sequences) events_.on_commit_failed(sequence, status.error());
 }
 

@@ -2,9 +2,9 @@
 // together: one sync of the disk for all of it. A store that refuses is asked again, with growing pauses; nothing is dropped or overtaken.
 #pragma once
 
-#include <deque>
 #include <vector>
 
+#include "base/fifo.h"
 #include "base/time.h"
 #include "hal/clock.h"
 #include "hal/executor.h"
@@ -48,7 +48,7 @@ class CommitQueue {
   hal::Executor& executor_;
   hal::Clock& clock_;
   CommitEvents& events_;
-  std::deque<Commit> queue_;
+  Fifo<Commit> queue_;
   size_t in_job_ = 0;
   uint32_t failures_ = 0;  // in a row
   Instant retry_at_ = Instant::never();

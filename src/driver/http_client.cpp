@@ -73,7 +73,7 @@ void HttpClient::start_waiting(Instant now) {
       continue;
     }
     std::unique_ptr<Exchange> next = std::move(waiting_[i]);
-    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+    waiting_.erase(waiting_.begin() + i);
     run(now, std::move(next));
   }
 }
@@ -137,7 +137,7 @@ void HttpClient::connect_next(Instant now, Exchange& exchange) {
 
 void HttpClient::cancel(Instant now, Ticket ticket) {
   std::erase_if(refused_, [&](const Refused& refused) { return refused.ticket == ticket; });
-  std::erase_if(waiting_, [&](const std::unique_ptr<Exchange>& exchange) { return exchange->request.ticket == ticket; });
+  waiting_.erase_if([&](const std::unique_ptr<Exchange>& exchange) { return exchange->request.ticket == ticket; });
   auto found = running_.find(ticket);
   if (found == running_.end()) return;
   remove(*found->second);

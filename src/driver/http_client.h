@@ -5,12 +5,12 @@
 // All calls and events on the loop's thread. Every exchange that is not cancelled is answered once, never before start() returns.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/fifo.h"
 #include "base/time.h"
 #include "codec/http.h"
 #include "driver/tls_streams.h"
@@ -86,7 +86,7 @@ class HttpClient final : private hal::StreamEvents {
     Instant at;
   };
   std::vector<Refused> refused_;  // answered by the next on_timer()
-  std::deque<std::unique_ptr<Exchange>> waiting_;
+  Fifo<std::unique_ptr<Exchange>> waiting_;
   std::map<Ticket, std::unique_ptr<Exchange>> running_;
   std::map<hal::StreamId, Ticket> streams_;
   std::map<std::string, size_t> hosts_;  // exchanges under way, by Url::authority()

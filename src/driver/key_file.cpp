@@ -6,19 +6,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "driver/file_error.h"
+
 namespace millet {
 namespace {
 
 constexpr size_t k_text_size = SigningKey::k_seed_size * 2 + 1;
 
-Error system_error(const std::string& path, const char* doing) {
-  int number = errno;
-  Errc code = number == ENOENT                                         ? Errc::not_found
-              : number == EACCES || number == EPERM || number == EROFS ? Errc::denied
-              : number == ENOSPC || number == EDQUOT                   ? Errc::no_room
-                                                                       : Errc::io;
-  return error(code, std::string("can't ") + doing + " the key file " + path + ": " + strerror(number));
-}
+Error key_error(const std::string& path, const char* doing) { return file_error(std::string("can't ") + doing + " the key file " + path); }
 
 // Closes on every way out.
 struct Descriptor {
@@ -32,22 +27,14 @@ struct Descriptor {
 
 Status write_durably(const std::string& path, Bytes text) {
   Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (file.fd < 0) return system_error(path, "create");
+  if (file.fd < 0) return key_error(path, "create");
   while (!text.empty()) {
     ssize_t count = write(file.fd, text.data(), text.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return system_error(path, "write");
+    if (count < 0) return key_error(path, "write");
     text = text.subspan(static_cast<size_t>(count));
   }
-  if (fsync(file.fd) != 0) return system_error(path, "write");
-  return ok;
-}
-
-Status sync_folder_of(const std::string& path) {
-  size_t slash = path.rfind('/');
-  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  Descriptor opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (opened.fd < 0 || fsync(opened.fd) != 0) return system_error(path, "make durable");
+  if (fsync(file.fd) != 0) return key_error(path, "write");
   return ok;
 }
 
@@ -60,10 +47,10 @@ Status create(const std::string& path, const SigningKey& key) {
   Status written = write_durably(draft, as_bytes(text));
   wipe(secret);
   // link() refuses to replace: two programs that start at once end with one key.
-  if (written && link(draft.c_str(), path.c_str()) != 0) written = system_error(path, "create");
+  if (written && link(draft.c_str(), path.c_str()) != 0) written = key_error(path, "create");
   unlink(draft.c_str());
   if (!written) return written;
-  return sync_folder_of(path);
+  return sync_folder_of(path, "the key file " + path);
 }
 
 constexpr std::string_view k_sealed_start = "millet-sealed-key 1 ";
@@ -79,9 +66,9 @@ struct Secret {
 // A file that nobody but its owner may read, at most `size_max` bytes of it and one more.
 Result<Secret> read_private(const std::string& path, size_t size_max, const char* what) {
   Descriptor file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (file.fd < 0) return system_error(path, "open");
+  if (file.fd < 0) return key_error(path, "open");
   struct stat info {};
-  if (fstat(file.fd, &info) != 0) return system_error(path, "open");
+  if (fstat(file.fd, &info) != 0) return key_error(path, "open");
   if ((info.st_mode & 077) != 0) return error(Errc::denied, "others may read the " + std::string(what) + " " + path);
   Secret out;
   out.text.resize(size_max + 1);
@@ -89,7 +76,7 @@ Result<Secret> read_private(const std::string& path, size_t size_max, const char
   while (size < out.text.size()) {
     ssize_t count = read(file.fd, out.text.data() + size, out.text.size() - size);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return system_error(path, "read");
+    if (count < 0) return key_error(path, "read");
     if (count == 0) break;
     size += static_cast<size_t>(count);
   }
@@ -128,11 +115,11 @@ Status replace(const std::string& path, Bytes text) {
   unlink(draft.c_str());
   TRY(write_durably(draft, text));
   if (rename(draft.c_str(), path.c_str()) != 0) {
-    Error failed = system_error(path, "replace");
+    Error failed = key_error(path, "replace");
     unlink(draft.c_str());
     return failed;
   }
-  return sync_folder_of(path);
+  return sync_folder_of(path, "the key file " + path);
 }
 
 }  // namespace

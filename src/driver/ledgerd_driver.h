@@ -2,9 +2,9 @@
 // store's thread. It decides nothing but order and bounds.
 #pragma once
 
-#include <deque>
 #include <map>
 
+#include "base/fifo.h"
 #include "driver/captcha_hook.h"
 #include "driver/http_server.h"
 #include "driver/ledgerd_metrics.h"
@@ -108,7 +108,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   HttpServer http_;
   std::optional<CaptchaHook> captcha_;
   std::map<uint64_t, Asked> asked_by_;  // request to connection
-  std::deque<CheckWork> checks_;        // not with the workers yet
+  Fifo<CheckWork> checks_;              // not with the workers yet
   size_t checking_ = 0;                 // operations that are
   LedgerdMetrics metrics_;
   uint64_t tls_key_life_s_ = 0;  // 0: no TLS

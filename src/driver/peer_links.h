@@ -8,11 +8,11 @@
 // remembered as items and an offset, not as bytes, and read again later: a reader that does not read costs a few hundred bytes.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
+#include "base/fifo.h"
 #include "driver/dial_rival.h"
 #include "driver/storage.h"
 #include "driver/uplink_gate.h"
@@ -123,8 +123,8 @@ class PeerLinks final : public DialRival {
   hal::PayloadWay payload_way_ = hal::PayloadWay::copy;
   std::unordered_map<hal::StreamId, PeerHandle> by_stream_;
   std::unordered_map<PeerHandle, std::unique_ptr<Link>> by_peer_;
-  std::deque<PeerHandle> ready_;
-  std::deque<PeerHandle> waiting_for_read_;  // cold, and all buffers are in use
+  Fifo<PeerHandle> ready_;
+  Fifo<PeerHandle> waiting_for_read_;  // cold, and all buffers are in use
   std::vector<std::vector<uint8_t>> free_buffers_;
   size_t cold_reads_ = 0;
   bool low_memory_ = false;

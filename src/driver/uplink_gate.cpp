@@ -12,7 +12,7 @@ bool UplinkGate::add(PeerHandle peer, hal::StreamId stream) {
 
 void UplinkGate::remove(PeerHandle peer) {
   if (connections_.erase(peer) == 0) return;
-  std::erase(line_, peer);
+  line_.erase_if([&](PeerHandle waiting) { return waiting == peer; });
   std::erase(active_, peer);
 }
 

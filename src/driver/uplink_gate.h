@@ -2,12 +2,12 @@
 // one; else the rate of swarm/tcp_uplink.h, dealt out in turn. Connections on this machine and on the local network are not held back.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "base/fifo.h"
 #include "hal/streams.h"
 #include "node/io.h"
 #include "swarm/tcp_uplink.h"
@@ -51,7 +51,7 @@ class UplinkGate {
   hal::Streams& streams_;
   TcpUplink uplink_;
   std::unordered_map<PeerHandle, Connection> connections_;
-  std::deque<PeerHandle> line_;
+  Fifo<PeerHandle> line_;
   std::vector<PeerHandle> active_;  // have sent what is not known to have arrived
   Instant look_at_ = Instant::never();
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/heap_sort.h"
 #include "codec/peer_wire.h"
 
 namespace millet {
@@ -88,7 +89,7 @@ void UtpLinks::on_unreachable(Instant now, const Endpoint& remote) {
   for (const auto& [stream, link] : by_stream_) {
     if (!link->connected && link->remote == remote) failed.push_back(stream);
   }
-  std::sort(failed.begin(), failed.end());
+  heap_sort(failed);
   for (UtpId stream : failed) {
     utp_.abandon(now, stream);
     on_closed(now, stream, error(Errc::unavailable, "nobody listens there"));
@@ -367,7 +368,7 @@ void UtpLinks::release_cold(Link& link) {
   if (link.cold.empty()) return;
   cold_buffers_ -= link.cold.size();
   link.cold.clear();
-  std::erase(holding_, link.stream);
+  holding_.erase_if([&](UtpId stream) { return stream == link.stream; });
   start_cold_reads();
 }
 

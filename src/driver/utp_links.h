@@ -6,11 +6,11 @@
 // Sent bytes are not kept: a retransmission reads the block again. A block that is not in memory stalls its stream, never the loop.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
+#include "base/fifo.h"
 #include "driver/dial_rival.h"
 #include "driver/storage.h"
 #include "driver/utp_journal.h"
@@ -103,7 +103,7 @@ class UtpLinks final : public DialRival {
   DialRival* rival_ = nullptr;
   std::unordered_map<UtpId, std::unique_ptr<Link>> by_stream_;
   std::unordered_map<PeerHandle, Link*> by_peer_;
-  std::deque<UtpId> ready_;
+  Fifo<UtpId> ready_;
   bool blocked_ = false;  // the socket is full
 
   // Runs that are committed and not yet taken by the socket.
@@ -114,8 +114,8 @@ class UtpLinks final : public DialRival {
   std::vector<BlockRef> blocks_;
   std::vector<MutBytes> places_;
 
-  std::deque<UtpId> waiting_for_read_;
-  std::deque<UtpId> holding_;                         // have what they waited for, the longest first
+  Fifo<UtpId> waiting_for_read_;
+  Fifo<UtpId> holding_;                               // have what they waited for, the longest first
   std::unordered_map<PeerHandle, uint32_t> reading_;  // reads under way, also of peers that are gone
   size_t cold_buffers_ = 0;                           // being read, or kept by a stream
 };

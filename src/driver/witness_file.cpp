@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "crypto/sign.h"
+#include "driver/file_error.h"
 #include "ledger/server/log_tree.h"
 #include "ledger/server/transaction.h"
 
@@ -18,34 +19,19 @@ constexpr size_t k_sector_size = 512;
 constexpr size_t k_file_size_max = 16 * k_sector_size;  // a file of somebody else's may have some lines more
 static_assert(k_head_text_max < k_sector_size);
 
-Error system_error(const std::string& path, const char* doing) {
-  int number = errno;
-  Errc code = number == EACCES || number == EPERM || number == EROFS ? Errc::denied
-              : number == ENOSPC || number == EDQUOT                 ? Errc::no_room
-              : number == ENOENT                                     ? Errc::not_found
-                                                                     : Errc::io;
-  return error(code, std::string("can't ") + doing + " the witness file " + path + ": " + strerror(number));
-}
-
-Status sync_folder_of(const std::string& path) {
-  size_t slash = path.rfind('/');
-  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  bool good = fd >= 0 && fsync(fd) == 0;
-  Status status = good ? Status(ok) : Status(system_error(folder, "make durable"));
-  if (fd >= 0) close(fd);
-  return status;
+Error witness_error(const std::string& path, const char* doing) {
+  return file_error(std::string("can't ") + doing + " the witness file " + path);
 }
 
 Result<std::string> read_file(const std::string& path) {
   int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return system_error(path, "open");
+  if (fd < 0) return witness_error(path, "open");
   std::string text(k_file_size_max, '\0');
   ssize_t size = read(fd, text.data(), text.size());
   int code = errno;
   close(fd);
   errno = code;
-  if (size < 0) return system_error(path, "read");
+  if (size < 0) return witness_error(path, "read");
   text.resize(static_cast<size_t>(size));
   return text;
 }
@@ -122,7 +108,7 @@ Status WitnessFile::note(const SignedTreeHead& head, bool sync) {
       synced_ = true;
     } else if (pwrite(fd_, sector.data(), sector.size(), static_cast<off_t>(next_sector_ * k_sector_size)) !=
                static_cast<ssize_t>(sector.size())) {
-      Error failed = system_error(path_, "write");
+      Error failed = witness_error(path_, "write");
       close_file();
       return failed;
     }
@@ -131,7 +117,7 @@ Status WitnessFile::note(const SignedTreeHead& head, bool sync) {
   }
   if (!sync || synced_) return ok;
   if (fdatasync(fd_) != 0) {
-    Error failed = system_error(path_, "make durable");
+    Error failed = witness_error(path_, "make durable");
     close_file();
     return failed;
   }
@@ -143,11 +129,11 @@ Status WitnessFile::note(const SignedTreeHead& head, bool sync) {
 Status WitnessFile::make(const std::string& sector) {
   std::string draft = path_ + ".new", text = sector + std::string(k_sector_size - 1, ' ') + "\n";
   int fd = open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (fd < 0) return system_error(draft, "create");
+  if (fd < 0) return witness_error(draft, "create");
   bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
-  Status status = written ? Status(ok) : Status(system_error(draft, "write"));
-  if (status && rename(draft.c_str(), path_.c_str()) != 0) status = system_error(path_, "replace");
-  if (status) status = sync_folder_of(path_);
+  Status status = written ? Status(ok) : Status(witness_error(draft, "write"));
+  if (status && rename(draft.c_str(), path_.c_str()) != 0) status = witness_error(path_, "replace");
+  if (status) status = sync_folder_of(path_, "the witness file " + path_);
   if (!status) {
     close(fd);
     return status;

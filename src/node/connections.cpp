@@ -26,7 +26,7 @@ bool Connections::is_banned(Instant now, const IpAddress& address) const {
 }
 
 void Connections::ban(Instant now, const IpAddress& address, Duration time, const std::string& reason) {
-  std::erase_if(bans_, [&](const Ban& ban) { return ban.address == address || ban.until <= now; });
+  bans_.erase_if([&](const Ban& ban) { return ban.address == address || ban.until <= now; });
   if (bans_.size() == k_bans_max) bans_.pop_front();
   bans_.push_back({address, now + time});
   LogLine(core_.log, LogLevel::warn, "peer_banned")
@@ -368,7 +368,7 @@ void Connections::on_closed(Instant now, Peer& peer, const Error& reason) {
 
 // BitTorrent clients have bugs, and addresses are shared: one offence closes the connection, several ban the address.
 void Connections::on_offence(Instant now, const IpAddress& address, const std::string& reason) {
-  std::erase_if(offences_, [&](const Ban& offence) { return offence.until <= now; });
+  offences_.erase_if([&](const Ban& offence) { return offence.until <= now; });
   if (offences_.size() == k_bans_max) offences_.pop_front();
   offences_.push_back({address, now + k_protocol_ban});
   auto count = std::count_if(offences_.begin(), offences_.end(), [&](const Ban& offence) { return offence.address == address; });

@@ -2,8 +2,7 @@
 // that breaks a rule is marked, and closed when the input is over, so that no part of the node sees a peer vanish under its hands.
 #pragma once
 
-#include <deque>
-
+#include "base/fifo.h"
 #include "node/core.h"
 #include "node/downloads.h"
 #include "node/uploads.h"
@@ -88,10 +87,10 @@ class Connections {
   Uploads& uploads_;
   Downloads& downloads_;
   Payments& payments_;
-  std::deque<Ban> bans_;      // oldest first
-  std::deque<Ban> offences_;  // until: when they are forgotten
+  Fifo<Ban> bans_;      // oldest first
+  Fifo<Ban> offences_;  // until: when they are forgotten
   Instant next_dial_ = Instant::never();
-  std::deque<Gone> gone_;  // recently closed, for blame
+  Fifo<Gone> gone_;  // recently closed, for blame
   std::vector<Endpoint> own_addresses_;
 };
 

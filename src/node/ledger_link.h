@@ -2,11 +2,11 @@
 // once small, and turns answers into what the engines act on. No I/O: signatures, HTTP and results are outputs.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
 
+#include "base/fifo.h"
 #include "base/log.h"
 #include "ledger/client/client.h"
 #include "ledger/client/watch.h"
@@ -105,9 +105,9 @@ class LedgerLink {
   // What the ledger said last, and when: for how long a query may be valid. No floor: its clock may have been set back.
   LedgerTime told_;
   Instant told_at_;
-  std::deque<Call> waiting_;
+  Fifo<Call> waiting_;
   std::map<LedgerCallId, Call> calls_;
-  std::deque<Output> out_;
+  Fifo<Output> out_;
   LedgerCallId last_call_ = 0;
   std::optional<LedgerCallId> hello_call_;
   std::optional<LedgerWatch> watch_;  // from when the ledger's id is known

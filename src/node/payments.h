@@ -6,10 +6,10 @@
 // then no peer hears of btt_speed. They also exist while speed.enabled is off, so that what was earned is still claimed.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 
+#include "base/fifo.h"
 #include "node/core.h"
 #include "node/ledger_link.h"
 #include "node/persistence.h"
@@ -131,7 +131,7 @@ class Payments {
     uint64_t node_sequence;
     uint64_t speed_sequence;
   };
-  std::deque<PendingCommit> commits_;
+  Fifo<PendingCommit> commits_;
   // A torrent that the engine bids for.
   struct Bought {
     speed::TorrentBudget budget;
@@ -139,8 +139,8 @@ class Payments {
     Instant rare_until;
   };
   std::map<InfoHash, Bought> told_;
-  std::deque<AuctionRound> rounds_;  // oldest first
-  std::deque<OwnBid> past_bids_;     // oldest first
+  Fifo<AuctionRound> rounds_;  // oldest first
+  Fifo<OwnBid> past_bids_;     // oldest first
   uint64_t round_count_ = 0;
   bool auction_wanted_ = false;
   bool pumping_ = false;

@@ -34,7 +34,7 @@ void Payments::remember_bid(const Peer& peer) {
     ended.bid = view.last_bid;
     ended.price = view.last_price;
     ended.state = "ended";
-    std::erase_if(past_bids_, [&](const OwnBid& bid) { return bid.info_hash == ended.info_hash && bid.remote == ended.remote; });
+    past_bids_.erase_if([&](const OwnBid& bid) { return bid.info_hash == ended.info_hash && bid.remote == ended.remote; });
     if (past_bids_.size() == k_past_bids_max) past_bids_.pop_front();
     past_bids_.push_back(std::move(ended));
     return;

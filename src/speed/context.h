@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "base/fifo.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/token_bucket.h"
@@ -62,7 +63,7 @@ struct Context {
 
   std::optional<TreeHeadBytes> tree_head;  // what HELLO shows
 
-  std::deque<Output> out;
+  Fifo<Output> out;
   std::map<Ticket, WorkRef> works;
   Ticket last_ticket = 0;
 

@@ -2,13 +2,13 @@
 // from which payers that it does not know are served. Strict exposure only: no window is earned here.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 #include <vector>
 
 #include "base/amount.h"
 #include "base/endpoint.h"
+#include "base/fifo.h"
 #include "base/time.h"
 
 namespace millet::speed {
@@ -99,7 +99,7 @@ class UnknownBucket {
   };
   uint64_t taken_ = 0;                         // in use and lost
   std::map<IpAddress, uint64_t> per_network_;  // of it
-  std::deque<Loss> lost_;                      // of it, oldest first
+  Fifo<Loss> lost_;                            // of it, oldest first
   uint64_t refill_;
   Instant refilled_;
 };

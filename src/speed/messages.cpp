@@ -22,19 +22,21 @@ const char* fault(const AckMessage& m) {
   return m.durable > m.counted ? "durable" : nullptr;
 }
 
+Error refused(const char* name, std::string_view reason) { return error(Errc::protocol, std::string(name) + ": " + std::string(reason)); }
+
 template <typename M>
-Result<Message> decode_as(Bytes body) {
-  Result<M> message = decode_fields<M>(body);
-  if (!message) return error(Errc::protocol, std::string(M::k_name) + ": " + message.error().reason);
-  if (const char* bad = fault(*message)) return error(Errc::protocol, std::string(M::k_name) + ": field " + bad + " is out of range");
-  return Message(*message);
+Status decode_as(Bytes body, Message& out) {
+  M& message = out.emplace<M>();
+  if (Status decoded = decode_fields_into(body, message); !decoded) return refused(M::k_name, decoded.error().reason);
+  if (const char* bad = fault(message)) return refused(M::k_name, std::string("field ") + bad + " is out of range");
+  return ok;
 }
 
 // One entry per message type of the variant, in its order.
 struct Kind {
   uint8_t type;
   size_t body_size;
-  Result<Message> (*decode)(Bytes);
+  Status (*decode)(Bytes, Message&);
 };
 template <typename M>
 constexpr Kind kind_of() {
@@ -73,10 +75,10 @@ Result<Message> decode(Bytes payload) {
   for (const Kind& kind : k_kinds) {
     if (kind.type != type) continue;
     bool with_tree_head = type == HelloMessage::k_type && body.size() == kind.body_size + k_tree_head_size;
-    if (!with_tree_head) return kind.decode(body);
-    TRY_ASSIGN(Message hello, kind.decode(body.first(kind.body_size)));
-    std::get<HelloMessage>(hello).tree_head = ByteReader(body.subspan(kind.body_size)).array<k_tree_head_size>();
-    return hello;
+    Message message;
+    TRY(kind.decode(with_tree_head ? body.first(kind.body_size) : body, message));
+    if (with_tree_head) std::get<HelloMessage>(message).tree_head = ByteReader(body.subspan(kind.body_size)).array<k_tree_head_size>();
+    return message;
   }
   return Message(std::monostate{});
 }
@@ -88,7 +90,8 @@ std::vector<uint8_t> encode(const Message& message) {
         if constexpr (std::is_same_v<M, std::monostate>) {
           CHECK(!"a message to encode has a type");
         } else {
-          ByteWriter(out).u8(M::k_type).bytes(encode_fields(m));
+          out.push_back(M::k_type);
+          append_fields(out, m);
           if constexpr (std::is_same_v<M, HelloMessage>) {
             if (m.tree_head) ByteWriter(out).bytes(*m.tree_head);
           }

@@ -2,7 +2,6 @@
 // a RATE must stand between the choke and the unchoke around it.
 #pragma once
 
-#include <deque>
 #include <string>
 #include <variant>
 

@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <vector>
 
+#include "base/fifo.h"
 #include "base/time.h"
 #include "codec/peer_wire.h"
 #include "torrent/layout.h"
@@ -59,7 +59,7 @@ class DownloadQueue {
   };
   bool remove(const wire::BlockRange& range);
 
-  std::deque<Open> open_;               // in the order of asking
+  Fifo<Open> open_;                     // in the order of asking
   std::vector<wire::BlockRange> late_;  // taken back
   Instant first_block_ = Instant::never();
   uint32_t limit_ = k_requests_unsaid;

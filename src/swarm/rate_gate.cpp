@@ -33,7 +33,7 @@ void RateGate::leave(uint32_t connection) {
   for (Credit& credit : credits_) {
     if (credit.connection == connection) bucket_.give_back(std::exchange(credit.bytes, 0));
   }
-  std::erase_if(line_, [connection](const Waiting& waiting) { return waiting.connection == connection; });
+  line_.erase_if([connection](const Waiting& waiting) { return waiting.connection == connection; });
 }
 
 void RateGate::grant(Instant now, std::vector<uint32_t>& out) {
@@ -42,7 +42,7 @@ void RateGate::grant(Instant now, std::vector<uint32_t>& out) {
   credits_.clear();
   const size_t served = deal(now);
   for (size_t i = 0; i < served; ++i) out.push_back(line_[i].connection);
-  line_.erase(line_.begin(), line_.begin() + static_cast<std::ptrdiff_t>(served));
+  line_.pop_front(served);
   if (!line_.empty()) wait_for_batch(now);
 }
 

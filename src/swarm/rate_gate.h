@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <vector>
 
+#include "base/fifo.h"
 #include "base/time.h"
 #include "base/token_bucket.h"
 
@@ -55,7 +55,7 @@ class RateGate {
   TokenBucket bucket_;
   uint64_t rate_;
   Instant ready_;
-  std::deque<Waiting> line_;
+  Fifo<Waiting> line_;
   std::vector<Credit> credits_;  // taken from the bucket, not used yet
 };
 

@@ -8,11 +8,11 @@
 #include <sys/un.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "hal/linux/system.h"
 #include "hal/openwrt/board.h"
 #include "unit/temp_folder.h"
+#include "unit/text_file.h"
 
 #include "unit/test.h"
 
@@ -36,13 +36,9 @@ struct Tree {
   void put(const std::string& path, const std::string& text) {
     std::filesystem::path file = folder.path() + path;
     std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
+    write_text_file(file, text);
   }
-  std::string get(const std::string& path) const {
-    std::ifstream file(folder.path() + path);
-    std::string text((std::istreambuf_iterator<char>(file)), {});
-    return text;
-  }
+  std::string get(const std::string& path) const { return read_text_file(folder.path() + path); }
   void remove(const std::string& path) { std::filesystem::remove_all(folder.path() + path); }
   const std::string& root() const { return folder.path(); }
   TempFolder folder;

@@ -7,13 +7,13 @@
 // for byte (an operation is executed at most once, however many answers were lost).
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "base/fifo.h"
 #include "base/random.h"
 #include "ledger/common/api.h"
 
@@ -106,7 +106,7 @@ class LedgerClient {
   SecureRandom& random_;
   std::optional<LedgerId> ledger_;
   std::map<Ticket, Call> calls_;
-  std::deque<Output> out_;
+  Fifo<Output> out_;
   Ticket last_ticket_ = 0;
 };
 

@@ -7,9 +7,9 @@
 // No I/O. One check is one exchange of queries, more where many records are new. What must not be forgotten goes out as Keep.
 #pragma once
 
-#include <deque>
 #include <map>
 
+#include "base/fifo.h"
 #include "base/log.h"
 #include "base/store_change.h"
 #include "ledger/client/client.h"
@@ -129,8 +129,8 @@ class LedgerWatch {
   std::optional<SignedTreeHead> head_;
   std::optional<Mark> mark_;
   std::map<uint64_t, Pending> receipts_;  // by record
-  std::deque<SignedTreeHead> gossip_;     // signed, not yet held against the log
-  std::deque<SignedTreeHead> known_;
+  Fifo<SignedTreeHead> gossip_;           // signed, not yet held against the log
+  Fifo<SignedTreeHead> known_;
   std::string alarm_;
   std::optional<Check> check_;
   // Signatures under way that belong to no check.
@@ -140,7 +140,7 @@ class LedgerWatch {
   Instant due_ = Instant::never();
   Instant gossip_after_;
   Ticket last_ticket_ = 0;
-  std::deque<Output> out_;
+  Fifo<Output> out_;
 };
 
 }  // namespace millet

@@ -15,16 +15,16 @@ void append_query(std::vector<uint8_t>& out, const CaptchaQuery& query) {
   ByteWriter(out).u16(static_cast<uint16_t>(query.response.size())).bytes(query.response);
 }
 template <typename Q>
-Result<Q> take_query_fields(ByteReader& in) {
-  return take_fields<Q>(in);
+Status take_query_fields(ByteReader& in, Q& query) {
+  return take_fields_into(in, query);
 }
-template <>
-Result<CaptchaQuery> take_query_fields<CaptchaQuery>(ByteReader& in) {
+Status take_query_fields(ByteReader& in, CaptchaQuery& query) {
   size_t size = in.u16();
   if (size == 0 || size > k_captcha_response_max) return error(Errc::bad_input, "answer to a CAPTCHA is empty or too long");
   Bytes response = in.take(size);
   if (!in.ok()) return error(Errc::bad_input, "answer to a CAPTCHA is cut off");
-  return CaptchaQuery{{response.begin(), response.end()}};
+  query.response.assign(response.begin(), response.end());
+  return ok;
 }
 
 void append_body(std::vector<uint8_t>& out, const QueryRequest& request) {
@@ -42,14 +42,13 @@ void append_body(std::vector<uint8_t>& out, const QueryRequest& request) {
 }
 
 template <size_t I = 0>
-Result<Query> take_query(uint8_t kind, ByteReader& in) {
+Status take_query(uint8_t kind, ByteReader& in, Query& query) {
   if constexpr (I == std::variant_size_v<Query>) {
     return error(Errc::bad_input, "query of unknown kind " + std::to_string(kind));
   } else {
     using Q = std::variant_alternative_t<I, Query>;
-    if (kind != Q::k_kind) return take_query<I + 1>(kind, in);
-    TRY_ASSIGN(Q query, take_query_fields<Q>(in));
-    return Query(std::move(query));
+    if (kind != Q::k_kind) return take_query<I + 1>(kind, in, query);
+    return take_query_fields(in, query.emplace<Q>());
   }
 }
 
@@ -162,48 +161,44 @@ Result<ClosedPage> take_closed_page(ByteReader& in) {
   if (!in.ok() || more > 1 || count > k_closed_page_max) return error(Errc::bad_input, "closed feed is malformed");
   page.more = more == 1;
   for (size_t i = 0; i < count; ++i) {
-    TRY_ASSIGN(ChannelState channel, take_fields<ChannelState>(in));
-    page.channels.push_back(channel);
+    TRY(take_fields_into(in, page.channels.emplace_back()));
   }
   return page;
 }
 
 template <typename Body>
 Status take_result_body(ByteReader& in, QueryResult& result) {
-  TRY_ASSIGN(Body body, take_fields<Body>(in));
-  result.body = body;
-  return ok;
+  return take_fields_into(in, result.body.emplace<Body>());
 }
 
-Result<QueryResult> take_query_result(ByteReader& in) {
-  QueryResult result;
+Status take_query_result(ByteReader& in, QueryResult& result) {
   result.kind = in.u8();
   result.code = static_cast<LedgerCode>(in.u16());
   if (!in.ok()) return error(Errc::bad_input, "result of a query is missing");
-  if (result.code != LedgerCode::done) return result;
+  if (result.code != LedgerCode::done) return ok;
   switch (result.kind) {
-    case LedgerParams::k_kind: TRY(take_result_body<LedgerParams>(in, result)); return result;
-    case Balance::k_kind: TRY(take_result_body<Balance>(in, result)); return result;
-    case ChannelState::k_kind: TRY(take_result_body<ChannelState>(in, result)); return result;
-    case PoolState::k_kind: TRY(take_result_body<PoolState>(in, result)); return result;
-    case PolicyState::k_kind: TRY(take_result_body<PolicyState>(in, result)); return result;
-    case CaptchaAnswer::k_kind: TRY(take_result_body<CaptchaAnswer>(in, result)); return result;
-    case FaucetChallenge::k_kind: TRY(take_result_body<FaucetChallenge>(in, result)); return result;
+    case LedgerParams::k_kind: return take_result_body<LedgerParams>(in, result);
+    case Balance::k_kind: return take_result_body<Balance>(in, result);
+    case ChannelState::k_kind: return take_result_body<ChannelState>(in, result);
+    case PoolState::k_kind: return take_result_body<PoolState>(in, result);
+    case PolicyState::k_kind: return take_result_body<PolicyState>(in, result);
+    case CaptchaAnswer::k_kind: return take_result_body<CaptchaAnswer>(in, result);
+    case FaucetChallenge::k_kind: return take_result_body<FaucetChallenge>(in, result);
     case ClosedPage::k_kind: {
       TRY_ASSIGN(result.body, take_closed_page(in));
-      return result;
+      return ok;
     }
     case InclusionProof::k_kind: {
       TRY_ASSIGN(result.body, take_inclusion(in));
-      return result;
+      return ok;
     }
     case ConsistencyProof::k_kind: {
       TRY_ASSIGN(result.body, take_consistency(in));
-      return result;
+      return ok;
     }
     case RecordPage::k_kind: {
       TRY_ASSIGN(result.body, take_record_page(in));
-      return result;
+      return ok;
     }
     default: return error(Errc::bad_input, "result of unknown kind " + std::to_string(result.kind));
   }
@@ -262,10 +257,10 @@ Result<QueryRequest> decode_query_request(Bytes body) {
   size_t captchas = 0;
   for (size_t i = 0; i < count; ++i) {
     uint8_t kind = in.u8();
-    TRY_ASSIGN(Query query, take_query(kind, in));
+    Query& query = request.queries.emplace_back();
+    TRY(take_query(kind, in, query));
     pages += std::holds_alternative<RecordsQuery>(query) ? 1 : 0;
     captchas += std::holds_alternative<CaptchaQuery>(query) ? 1 : 0;
-    request.queries.push_back(std::move(query));
   }
   if (pages > 1 || captchas > 1) return error(Errc::no_room, "more than one RECORDS or CAPTCHA in a request");
   request.signature.raw = in.array<k_signature_size>();
@@ -321,11 +316,9 @@ Result<Reply> decode_reply(Bytes content, ReplyKind kind) {
   ByteReader in(content.subspan(k_fields_size<ReplyHead>));
   for (size_t i = 0; i < reply.head.count; ++i) {
     if (kind == ReplyKind::operations) {
-      TRY_ASSIGN(OperationResult result, take_fields<OperationResult>(in));
-      reply.operations.push_back(result);
+      TRY(take_fields_into(in, reply.operations.emplace_back()));
     } else {
-      TRY_ASSIGN(QueryResult result, take_query_result(in));
-      reply.queries.push_back(std::move(result));
+      TRY(take_query_result(in, reply.queries.emplace_back()));
     }
   }
   if (!in.done()) return error(Errc::bad_input, "bytes follow the last result");

@@ -27,6 +27,8 @@ inline constexpr size_t k_captcha_response_max = 8 * 1024;  // hCaptcha's are th
 inline constexpr size_t k_reply_size_max = 64 * 1024;
 // How far ahead valid_until may be (src/ledger/PROTOCOL.md).
 inline constexpr uint64_t k_valid_ahead_max_s = 600;
+// What a requester's clock may be ahead of the ledger's beside that.
+inline constexpr uint64_t k_clock_tolerance_s = 60;
 
 using RequestNonce = std::array<uint8_t, 16>;
 

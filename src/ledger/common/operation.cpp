@@ -14,15 +14,15 @@ const PublicKey& signer(const TicketFaucetOperation& op) { return op.statement.k
 const PublicKey& signer(const GrantOperation& op) { return op.granter; }
 
 template <size_t I = 0>
-Result<Operation> take_of_kind(uint8_t kind, ByteReader& in) {
+Status take_of_kind(uint8_t kind, ByteReader& in, Operation& operation) {
   if constexpr (I == std::variant_size_v<Operation>) {
     return error(Errc::bad_input, "operation of unknown kind " + std::to_string(kind));
   } else {
     using Op = std::variant_alternative_t<I, Operation>;
-    if (kind != Op::k_kind) return take_of_kind<I + 1>(kind, in);
-    auto op = take_fields<Op>(in);
-    if (!op) return std::move(op).error().in(Op::k_name);
-    return Operation(std::move(*op));
+    if (kind != Op::k_kind) return take_of_kind<I + 1>(kind, in, operation);
+    Status taken = take_fields_into(in, operation.emplace<Op>());
+    if (!taken) return std::move(taken).error().in(Op::k_name);
+    return ok;
   }
 }
 
@@ -61,7 +61,9 @@ void append_operation(std::vector<uint8_t>& out, const Operation& operation) {
 Result<Operation> take_operation(ByteReader& in) {
   uint8_t kind = in.u8();
   if (!in.ok()) return error(Errc::bad_input, "operation is missing");
-  return take_of_kind(kind, in);
+  Operation operation;
+  TRY(take_of_kind(kind, in, operation));
+  return operation;
 }
 
 }  // namespace millet

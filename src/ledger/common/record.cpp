@@ -13,15 +13,15 @@ OperationId id_of(const ExtendOperation& op) { return statement_id(op); }
 OperationId id_of(const PoolOperation& op) { return statement_id(op); }
 
 template <size_t I = 0>
-Result<LoggedOperation> decode_of_kind(uint8_t kind, Bytes fields) {
+Status decode_of_kind(uint8_t kind, Bytes fields, LoggedOperation& operation) {
   if constexpr (I == std::variant_size_v<LoggedOperation>) {
     return error(Errc::bad_input, "operation of unknown kind " + std::to_string(kind));
   } else {
     using Op = std::variant_alternative_t<I, LoggedOperation>;
-    if (kind != Op::k_kind) return decode_of_kind<I + 1>(kind, fields);
-    auto op = decode_fields<Op>(fields);
-    if (!op) return std::move(op).error().in(Op::k_name);
-    return LoggedOperation(std::move(*op));
+    if (kind != Op::k_kind) return decode_of_kind<I + 1>(kind, fields, operation);
+    Status decoded = decode_fields_into(fields, operation.emplace<Op>());
+    if (!decoded) return std::move(decoded).error().in(Op::k_name);
+    return ok;
   }
 }
 
@@ -43,12 +43,11 @@ std::vector<uint8_t> encode_record(const LogRecord& record) {
 Result<LogRecord> decode_record(Bytes bytes) {
   ByteReader in(bytes);
   LogRecord record;
-  TRY_ASSIGN(record.head, take_fields<RecordHead>(in));
+  TRY(take_fields_into(in, record.head));
   Bytes operation = in.take(in.u16());
   record.operation.assign(operation.begin(), operation.end());
   for (size_t count = in.u8(); count > 0; --count) {
-    TRY_ASSIGN(TouchedAccount touched, take_fields<TouchedAccount>(in));
-    record.touched.push_back(touched);
+    TRY(take_fields_into(in, record.touched.emplace_back()));
   }
   if (!in.done() || bytes.size() > k_record_size_max) return error(Errc::bad_input, "record of the log has the wrong size");
   return record;
@@ -56,7 +55,9 @@ Result<LogRecord> decode_record(Bytes bytes) {
 
 Result<LoggedOperation> decode_logged_operation(Bytes bytes) {
   if (bytes.empty()) return error(Errc::bad_input, "operation is missing");
-  return decode_of_kind(bytes[0], bytes.subspan(1));
+  LoggedOperation operation;
+  TRY(decode_of_kind(bytes[0], bytes.subspan(1), operation));
+  return operation;
 }
 
 OperationId logged_operation_id(const LoggedOperation& operation) {

@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint64_t k_records_checked_max = 4096;  // records at the end of the log; an audit reads all of them
 
-Error damaged(const std::string& what) {
+Error unbalanced(const std::string& what) {
   return {Errc::io, "the ledger's books do not add up: " + what + ". Restore a copy; do not go on with this one"};
 }
 
@@ -27,13 +27,13 @@ Status for_each(StoreTransaction& store, const char* table, Visit visit) {
 template <typename Row>
 Result<Row> decode_row(const char* table, Bytes value) {
   auto row = decode_fields<Row>(value);
-  if (!row) return damaged(std::string("a row of table ") + table + " can't be read");
+  if (!row) return unbalanced(std::string("a row of table ") + table + " can't be read");
   return *row;
 }
 
 Status add_to(Amount& sum, Amount amount) {
   auto more = sum.plus(amount);
-  if (!more) return damaged("there is more than the supply");
+  if (!more) return unbalanced("there is more than the supply");
   sum = *more;
   return ok;
 }
@@ -53,7 +53,7 @@ Status total_accounts(StoreTransaction& store, Totals& totals) {
     TRY(add_to(totals.available, row.available));
     TRY(add_to(totals.in_channels, row.in_channels));
     auto whole = row.available.plus(row.in_channels);
-    if (!whole || row.spend_only > *whole) return damaged("an account holds back more than it has");
+    if (!whole || row.spend_only > *whole) return unbalanced("an account holds back more than it has");
     totals.payer_channels += row.open_channels;
     return ok;
   });
@@ -62,8 +62,8 @@ Status total_accounts(StoreTransaction& store, Totals& totals) {
 Status total_channels(StoreTransaction& store, Totals& totals) {
   return for_each(store, k_table_channels, [&](Bytes key, Bytes value) -> Status {
     TRY_ASSIGN(ChannelRow row, decode_row<ChannelRow>(k_table_channels, value));
-    if (key.size() != 32 || ChannelId::from_bytes(key) != channel_id(row.terms)) return damaged("a channel is not the one of its id");
-    if (row.claimed > row.terms.capacity) return damaged("more is claimed than a channel holds");
+    if (key.size() != 32 || ChannelId::from_bytes(key) != channel_id(row.terms)) return unbalanced("a channel is not the one of its id");
+    if (row.claimed > row.terms.capacity) return unbalanced("more is claimed than a channel holds");
     totals.open_channels += row.is_open() ? 1 : 0;
     return add_to(totals.escrow, row.escrow());
   });
@@ -78,10 +78,10 @@ Status check_pools(StoreTransaction& store) {
     return ok;
   }));
   for (const auto& [key, row] : pools) {
-    if (!equal(key, pool_account(row.terms).bytes())) return damaged("a pool is not the one of its account");
+    if (!equal(key, pool_account(row.terms).bytes())) return unbalanced("a pool is not the one of its account");
     TRY_ASSIGN(std::optional<AccountRow> account, read_row<AccountRow>(store, k_table_accounts, key));
     auto left = row.terms.issued.minus(row.drawn);
-    if (!account || !left || account->available != *left) return damaged("a pool has not what it was issued less what was drawn");
+    if (!account || !left || account->available != *left) return unbalanced("a pool has not what it was issued less what was drawn");
   }
   return ok;
 }
@@ -95,29 +95,29 @@ Status check_expiry(StoreTransaction& store, Totals& totals) {
   }));
   totals.expiry_rows = keys.size();
   for (const std::vector<uint8_t>& key : keys) {
-    if (key.size() != 40) return damaged("a row of table expiry can't be read");
+    if (key.size() != 40) return unbalanced("a row of table expiry can't be read");
     ChannelId id = ChannelId::from_bytes(Bytes(key).subspan(8));
     TRY_ASSIGN(std::optional<ChannelRow> row, read_row<ChannelRow>(store, k_table_channels, id.bytes()));
-    if (!row || !row->is_open() || !equal(expiry_key(*row, id), key)) return damaged("table expiry names a channel that is not open");
+    if (!row || !row->is_open() || !equal(expiry_key(*row, id), key)) return unbalanced("table expiry names a channel that is not open");
   }
   return ok;
 }
 
 // The records at the end are those that the tree was made over, and the tree is the one of the noted root.
 Status check_log(StoreTransaction& store, const LedgerRow& row) {
-  if (row.records == 0) return damaged("the log is empty");
+  if (row.records == 0) return unbalanced("the log is empty");
   TRY_ASSIGN(std::optional<StoreTransaction::Entry> last, store.last(k_table_log));
-  if (!last || !equal(last->key, log_key(row.records - 1))) return damaged("the log does not end where it should");
+  if (!last || !equal(last->key, log_key(row.records - 1))) return unbalanced("the log does not end where it should");
   LogTreeReader tree(store);
   TRY_ASSIGN(Hash32 root, merkle_root(tree, row.records));
-  if (root != row.root) return damaged("the log's tree has another root than the noted one");
+  if (root != row.root) return unbalanced("the log's tree has another root than the noted one");
   uint64_t first = row.records > k_records_checked_max ? row.records - k_records_checked_max : 0;
   for (uint64_t index = row.records; index-- > first;) {
     TRY_ASSIGN(Hash32 expected, tree.node(0, index));
     TRY_ASSIGN(std::optional<Bytes> bytes, store.get(k_table_log, log_key(index)));
-    if (!bytes || merkle_leaf(*bytes) != expected) return damaged("record " + std::to_string(index) + " of the log was changed");
+    if (!bytes || merkle_leaf(*bytes) != expected) return unbalanced("record " + std::to_string(index) + " of the log was changed");
     auto record = decode_record(*bytes);
-    if (!record || record->head.index != index) return damaged("record " + std::to_string(index) + " of the log can't be read");
+    if (!record || record->head.index != index) return unbalanced("record " + std::to_string(index) + " of the log can't be read");
   }
   return ok;
 }
@@ -134,11 +134,11 @@ Result<LedgerBooks> check_books(Store& of) {
   TRY(check_expiry(*store, totals));
   TRY(check_log(*store, row));
   auto sum = totals.available.plus(totals.escrow);
-  if (!sum || *sum != Amount::supply()) return damaged("accounts and channels are not the supply");
-  if (totals.available != row.accounts_sum || totals.escrow != row.escrow_sum) return damaged("a sum is not the one that was noted");
-  if (totals.in_channels != totals.escrow) return damaged("accounts and channels differ about what is in channels");
+  if (!sum || *sum != Amount::supply()) return unbalanced("accounts and channels are not the supply");
+  if (totals.available != row.accounts_sum || totals.escrow != row.escrow_sum) return unbalanced("a sum is not the one that was noted");
+  if (totals.in_channels != totals.escrow) return unbalanced("accounts and channels differ about what is in channels");
   if (totals.payer_channels != totals.open_channels || totals.expiry_rows != totals.open_channels) {
-    return damaged("the number of open channels differs between tables");
+    return unbalanced("the number of open channels differs between tables");
   }
   return LedgerBooks{totals.available, totals.escrow, totals.open_channels};
 }

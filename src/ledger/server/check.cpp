@@ -5,7 +5,6 @@ namespace {
 
 // Beyond k_valid_ahead_max_s, for queries and read tokens: the context's time may lag behind the one that the client has seen, and clocks
 // differ.
-constexpr uint64_t k_clock_tolerance_s = 60;
 
 LedgerCode code_of(bool good) { return good ? LedgerCode::done : LedgerCode::bad_signature; }
 

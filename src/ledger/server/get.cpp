@@ -9,7 +9,6 @@ namespace {
 
 // Beyond k_valid_ahead_max_s, for queries and read tokens: the context's time may lag behind the one that the client has seen, and clocks
 // differ.
-constexpr uint64_t k_clock_tolerance_s = 60;
 
 struct Route {
   std::string_view prefix;
@@ -115,15 +114,15 @@ Result<GetAnswer> ask(StoreTransaction& store, const QueryContext& context, cons
   return answer;
 }
 
-Error damaged(uint64_t record) { return error(Errc::io, "the ledger's log is damaged: record " + std::to_string(record)); }
+Error damaged_record(uint64_t record) { return error(Errc::io, "the ledger's log is damaged: record " + std::to_string(record)); }
 
 Result<LoggedRecord> read_record(StoreTransaction& store, uint64_t index) {
   TRY_ASSIGN(std::optional<Bytes> bytes, store.get(k_table_log, log_key(index)));
-  if (!bytes) return damaged(index);
+  if (!bytes) return damaged_record(index);
   LoggedRecord out;
   out.bytes.assign(bytes->begin(), bytes->end());
   Result<LogRecord> record = decode_record(out.bytes);
-  if (!record) return damaged(index);
+  if (!record) return damaged_record(index);
   out.record = std::move(record).value();
   return out;
 }

@@ -8,7 +8,7 @@
 namespace millet {
 namespace {
 
-int http_status(LedgerCode code) {
+int get_status(LedgerCode code) {
   switch (code) {
     case LedgerCode::done: return 200;
     case LedgerCode::bad_signature:
@@ -217,7 +217,7 @@ std::string write_body(const SigningKey& key, const LedgerId& ledger, const GetR
 
 HttpAnswer write_get(const SigningKey& key, const LedgerId& ledger, const GetRequest& request, const GetAnswer& answer) {
   HttpAnswer out;
-  out.status = answer.limited ? 429 : http_status(answer.code);
+  out.status = answer.limited ? 429 : get_status(answer.code);
   out.body = write_body(key, ledger, request, answer);
   AnswerStatement statement{ledger, blake2b_256(as_bytes(request.target)), static_cast<uint16_t>(out.status),
                             blake2b_256(as_bytes(out.body))};

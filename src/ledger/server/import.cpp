@@ -6,7 +6,6 @@ namespace millet {
 namespace {
 
 constexpr size_t k_records_per_transaction = 512;  // as the largest batch of the ledger
-constexpr size_t k_forget_per_batch_max = 1024;
 
 // The limits of an operator are not in the log, and may have changed since.
 LedgerRules without_limits(LedgerRules rules) {

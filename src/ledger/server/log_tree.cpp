@@ -10,14 +10,14 @@ namespace {
 constexpr size_t k_hash_size = sizeof(Hash32);
 constexpr size_t k_tiles_kept_max = 512;  // of one transaction: 256 KiB
 
-Error damaged(unsigned tile_level, uint64_t index) {
+Error damaged_tile(unsigned tile_level, uint64_t index) {
   return {Errc::io, "the ledger's log tree is damaged: tile " + std::to_string(index) + " of level " + std::to_string(tile_level) +
                         ". Restore a copy; do not go on with this one"};
 }
 
 Result<std::vector<Hash32>> read_tile(StoreTransaction& store, unsigned tile_level, uint64_t index) {
   TRY_ASSIGN(std::optional<Bytes> bytes, store.get(k_table_tree, tile_key(tile_level, index)));
-  if (!bytes || bytes->size() % k_hash_size != 0 || bytes->size() > k_tile_width * k_hash_size) return damaged(tile_level, index);
+  if (!bytes || bytes->size() % k_hash_size != 0 || bytes->size() > k_tile_width * k_hash_size) return damaged_tile(tile_level, index);
   std::vector<Hash32> hashes(bytes->size() / k_hash_size);
   std::memcpy(hashes.data(), bytes->data(), bytes->size());
   return hashes;
@@ -44,7 +44,7 @@ Result<Hash32> LogTreeReader::node(unsigned level, uint64_t index) {
     found = tiles_.emplace(place, std::move(hashes)).first;
   }
   size_t offset = first % k_tile_width, count = size_t{1} << above;
-  if (offset + count > found->second.size()) return damaged(place.first, place.second);
+  if (offset + count > found->second.size()) return damaged_tile(place.first, place.second);
   return merkle_full_root(std::span(found->second).subspan(offset, count));
 }
 
@@ -56,7 +56,7 @@ Status LogTreeWriter::load() {
     size_t count = nodes % k_tile_width;
     if (count == 0) continue;
     TRY_ASSIGN(edge_[level].hashes, read_tile(store_, level, nodes >> k_tile_height));
-    if (edge_[level].hashes.size() != count) return damaged(level, nodes >> k_tile_height);
+    if (edge_[level].hashes.size() != count) return damaged_tile(level, nodes >> k_tile_height);
   }
   return ok;
 }

@@ -7,7 +7,7 @@ namespace millet {
 namespace {
 
 template <typename Q>
-QueryResult refused(LedgerCode code) {
+QueryResult refused_query(LedgerCode code) {
   return {Q::k_kind, code, {}};
 }
 
@@ -23,7 +23,7 @@ Result<QueryResult> answer(StoreTransaction&, const QueryContext& context, const
 }
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const BalanceQuery&) {
-  if (key.is_zero()) return refused<BalanceQuery>(LedgerCode::not_a_party);
+  if (key.is_zero()) return refused_query<BalanceQuery>(LedgerCode::not_a_party);
   TRY_ASSIGN(std::optional<AccountRow> row, read_row<AccountRow>(store, k_table_accounts, key.bytes()));
   AccountRow account = row.value_or(AccountRow());
   Balance balance{account.available, account.in_channels, account.open_channels, account.granted, {}, {}, {}};
@@ -36,13 +36,13 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const ChannelQuery& query) {
   TRY_ASSIGN(std::optional<ChannelRow> row, read_row<ChannelRow>(store, k_table_channels, query.channel.bytes()));
-  if (!row) return refused<ChannelQuery>(LedgerCode::unknown_channel);
-  if (key != row->terms.payer && key != row->terms.payee) return refused<ChannelQuery>(LedgerCode::not_a_party);
+  if (!row) return refused_query<ChannelQuery>(LedgerCode::unknown_channel);
+  if (key != row->terms.payer && key != row->terms.payee) return refused_query<ChannelQuery>(LedgerCode::not_a_party);
   return QueryResult{ChannelQuery::k_kind, LedgerCode::done, channel_state(context, *row)};
 }
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const ClosedQuery& query) {
-  if (key.is_zero()) return refused<ClosedQuery>(LedgerCode::not_a_party);
+  if (key.is_zero()) return refused_query<ClosedQuery>(LedgerCode::not_a_party);
   ClosedPage page;
   // Record 0 is the genesis, so that "after 0" is from the start.
   uint64_t from = query.after == UINT64_MAX ? query.after : query.after + 1;
@@ -66,12 +66,12 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const ChallengeQuery&) {
   const LedgerRules& rules = context.rules;
-  if (rules.faucet_grant.is_zero()) return refused<ChallengeQuery>(LedgerCode::faucet_off);
-  if (key.is_zero()) return refused<ChallengeQuery>(LedgerCode::not_a_party);
+  if (rules.faucet_grant.is_zero()) return refused_query<ChallengeQuery>(LedgerCode::faucet_off);
+  if (key.is_zero()) return refused_query<ChallengeQuery>(LedgerCode::not_a_party);
   TRY_ASSIGN(std::optional<AccountRow> account, read_row<AccountRow>(store, k_table_accounts, key.bytes()));
-  if (account && account->granted != 0) return refused<ChallengeQuery>(LedgerCode::faucet_granted);
+  if (account && account->granted != 0) return refused_query<ChallengeQuery>(LedgerCode::faucet_granted);
   LedgerTime time = context.row.time;
-  if (faucet_left(rules, context.row) < rules.faucet_grant) return refused<ChallengeQuery>(LedgerCode::faucet_empty);
+  if (faucet_left(rules, context.row) < rules.faucet_grant) return refused_query<ChallengeQuery>(LedgerCode::faucet_empty);
   uint64_t epoch = time.in_seconds() / k_faucet_epoch_s;
   FaucetChallenge challenge{faucet_challenge(context.check, key, epoch), epoch, LedgerTime::from_seconds((epoch + 2) * k_faucet_epoch_s),
                             rules.faucet_work, rules.faucet_grant};
@@ -80,24 +80,24 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const PoolQuery& query) {
   TRY_ASSIGN(std::vector<PoolState> pools, read_pools(store, context.row.time));
-  if (query.index >= pools.size()) return refused<PoolQuery>(LedgerCode::unknown_pool);
+  if (query.index >= pools.size()) return refused_query<PoolQuery>(LedgerCode::unknown_pool);
   return QueryResult{PoolQuery::k_kind, LedgerCode::done, pools[query.index]};
 }
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const PolicyQuery& query) {
   TRY_ASSIGN(std::optional<PolicyRow> row, read_row<PolicyRow>(store, k_table_policies, query.policy.bytes()));
-  if (!row) return refused<PolicyQuery>(LedgerCode::unknown_policy);
+  if (!row) return refused_query<PolicyQuery>(LedgerCode::unknown_policy);
   PolicyState state{row->terms, row->record, row->ended, row->grants, row->left_at(context.row.time)};
   return QueryResult{PolicyQuery::k_kind, LedgerCode::done, state};
 }
 
 // The CAPTCHA was judged before (service.h).
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const CaptchaQuery&) {
-  if (context.rules.faucet_grant.is_zero()) return refused<CaptchaQuery>(LedgerCode::faucet_off);
-  if (key.is_zero()) return refused<CaptchaQuery>(LedgerCode::not_a_party);
-  if (context.captcha != LedgerCode::done) return refused<CaptchaQuery>(context.captcha);
+  if (context.rules.faucet_grant.is_zero()) return refused_query<CaptchaQuery>(LedgerCode::faucet_off);
+  if (key.is_zero()) return refused_query<CaptchaQuery>(LedgerCode::not_a_party);
+  if (context.captcha != LedgerCode::done) return refused_query<CaptchaQuery>(context.captcha);
   TRY_ASSIGN(std::optional<AccountRow> account, read_row<AccountRow>(store, k_table_accounts, key.bytes()));
-  if (account && account->granted != 0) return refused<CaptchaQuery>(LedgerCode::faucet_granted);
+  if (account && account->granted != 0) return refused_query<CaptchaQuery>(LedgerCode::faucet_granted);
   CaptchaAnswer answer{make_captcha_ticket(context.check, key, context.row.time.plus_seconds(k_captcha_ticket_s)), 0};
   answer.work_too = context.rules.captcha == CaptchaUse::with_work ? 1 : 0;
   return QueryResult{CaptchaQuery::k_kind, LedgerCode::done, answer};
@@ -107,7 +107,7 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const InclusionQuery& query) {
   uint64_t size = query.size == 0 ? context.row.records : query.size;
-  if (size > context.row.records || query.record >= size) return refused<InclusionQuery>(LedgerCode::beyond_log);
+  if (size > context.row.records || query.record >= size) return refused_query<InclusionQuery>(LedgerCode::beyond_log);
   LogTreeReader tree(store);
   InclusionProof proof{query.record, size, {}, {}};
   TRY_ASSIGN(proof.leaf, tree.node(0, query.record));
@@ -117,7 +117,7 @@ Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context,
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey&, const ConsistencyQuery& query) {
   uint64_t to = query.to == 0 ? context.row.records : query.to;
-  if (to > context.row.records || query.from > to) return refused<ConsistencyQuery>(LedgerCode::beyond_log);
+  if (to > context.row.records || query.from > to) return refused_query<ConsistencyQuery>(LedgerCode::beyond_log);
   LogTreeReader tree(store);
   ConsistencyProof proof{query.from, to, {}};
   TRY_ASSIGN(proof.path, consistency_path(tree, query.from, to));
@@ -159,18 +159,18 @@ Status add_context(StoreTransaction& store, LogTreeReader& tree, uint64_t size, 
 }
 
 Result<QueryResult> answer(StoreTransaction& store, const QueryContext& context, const PublicKey& key, const RecordsQuery& query) {
-  if (key.is_zero()) return refused<RecordsQuery>(LedgerCode::not_a_party);
+  if (key.is_zero()) return refused_query<RecordsQuery>(LedgerCode::not_a_party);
   TRY_ASSIGN(std::optional<AccountRow> account, read_row<AccountRow>(store, k_table_accounts, key.bytes()));
   RecordPage page;
   uint64_t next = query.from == k_no_record ? account.value_or(AccountRow()).last_record : query.from;
-  if (next != k_no_record && next >= context.row.records) return refused<RecordsQuery>(LedgerCode::beyond_log);
+  if (next != k_no_record && next >= context.row.records) return refused_query<RecordsQuery>(LedgerCode::beyond_log);
   LogTreeReader tree(store);
   for (size_t room = k_record_page_size_max; next != k_no_record;) {
     AccountRecord entry;
     TRY_ASSIGN(entry.entry, proven_record(store, tree, next, context.row.records));
     TRY_ASSIGN(LogRecord record, decode_record(entry.entry.record));
     const TouchedAccount* touched = record.of(key);
-    if (touched == nullptr) return refused<RecordsQuery>(LedgerCode::not_a_party);
+    if (touched == nullptr) return refused_query<RecordsQuery>(LedgerCode::not_a_party);
     TRY(add_context(store, tree, context.row.records, key, record, entry));
     if (encoded_size(entry) > room) break;
     room -= encoded_size(entry);

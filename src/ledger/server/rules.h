@@ -44,5 +44,7 @@ Status extend_channels(LedgerTransaction& transaction);
 
 // Forgets executed operations that can't be repeated any more, at most `count_max`. Errors: of the store.
 Status forget_executed(LedgerTransaction& transaction, size_t count_max);
+// What a batch forgets at most, so that a commit stays short; the rest follows in the next one.
+inline constexpr size_t k_forget_per_batch_max = 1024;
 
 }  // namespace millet

@@ -8,7 +8,7 @@ namespace {
 constexpr Duration k_heartbeat = Duration::seconds(LedgerState::k_heartbeat_s);
 constexpr Duration k_retry = Duration::seconds(1);  // after a failure of the store
 
-int http_status(LedgerCode code) {
+int post_status(LedgerCode code) {
   switch (code) {
     case LedgerCode::done: return 200;
     case LedgerCode::unknown_path: return 404;
@@ -304,7 +304,7 @@ void LedgerService::on_batch(Instant now, BatchOutcome outcome) {
 void LedgerService::refuse(uint64_t id, LedgerCode code, bool limited) {
   Request& request = requests_[id];
   request.refused = true;
-  request.status = limited ? 429 : http_status(code);
+  request.status = limited ? 429 : post_status(code);
   ++refusals_;
   if (request.get) {
     out_.push_back(WriteWork{id, *request.get, GetAnswer{code, limited, context_.time, 0, {}, {}}});

@@ -9,10 +9,10 @@
 // input the driver polls all outputs and re-arms its timer.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <string_view>
 
+#include "base/fifo.h"
 #include "base/log.h"
 #include "ledger/server/known_keys.h"
 #include "ledger/server/request_limits.h"
@@ -142,8 +142,8 @@ class LedgerService {
   size_t checking_ = 0;                   // requests with a worker
   KnownKeys accounts_;                    // that were checked
   std::map<uint64_t, BatchItem> judged_;  // waits for on_captcha(), by request
-  std::deque<BatchItem> waiting_;         // checked, with operations, for the next batch
-  std::deque<BatchItem> reads_;           // checked, without
+  Fifo<BatchItem> waiting_;               // checked, with operations, for the next batch
+  Fifo<BatchItem> reads_;                 // checked, without
   size_t operations_waiting_ = 0;
   Instant gather_until_;  // of what waits
   bool batch_in_flight_ = false;
@@ -151,10 +151,10 @@ class LedgerService {
   Instant next_tick_;     // a batch is due then, also an empty one: expiry, and the proof that the ledger lives
   bool failing_ = false;  // one line in the log for a row of failures
   size_t faucet_checks_ = 0;
-  std::deque<SeenFaucet> faucet_seen_;
+  Fifo<SeenFaucet> faucet_seen_;
   bool ending_ = false;
   bool final_batch_done_ = false;
-  std::deque<Output> out_;
+  Fifo<Output> out_;
 };
 
 }  // namespace millet

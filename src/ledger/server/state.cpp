@@ -13,15 +13,14 @@ namespace {
 
 // Work of one batch beside its operations, so that a commit stays short; what is left follows in the next one.
 constexpr size_t k_expire_per_batch_max = 1024;
-constexpr size_t k_forget_per_batch_max = 1024;
 // How often a batch is executed that comes too late, because another front end on the same database has committed meanwhile.
 constexpr int k_executions_max = 16;
 
-Error damaged(const std::string& what) {
+Error damaged_state(const std::string& what) {
   return {Errc::io, "the ledger's state is damaged: " + what + ". Restore a copy; do not go on with this one"};
 }
 
-OperationResult refused(LedgerCode code) {
+OperationResult refused_operation(LedgerCode code) {
   OperationResult result;
   result.code = static_cast<uint16_t>(code);
   return result;
@@ -115,7 +114,7 @@ BatchOutcome unavailable_outcome(const LedgerBatch& batch, const Status& why) {
   for (const BatchItem& item : batch.items) {
     ItemOutcome& refusal = outcome.items.emplace_back();
     refusal.request = item.request;
-    refusal.operations.assign(item.operations.size(), refused(LedgerCode::unavailable));
+    refusal.operations.assign(item.operations.size(), refused_operation(LedgerCode::unavailable));
     refuse_queries(item, refusal);
   }
   return outcome;
@@ -155,11 +154,11 @@ Status LedgerState::load(const SigningKey& key) {
   TRY_ASSIGN(std::unique_ptr<StoreTransaction> store, store_.begin_read());
   TRY_ASSIGN(LedgerRow row, read_ledger_row(*store));
   TRY_ASSIGN(std::optional<Bytes> bytes, store->get(k_table_log, log_key(0)));
-  if (!bytes) return damaged("its log has no beginning");
+  if (!bytes) return damaged_state("its log has no beginning");
   auto record = decode_record(*bytes);
-  if (!record || record->operation.empty() || record->operation[0] != GenesisOperation::k_kind) return damaged("its log has no genesis");
+  if (!record || record->operation.empty() || record->operation[0] != GenesisOperation::k_kind) return damaged_state("its log has no genesis");
   auto genesis = decode_fields<GenesisOperation>(Bytes(record->operation).subspan(1));
-  if (!genesis) return damaged("its genesis can't be read");
+  if (!genesis) return damaged_state("its genesis can't be read");
   if (genesis->key != key.public_key()) {
     return error(Errc::conflict, "the state belongs to the ledger with key " + genesis->key.hex() + ", but the key file has " +
                                      key.public_key().hex() + ": use the key file that belongs to it, or another state folder");
@@ -287,7 +286,7 @@ Result<std::vector<ItemOutcome>> LedgerState::write(const LedgerBatch& batch, Le
       } else if (checked.checked == LedgerCode::faucet_stale || checked.checked == LedgerCode::faucet_ticket) {
         TRY_ASSIGN(done, repeat_or_refuse(transaction, checked.operation, checked.checked));
       } else {
-        done = refused(checked.checked);
+        done = refused_operation(checked.checked);
       }
       result.operations.push_back(done);
     }

@@ -20,7 +20,7 @@ constexpr const char* k_steps[] = {
 };
 
 // The number of a lock that only migrations take.
-constexpr const char* k_lock = "SELECT pg_advisory_xact_lock(7411)";
+constexpr const char* k_migration_lock = "SELECT pg_advisory_xact_lock(7411)";
 
 Result<int> version_of(PgLink& link) {
   TRY(link.run("CREATE TABLE IF NOT EXISTS millet_schema (version integer NOT NULL)"));
@@ -48,7 +48,7 @@ int newest_schema() { return static_cast<int>(std::size(k_steps)); }
 
 Status migrate(PgLink& link, int target) {
   CHECK(target > 0 && target <= newest_schema());
-  TRY(link.run(std::string("BEGIN; ") + k_lock));
+  TRY(link.run(std::string("BEGIN; ") + k_migration_lock));
   Status status = migrate_locked(link, target);
   if (status) return link.run("COMMIT");
   static_cast<void>(link.run("ROLLBACK"));

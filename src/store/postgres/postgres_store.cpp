@@ -22,7 +22,7 @@ constexpr Limit k_limits[] = {{"lock_timeout", "20s"}, {"statement_timeout", "30
 
 constexpr const char* k_begin_write = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 // Before the first query, so that the transaction sees what the writer before it has committed.
-constexpr const char* k_lock = "; LOCK TABLE millet_writer IN EXCLUSIVE MODE";
+constexpr const char* k_writer_lock = "; LOCK TABLE millet_writer IN EXCLUSIVE MODE";
 constexpr const char* k_begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 // Settings with which a commit that was acknowledged can be lost.
@@ -64,7 +64,7 @@ Result<std::unique_ptr<PostgresStore>> PostgresStore::open(const std::string& co
   if (store->options_.schema == 0) store->options_.schema = newest_schema();
   TRY(store->connect());
   if (options.writer_lock) {
-    Status locked = store->link_->run(std::string(k_begin_write) + k_lock);
+    Status locked = store->link_->run(std::string(k_begin_write) + k_writer_lock);
     store->options_.writer_lock = locked.has_value();
     TRY(store->link_->run("ROLLBACK"));
   }
@@ -96,7 +96,7 @@ Result<std::unique_ptr<StoreTransaction>> PostgresStore::begin(const std::string
 }
 
 Result<std::unique_ptr<StoreTransaction>> PostgresStore::begin_write() {
-  return begin(std::string(k_begin_write) + (options_.writer_lock ? k_lock : ""), true);
+  return begin(std::string(k_begin_write) + (options_.writer_lock ? k_writer_lock : ""), true);
 }
 
 Result<std::unique_ptr<StoreTransaction>> PostgresStore::begin_read() { return begin(k_begin_read, false); }
