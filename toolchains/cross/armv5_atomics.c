@@ -1,5 +1,5 @@
 // Atomic operations for ARM before v6, which has no instructions for them: the kernel's helpers do it, at fixed addresses (Linux,
-// Documentation/arch/arm/kernel_user_helpers.rst; CONFIG_KUSER_HELPERS, version 5 for 8 bytes: Linux 3.1). The names are those that clang calls.
+// Documentation/arch/arm/kernel_user_helpers.rst; CONFIG_KUSER_HELPERS, version 5 for 8 bytes: Linux 3.1). The names are those that clang and GCC call.
 #include <stdint.h>
 
 typedef int Cmpxchg(uint32_t from, uint32_t to, volatile uint32_t* at);
@@ -47,6 +47,12 @@ static uint8_t load_1(volatile uint8_t* at) { return *at; }
     for (;;) { \
       type before = load_##size(at); \
       if (cas_##size(at, before, (type)(expression))) return before; \
+    } \
+  } \
+  NAMED(type, name##_fetch_##size, "__sync_" #name "_and_fetch_" #size, volatile type* at, type value) { \
+    for (;;) { \
+      type before = load_##size(at); \
+      if (cas_##size(at, before, (type)(expression))) return (type)(expression); \
     } \
   }
 
