@@ -80,7 +80,7 @@ const char* parse_authority(std::string_view authority, Url& out) {
 Result<Url> Url::parse(std::string_view text, Schemes schemes) {
   if (text.size() > k_url_size_max) return refuse(text, "is longer than " + std::to_string(k_url_size_max) + " bytes");
   for (char c : text) {
-    if (c <= 0x20 || c == 0x7f) return refuse(text, "has a space or control character, or one that is not ASCII: write it as %XX");
+    if (c <= 0x20 || c >= 0x7f) return refuse(text, "has a space or control character, or one that is not ASCII: write it as %XX");
   }
   std::string_view rest;
   Url out;

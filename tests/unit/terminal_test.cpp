@@ -57,6 +57,68 @@ void views_say_so_when_there_is_nothing(void**) {
   assert_true(bids_view(empty).starts_with("no bids"));
 }
 
+// The rows are those of the node, so a name that the view expects and the row lacks shows here.
+void bids_say_what_they_were_based_on(void**) {
+  OwnBid own;
+  own.remote = *Endpoint::parse("192.0.2.9:6881");
+  own.bid = Rate::pico_per_byte(2'500'000);
+  own.state = "waiting";
+  own.basis.budget_left = Amount::micro(7'000'000);
+  own.basis.bytes_left = 1 << 20;
+  own.basis.formula = Rate::pico_per_byte(9'000'000);
+  own.basis.max_rate = Rate::pico_per_byte(4'000'000);
+  own.basis.market = Rate::pico_per_byte(2'000'000);
+  own.basis.rare_quarters = 1;
+  own.basis.limited_by = "market";
+  AuctionRound round;
+  round.slots = 1;
+  AuctionBid lost;
+  lost.remote = *Endpoint::parse("192.0.2.7:6881");
+  lost.outcome = "lost";
+  round.bids.push_back(lost);
+  Json reply = Json::object();
+  Json auctions = Json::array();
+  auctions.append(row_of(round));
+  Json bids = Json::array();
+  bids.append(row_of(own));
+  reply.set("auctions", std::move(auctions)).set("own_bids", std::move(bids));
+  std::string text = bids_explained(reply);
+  assert_non_null(strstr(text.c_str(), "lost: others bid more, or bid the same and were first"));
+  assert_non_null(strstr(text.c_str(), "own bid to 192.0.2.9:6881"));
+  assert_non_null(strstr(text.c_str(), (": " + own.bid.to_btt_per_gb() + " BTT/GB, waiting\n").c_str()));
+  assert_non_null(strstr(text.c_str(), "7 BTT of the budget for 1.0 MiB left"));
+  assert_non_null(strstr(
+      text.c_str(), ("is " + own.basis.formula.to_btt_per_gb() + "; speed.max_rate is " + own.basis.max_rate.to_btt_per_gb()).c_str()));
+  assert_non_null(strstr(text.c_str(), ("the prices seen lately make " + own.basis.market->to_btt_per_gb() + " sensible").c_str()));
+  assert_non_null(
+      strstr(text.c_str(), "-> limited by market, a quarter more for each quarter of its pieces that few others have (1 of 4)"));
+}
+
+void history_adds_up_the_torrents_of_a_day(void**) {
+  HistoryDay first, second, other_day;
+  first.day = second.day = 20'000;
+  first.info_hash = InfoHash();
+  first.name = "debian.iso";
+  first.earned = Amount::micro(1'500'000);
+  first.bytes_sold = 1 << 20;
+  second.earned = Amount::micro(500'000);
+  other_day.day = 20'001;
+  other_day.spent = Amount::micro(250'000);
+  Json rows = Json::array();
+  for (const HistoryDay* day : {&first, &second, &other_day}) rows.append(row_of(*day));
+  Json reply = Json::object();
+  reply.set("history", std::move(rows));
+  std::string text = history_view(reply);
+  assert_non_null(strstr(text.c_str(), "2024-10-04"));
+  assert_non_null(strstr(text.c_str(), "2024-10-05"));
+  size_t all = text.find("\nall");
+  assert_true(all != std::string::npos);
+  assert_true(text.find(" 2 ", all) != std::string::npos && text.find("0.25", all) != std::string::npos);
+  std::string by_torrent = history_by_torrent(reply);
+  assert_non_null(strstr(by_torrent.c_str(), "debian.iso"));
+  assert_non_null(strstr(by_torrent.c_str(), "others"));
+}
+
 void each_connection_says_what_carries_it(void**) {
   Json rows = Json::array();
   for (const char* transport : {"tcp", "utp"}) {
@@ -101,6 +163,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(sizes_are_decimal_and_rounded_down),       cmocka_unit_test(only_what_is_complete_is_100_percent),
       cmocka_unit_test(columns_are_as_wide_as_their_widest_cell), cmocka_unit_test(views_say_so_when_there_is_nothing),
+      cmocka_unit_test(bids_say_what_they_were_based_on),         cmocka_unit_test(history_adds_up_the_torrents_of_a_day),
       cmocka_unit_test(each_connection_says_what_carries_it),     cmocka_unit_test(arguments_come_in_both_forms),
   };
   return RUN_TESTS(tests);
