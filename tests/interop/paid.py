@@ -132,9 +132,10 @@ def paid_download(world, **options):
     sold, bought = market.payee.show(market.torrent), [payer.show(market.torrent) for payer in market.payers]
     everybody = [sold, *bought]
     expect(got == sold["earned_micro"], f"the ledger says {got}, earned {sold['earned_micro']}")
-    for have, lack in (("earned_micro", "spent_micro"), ("bytes_paid_up", "bytes_paid_down")):
-        sums = [sum(row[key] for row in everybody) for key in (have, lack)]
-        expect(sums[0] == sums[1], f"{have} {sums[0]}, {lack} {sums[1]}")
+    total = {key: sum(row[key] for row in everybody) for key in ("earned_micro", "spent_micro", "bytes_paid_up", "bytes_paid_down")}
+    expect(total["bytes_paid_up"] == total["bytes_paid_down"], f"sold and bought: {total}")
+    # A torrent's spending is rounded up once, what a channel pays each time: there are four of them at most, two of each payer.
+    expect(0 <= total["earned_micro"] - total["spent_micro"] <= 2, f"earned and spent: {total}")
     # Each of its two channels rounds up.
     expect(cost(sold["bytes_paid_up"]) <= got <= cost(sold["bytes_paid_up"]) + 1, f"{got} micro-BTT for {sold['bytes_paid_up']} bytes")
     expect(all(row["bytes_paid_down"] > 0 for row in bought), "one of them bought nothing")
