@@ -9,8 +9,8 @@ namespace millet {
 inline constexpr size_t k_passphrase_size_max = 1024;
 
 struct SealedKey {
-  // 8 MiB and five passes: a fifth of a second on a server, some ten seconds on a router of 580 MHz, and what a router of 64 MB has to
-  // spare at start. More of either is not taken from a file: it would keep a small machine busy, or kill it.
+  // 8 MiB, what a router of 64 MB has to spare at start, and five passes: a fifth of a second on a server. More of either is not taken from
+  // a file: it would keep a small machine busy, or kill it.
   static constexpr uint32_t k_passes = 5;
   static constexpr uint32_t k_memory_kib = 8 * 1024;
   static constexpr uint32_t k_passes_max = 16;

@@ -86,7 +86,7 @@ void bids_say_what_they_were_based_on(void**) {
   assert_non_null(strstr(text.c_str(), "lost: others bid more, or bid the same and were first"));
   assert_non_null(strstr(text.c_str(), "own bid to 192.0.2.9:6881"));
   assert_non_null(strstr(text.c_str(), (": " + own.bid.to_btt_per_gb() + " BTT/GB, waiting\n").c_str()));
-  assert_non_null(strstr(text.c_str(), "7 BTT of the budget for 1.0 MiB left"));
+  assert_non_null(strstr(text.c_str(), ("7 BTT of the budget for " + human_size(1 << 20) + " left").c_str()));
   assert_non_null(strstr(
       text.c_str(), ("is " + own.basis.formula.to_btt_per_gb() + "; speed.max_rate is " + own.basis.max_rate.to_btt_per_gb()).c_str()));
   assert_non_null(strstr(text.c_str(), ("the prices seen lately make " + own.basis.market->to_btt_per_gb() + " sensible").c_str()));
