@@ -63,20 +63,21 @@ struct Secret {
   ~Secret() { wipe(MutBytes(reinterpret_cast<uint8_t*>(text.data()), text.size())); }
 };
 
-// A file that nobody but its owner may read, at most `size_max` bytes of it and one more.
-Result<Secret> read_private(const std::string& path, size_t size_max, const char* what) {
+// A file that nobody but its owner may read, at most `size_max` bytes of it and one more. `name` is for errors ("the key file /a/b"),
+// `advice` for when others may read it.
+Result<Secret> read_private(const std::string& path, size_t size_max, const std::string& name, const char* advice) {
   Descriptor file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (file.fd < 0) return key_error(path, "open");
+  if (file.fd < 0) return file_error("can't open " + name);
   struct stat info {};
-  if (fstat(file.fd, &info) != 0) return key_error(path, "open");
-  if ((info.st_mode & 077) != 0) return error(Errc::denied, "others may read the " + std::string(what) + " " + path);
+  if (fstat(file.fd, &info) != 0) return file_error("can't open " + name);
+  if ((info.st_mode & 077) != 0) return error(Errc::denied, "others may read " + name + ": " + advice);
   Secret out;
   out.text.resize(size_max + 1);
   size_t size = 0;
   while (size < out.text.size()) {
     ssize_t count = read(file.fd, out.text.data() + size, out.text.size() - size);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return key_error(path, "read");
+    if (count < 0) return file_error("can't read " + name);
     if (count == 0) break;
     size += static_cast<size_t>(count);
   }
@@ -125,13 +126,9 @@ Status replace(const std::string& path, Bytes text) {
 }  // namespace
 
 Result<StoredKey> read_key_file(const std::string& path) {
-  Result<Secret> file = read_private(path, k_file_size_max, "key file");
-  if (!file && file.error().code == Errc::denied && file.error().reason.starts_with("others")) {
-    return error(Errc::denied,
-                 "others may read the key file " + path + ": move the money to a new key, or, if nobody else has seen it, chmod 600 it");
-  }
-  if (!file) return std::move(file).error();
-  std::string_view text = file->text;
+  TRY_ASSIGN(Secret file, read_private(path, k_file_size_max, "the key file " + path,
+                                       "move the money to a new key, or, if nobody else has seen it, chmod 600 it"));
+  std::string_view text = file.text;
   StoredKey out;
   if (!text.empty() && text.back() == '\n') {
     std::string_view line = text.substr(0, text.size() - 1);
@@ -172,15 +169,8 @@ Status write_key_file(const std::string& path, const SealedKey& sealed) {
 }
 
 Result<std::string> read_passphrase_file(const std::string& path) {
-  Result<Secret> file = read_private(path, k_passphrase_size_max + 2, "passphrase file");
-  if (!file) {
-    Error reason = std::move(file).error();
-    size_t at = reason.reason.find("the key file");
-    if (at != std::string::npos) reason.reason.replace(at, 12, "the passphrase file");
-    if (reason.code == Errc::denied && reason.reason.starts_with("others")) reason.reason += ": chmod 600 it";
-    return reason;
-  }
-  std::string line = file->text.substr(0, file->text.find('\n'));
+  TRY_ASSIGN(Secret file, read_private(path, k_passphrase_size_max + 2, "the passphrase file " + path, "chmod 600 it"));
+  std::string line = file.text.substr(0, file.text.find('\n'));
   if (!line.empty() && line.back() == '\r') line.pop_back();
   if (line.empty() || line.size() > k_passphrase_size_max)
     return error(Errc::bad_input, "the passphrase file " + path + " has no passphrase of 1 to " + std::to_string(k_passphrase_size_max) +

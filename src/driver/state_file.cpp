@@ -8,6 +8,7 @@
 
 #include "base/heap_sort.h"
 #include "crypto/hash.h"
+#include "driver/file_error.h"
 
 namespace millet {
 namespace {
@@ -20,16 +21,6 @@ constexpr size_t k_rows_per_transaction = 1024;
 constexpr size_t k_bytes_per_transaction = size_t{2} << 20;  // below the room that LMDB's map has at the start of one
 
 enum class Part : uint8_t { row = 1, key = 2, end = 3 };
-
-Error file_error(const std::string& doing, const std::string& path) {
-  int number = errno;
-  Errc code = number == ENOENT                                         ? Errc::not_found
-              : number == EEXIST                                       ? Errc::conflict
-              : number == EACCES || number == EPERM || number == EROFS ? Errc::denied
-              : number == ENOSPC || number == EDQUOT                   ? Errc::no_room
-                                                                       : Errc::io;
-  return error(code, "can't " + doing + " " + path + ": " + strerror(number));
-}
 
 // ---- writing ----
 
@@ -46,15 +37,16 @@ class StateWriter {
   Status open() {
     int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
-      Error reason = file_error("make", path_);
-      if (reason.code == Errc::conflict) reason.reason += "; choose a name that is not taken";
+      bool taken = errno == EEXIST;
+      Error reason = file_error("can't make " + path_);
+      if (taken) reason = error(Errc::conflict, reason.reason + "; choose a name that is not taken");
       return reason;
     }
     made_ = true;
     file_ = fdopen(fd, "wb");
     if (file_ == nullptr) {
       close(fd);
-      return file_error("write", path_);
+      return file_error("can't write " + path_);
     }
     std::vector<uint8_t> head;
     ByteWriter(head).text(k_magic).u8(k_version);
@@ -71,14 +63,14 @@ class StateWriter {
   }
   Status finish() {
     TRY(write(check_));
-    if (fflush(file_) != 0 || fsync(fileno(file_)) != 0) return file_error("write", path_);
+    if (fflush(file_) != 0 || fsync(fileno(file_)) != 0) return file_error("can't write " + path_);
     whole_ = true;
     return ok;
   }
 
  private:
   Status write(Bytes bytes) {
-    if (fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) return file_error("write", path_);
+    if (fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) return file_error("can't write " + path_);
     return ok;
   }
 
@@ -127,7 +119,7 @@ class StateReader {
 
   Status open() {
     file_ = fopen(path_.c_str(), "rbe");
-    if (file_ == nullptr) return file_error("read", path_);
+    if (file_ == nullptr) return file_error("can't read " + path_);
     part_.clear();
     TRY(take(k_magic.size() + 1));
     if (as_text(Bytes(part_).first(k_magic.size())) != k_magic) return bad("is no file of `millet state export`: name one that is");
@@ -173,7 +165,7 @@ class StateReader {
     part_.resize(before + size);
     size_t got = fread(part_.data() + before, 1, size, file_);
     if (got == size) return Bytes(part_).subspan(before);
-    if (ferror(file_) != 0) return file_error("read", path_);
+    if (ferror(file_) != 0) return file_error("can't read " + path_);
     return bad("ends before its end: copy it again from where it was exported");
   }
   Result<Row> take_row() {
