@@ -28,6 +28,14 @@ foreach(source ${unit_tests})
   endif()
   add_test(NAME unit.${name} COMMAND unit_tests ${name})
 endforeach()
+# The simulator is in it, too, as `millet_sim`: one seed gives one trace on every processor.
+include(sim/millet_sim.cmake)
+list(REMOVE_ITEM millet_sim_sources "${CMAKE_CURRENT_SOURCE_DIR}/sim/millet_sim.cpp")
+file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/unit_tests/millet_sim.cpp"
+  CONTENT "#define main millet_sim_main\n#include \"${CMAKE_CURRENT_SOURCE_DIR}/sim/millet_sim.cpp\"\n")
+list(APPEND together ${sim_harness_sources} ${millet_sim_sources} "${CMAKE_CURRENT_BINARY_DIR}/unit_tests/millet_sim.cpp")
+string(APPEND declarations "int millet_sim_main(int, char**);\n")
+string(APPEND calls "  if (std::strcmp(name, \"millet_sim\") == 0) return millet_sim_main(argc - 1, argv + 1);\n")
 file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/unit_tests.cpp" @ONLY CONTENT [[
 #include <cstdio>
 #include <cstring>
@@ -43,6 +51,7 @@ add_executable(unit_tests ${together} "${CMAKE_CURRENT_BINARY_DIR}/unit_tests.cp
 set_target_properties(unit_tests PROPERTIES OUTPUT_NAME all_unit_tests)  # the folder of its sources has the other name
 target_compile_options(unit_tests PRIVATE -O1 -fno-lto -w)
 target_link_libraries(unit_tests PRIVATE millet_testing)
+target_link_options(unit_tests PRIVATE ${millet_sim_link_options})
 # Half of the time goes into reading the same headers.
 target_precompile_headers(unit_tests PRIVATE "<algorithm>" "<deque>" "<functional>" "<map>" "<memory>" "<optional>" "<set>" "<string>" "<unordered_map>" "<vector>"
   "${CMAKE_CURRENT_SOURCE_DIR}/unit/test.h")

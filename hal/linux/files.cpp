@@ -125,12 +125,6 @@ class LinuxFile final : public File {
   std::atomic<bool> nowait_unsupported_ = false;
 };
 
-// The folder that holds the last component of root/relative, and that component.
-struct Place {
-  Fd folder;
-  std::string name;
-};
-
 Error failed_at(const std::string& root, const std::string& relative, const char* what) {
   if (errno == ELOOP)
     return error(Errc::denied, std::string(what) + " '" + root + "/" + relative + "': it is a symbolic link, which is not followed");
@@ -139,7 +133,39 @@ Error failed_at(const std::string& root, const std::string& relative, const char
 
 constexpr int k_folder_flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
 
-Result<Fd> open_root(const std::string& root, bool create) {
+}  // namespace
+
+Status LinuxFiles::keep_out(const std::string& folder) {
+  Fd fd(::open(folder.c_str(), k_folder_flags));
+  if (!fd.is_open() || ::fstat(fd.get(), &kept_about_) != 0) return os_error(errno, "can't open the folder '" + folder + "'");
+  kept_ = folder;
+  kept_fd_ = std::move(fd);
+  return ok;
+}
+
+bool LinuxFiles::is_kept(const struct stat& about) const {
+  return kept_fd_.is_open() && about.st_ino == kept_about_.st_ino && about.st_dev == kept_about_.st_dev;
+}
+
+bool LinuxFiles::is_below_kept(int folder) const {
+  struct stat last = {}, at = {};
+  std::string up;
+  if (!kept_fd_.is_open() || ::fstat(folder, &at) != 0) return false;
+  while (!is_kept(at)) {
+    last = at;
+    up += "../";
+    // The top is its own parent.
+    if (::fstatat(folder, up.c_str(), &at, 0) != 0 || (at.st_ino == last.st_ino && at.st_dev == last.st_dev)) return false;
+  }
+  return true;
+}
+
+Error LinuxFiles::in_kept(const std::string& path) const {
+  return error(Errc::denied, "'" + path + "' is in the node's state folder '" + kept_ +
+                                 "', where no payload may be: remove the torrent, or choose another folder for it");
+}
+
+Result<Fd> LinuxFiles::open_root(const std::string& root, bool create) {
   Fd fd(::open(root.c_str(), k_folder_flags));
   if (fd.is_open()) return fd;
   if (errno != ENOENT || !create) return os_error(errno, "can't open the folder '" + root + "'");
@@ -149,8 +175,9 @@ Result<Fd> open_root(const std::string& root, bool create) {
   return made;
 }
 
-Result<Place> find_place(const std::string& root, const std::string& relative, bool create) {
+Result<LinuxFiles::Place> LinuxFiles::find_place(const std::string& root, const std::string& relative, bool create) {
   TRY_ASSIGN(Fd folder, open_root(root, create));
+  if (is_below_kept(folder.get())) return in_kept(root + "/" + relative);
   std::string_view rest = relative;
   for (;;) {
     size_t slash = rest.find('/');
@@ -168,11 +195,12 @@ Result<Place> find_place(const std::string& root, const std::string& relative, b
     }
     // Of a link, O_PATH with O_NOFOLLOW and O_DIRECTORY says ENOTDIR.
     if (!next.is_open()) return failed_at(root, relative, "can't open");
+    struct stat about = {};
+    if (::fstat(next.get(), &about) != 0) return failed_at(root, relative, "can't open");
+    if (is_kept(about)) return in_kept(root + "/" + relative);
     folder = std::move(next);
   }
 }
-
-}  // namespace
 
 Result<std::unique_ptr<File>> LinuxFiles::open(const std::string& root, const std::string& relative, OpenMode mode) {
   TRY_ASSIGN(Place place, find_place(root, relative, mode == OpenMode::create));
@@ -191,6 +219,7 @@ Result<FileInfo> LinuxFiles::info(const std::string& root, const std::string& re
   TRY_ASSIGN(Place place, find_place(root, relative, false));
   struct stat status = {};
   if (::fstatat(place.folder.get(), place.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return failed_at(root, relative, "can't stat");
+  if (is_kept(status)) return in_kept(root + "/" + relative);
   if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
     return error(Errc::denied, "'" + root + "/" + relative + "' is neither a regular file nor a folder");
   }
@@ -210,7 +239,6 @@ const char* unfit_for_payload(uint32_t type) {
 }
 
 Status LinuxFiles::takes_payload(const std::string& root) {
-  if (!disk_only_) return ok;
   struct statfs about = {};
   std::string folder = root;
   while (::statfs(folder.c_str(), &about) != 0) {
@@ -219,7 +247,9 @@ Status LinuxFiles::takes_payload(const std::string& root) {
     if (errno != ENOENT || slash == std::string::npos || folder.size() == 1) return ok;
     folder.resize(std::max<size_t>(slash, 1));
   }
-  const char* why = unfit_for_payload(static_cast<uint32_t>(about.f_type));
+  Fd fd(::open(folder.c_str(), k_folder_flags));
+  if (fd.is_open() && is_below_kept(fd.get())) return in_kept(root);
+  const char* why = disk_only_ ? unfit_for_payload(static_cast<uint32_t>(about.f_type)) : nullptr;
   if (why == nullptr) return ok;
   return error(Errc::denied, "the payload folder '" + root + "' " + why +
                                  ". Is its disk mounted? Else choose a folder on a disk, or set node.disk_only=0");

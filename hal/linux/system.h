@@ -28,6 +28,8 @@ class LinuxSystem {
   uv_loop_t* uv() { return loop_.uv(); }
   // Payload on disks only (LinuxFiles::takes_payload). Before run().
   void set_disk_only(bool on) { files_.set_disk_only(on); }
+  // LinuxFiles::keep_out. Before run().
+  Status keep_out(const std::string& folder) { return files_.keep_out(folder); }
   void run();
   // After run(): the process has to end by _exit(), because a name server does not answer.
   bool has_stuck_job() const { return executor_.has_stuck_job(); }

@@ -37,14 +37,17 @@ bool SysLed::save() {
   return true;
 }
 
+// A light that came with the trigger "timer" keeps it: it may be ours by its files alone, and a trigger that is chosen makes new ones,
+// root's.
 Status SysLed::steady(bool on) const {
+  if (saved_->trigger == "timer") return blink(on ? "1" : "0", on ? "0" : "1");
   TRY(write_sys_text(file("trigger"), "none"));
   return write_sys_text(file("brightness"), on ? read_sys_line(file("max_brightness")).value_or("255") : "0");
 }
 
 Status SysLed::blink(const std::string& on_ms, const std::string& off_ms) const {
   // Choosing the trigger makes the files of its delays.
-  TRY(write_sys_text(file("trigger"), "timer"));
+  if (saved_->trigger != "timer") TRY(write_sys_text(file("trigger"), "timer"));
   TRY(write_sys_text(file("delay_on"), on_ms));
   return write_sys_text(file("delay_off"), off_ms);
 }
@@ -76,11 +79,13 @@ void SysLed::restore() {
   auto put = [&](const char* what, const std::string& value) {
     if (!value.empty()) static_cast<void>(write_sys_text(file(what), value).has_value());
   };
-  put("trigger", saved_->trigger.empty() ? "none" : saved_->trigger);
   if (saved_->trigger == "timer") {
     put("delay_on", saved_->delay_on);
     put("delay_off", saved_->delay_off);
-  } else if (saved_->trigger == "none" || saved_->trigger.empty()) {
+    return;
+  }
+  put("trigger", saved_->trigger.empty() ? "none" : saved_->trigger);
+  if (saved_->trigger == "none" || saved_->trigger.empty()) {
     put("brightness", saved_->brightness);
   }
 }

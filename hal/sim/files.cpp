@@ -1,6 +1,7 @@
 #include "hal/sim/files.h"
 
 #include "hal/sim/machine.h"
+#include "hal/sim/world.h"
 
 namespace millet::sim {
 namespace {
@@ -77,10 +78,9 @@ class SimFile final : public hal::File {
 }  // namespace
 
 void SimFiles::spend(Duration cost) {
-  if (executor_.in_job())
-    executor_.charge(cost);
-  else
-    ++blocking_calls_;
+  if (executor_.in_job()) return executor_.charge(cost);
+  ++blocking_calls_;
+  machine_.world().note_blocking_call();
 }
 
 void SimFiles::spend_access() { spend(k_cached_access); }

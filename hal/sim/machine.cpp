@@ -19,7 +19,7 @@ Machine::~Machine() {
 // The monotonic clock counts from the boot of the machine, so that nothing can make sense of an Instant of another life.
 void Machine::boot() {
   Instant up = Instant() + Duration::us(static_cast<int64_t>(1'000'000 + random_.below(1'000'000'000)));
-  boot_offset_ = up - world_.now();
+  boot_offset_ = up - world_.now() - gained(world_.now());
 }
 
 MemoryStore& Machine::store(const std::string& name) {
@@ -78,10 +78,34 @@ void Machine::ask_to_shut_down() {
 
 uint64_t Machine::blocking_calls() const { return process_ ? process_->files().blocking_calls() : 0; }
 
-Instant Machine::monotonic() const { return world_.now() + boot_offset_; }
+void Machine::set_store_fault(StoreFault fault) {
+  for (auto& [name, store] : stores_) store->set_fault(fault);
+}
 
-WallTime Machine::wall() const { return WallTime::from_ms(options_.wall.in_ms() + ((world_.now() - Instant()) + wall_offset_).in_ms()); }
+Instant Machine::monotonic() const { return world_.now() + boot_offset_ + gained(world_.now()); }
 
-int64_t Machine::wall_ns() const { return options_.wall.in_ms() * 1'000'000 + ((world_.now() - Instant()) + wall_offset_).in_us() * 1000; }
+Instant Machine::to_world(Instant monotonic) const {
+  if (monotonic.is_never()) return monotonic;
+  Instant at = monotonic - boot_offset_;
+  if (drift_ppm_ == 0) return at;
+  at = drift_since_ + (at - drift_since_) * 1'000'000 / (1'000'000 + drift_ppm_) - Duration::us(2);
+  while (at + boot_offset_ + gained(at) < monotonic) at = at + Duration::us(1);
+  return at;
+}
+
+void Machine::set_drift(int32_t ppm) {
+  Duration gain = gained(world_.now());
+  boot_offset_ = boot_offset_ + gain;
+  wall_offset_ = wall_offset_ + gain;
+  drift_since_ = world_.now();
+  drift_ppm_ = ppm;
+}
+
+WallTime Machine::wall() const { return WallTime::from_ms(wall_ns() / 1'000'000); }
+
+int64_t Machine::wall_ns() const {
+  Duration since = (world_.now() - Instant()) + gained(world_.now()) + wall_offset_;
+  return options_.wall.in_ms() * 1'000'000 + since.in_us() * 1000;
+}
 
 }  // namespace millet::sim

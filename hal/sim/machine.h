@@ -58,6 +58,8 @@ class Machine {
   Disk& disk() { return disk_; }
   // A durable store that outlives the programs; made when first asked for.
   MemoryStore& store(const std::string& name);
+  // What all its stores suffer from, from now on.
+  void set_store_fault(StoreFault fault);
   // Made when first asked for; a program whose machine has none is told of no device.
   Board& board();
   ExecutorOptions& executor() { return options_.executor; }
@@ -78,16 +80,20 @@ class Machine {
   uint64_t blocking_calls() const;
 
   Instant monotonic() const;
-  Instant to_world(Instant monotonic) const { return monotonic.is_never() ? monotonic : monotonic - boot_offset_; }
+  // The first moment of the world at which the machine's clock shows at least this.
+  Instant to_world(Instant monotonic) const;
   WallTime wall() const;
   int64_t wall_ns() const;
   // Somebody sets the clock.
   void step_wall(Duration by) { wall_offset_ = wall_offset_ + by; }
+  // Its quartz is wrong from now on: both clocks gain so many millionths (negative: lose). Requires: |ppm| < 100,000.
+  void set_drift(int32_t ppm);
 
  private:
   friend class Process;
   void end_process();
   void boot();
+  Duration gained(Instant world) const { return (world - drift_since_) * drift_ppm_ / 1'000'000; }
 
   World& world_;
   uint32_t index_;
@@ -97,7 +103,9 @@ class Machine {
   std::unique_ptr<Board> board_;
   std::map<std::string, std::unique_ptr<MemoryStore>> stores_;
   Duration wall_offset_;
-  Duration boot_offset_;  // monotonic time = virtual time + this
+  Duration boot_offset_;  // monotonic time = virtual time + this + what it gained since drift_since_
+  Instant drift_since_;
+  int32_t drift_ppm_ = 0;
   ProgramFactory* factory_ = nullptr;
   std::unique_ptr<Process> process_;
   std::unique_ptr<Program> program_;

@@ -81,6 +81,11 @@ class World {
   StopReason run_until(Instant deadline);
   StopReason run_for(Duration duration) { return run_until(now_ + duration); }
 
+  // File accesses that a program waited for on its loop, on any machine: none, in a program that keeps its loop free
+  // (Machine::blocking_calls says whose).
+  uint64_t blocking_calls() const { return blocking_calls_; }
+  void note_blocking_call() { ++blocking_calls_; }
+
   TraceHash& trace() { return trace_; }
   uint64_t events() const { return events_; }
 
@@ -95,6 +100,7 @@ class World {
   uint64_t next_ticket_ = 0;
   uint64_t events_ = 0;
   uint64_t events_this_instant_ = 0;
+  uint64_t blocking_calls_ = 0;
   std::priority_queue<Event, std::vector<Event>, Later> queue_;
   std::vector<EventTarget*> targets_;
   std::vector<Observer*> observers_;

@@ -200,6 +200,7 @@ Status create(const CommandContext& context, const Arguments& arguments) {
   TRY_ASSIGN(TorrentCreator creator, TorrentCreator::make(payload.files, options, hal::detect_cpu()));
   TRY(Hashing(payload, creator).run());
   TRY(write_output(arguments.output, creator.metainfo()));
+  for (const std::string& line : payload.left_out) warn(line);
   if (!payload.first_link.empty()) warn("'" + printable(payload.first_link, 1024) + "' is a link; milletd follows none when it serves");
   if (creator.total_size() == 0) warn("the payload has no bytes: clients refuse such a torrent");
   print_result(context, arguments, creator, options.name);

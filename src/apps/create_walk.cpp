@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 
 #include "base/heap_sort.h"
 #include "codec/metainfo.h"
+#include "driver/key_file.h"
+#include "driver/state_file.h"
 
 namespace millet {
 namespace {
@@ -54,6 +57,32 @@ Result<std::vector<std::string>> names_in(const std::string& folder) {
   return names;
 }
 
+bool is_state(const std::string& folder) {
+  auto has = [&](const char* name) { return ::access((folder + name).c_str(), F_OK) == 0; };
+  return has(k_key_file_name) || (has("data.mdb") && has("lock"));
+}
+
+// Whoever gets one of these has the account: a key by its name, by what is in it, and a state that was exported.
+bool is_secret(const std::string& path, const struct stat& info) {
+  if (last_component(path).starts_with(k_key_file_name)) return true;
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  char head[SigningKey::k_seed_size * 2 + 1];
+  ssize_t size = fd < 0 ? 0 : ::read(fd, head, sizeof head);
+  if (fd >= 0) ::close(fd);
+  std::string_view text(head, size < 0 ? 0 : static_cast<size_t>(size));
+  if (text.starts_with(k_sealed_start) || text.starts_with(k_state_magic)) return true;
+  // Others may read a file that has only a checksum.
+  std::array<uint8_t, SigningKey::k_seed_size> seed{};
+  return info.st_size == sizeof head && text.size() == sizeof head && (info.st_mode & 077) == 0 && text.back() == '\n' &&
+         from_hex(text.substr(0, sizeof head - 1), seed).has_value();
+}
+
+Error is_private(const std::string& path, const char* what) {
+  return error(Errc::denied, "'" + printable(path, 1024) + "' is " + what + ": whoever has it owns the account, so it is not published");
+}
+constexpr const char* k_a_state = "the state of a node, with its wallet";
+constexpr const char* k_a_key = "a wallet's key, or has one";
+
 class Walk {
  public:
   explicit Walk(Payload& out) : out_(out) {}
@@ -87,6 +116,7 @@ class Walk {
       if (chain_.size() >= k_path_depth_max) {
         return error(Errc::no_room, "'" + printable(full, 1024) + "' is deeper than " + std::to_string(k_path_depth_max) + " folders");
       }
+      if (is_state(full + "/")) return leave_out(full, k_a_state);
       return folder(path + "/", info);
     }
     if (!S_ISREG(info.st_mode)) return ok;
@@ -94,7 +124,12 @@ class Walk {
     if (out_.files.size() == k_files_max) {
       return error(Errc::no_room, "'" + out_.folder + "' has more than " + std::to_string(k_files_max) + " files");
     }
+    if (is_secret(full, info)) return leave_out(full, k_a_key);
     out_.files.push_back({path, static_cast<uint64_t>(info.st_size)});
+    return ok;
+  }
+  Status leave_out(const std::string& full, const char* what) {
+    if (out_.left_out.size() < k_files_max) out_.left_out.push_back(is_private(full, what).reason);
     return ok;
   }
 
@@ -113,12 +148,16 @@ Result<Payload> walk_payload(const std::string& path) {
   out.name = name_of(stripped);
   if (S_ISDIR(info.st_mode)) {
     out.folder = stripped + "/";
+    if (is_state(out.folder)) return is_private(path, k_a_state);
     TRY(Walk(out).folder("", info));
-    if (out.files.empty()) return error(Errc::bad_input, "'" + path + "' has no files");
+    if (out.files.empty()) {
+      return error(Errc::bad_input, "'" + path + "' has no files" + (out.left_out.empty() ? "" : " but this: " + out.left_out[0]));
+    }
     return out;
   }
   if (!S_ISREG(info.st_mode)) return error(Errc::bad_input, "'" + path + "' is neither a file nor a folder");
   if (::access(stripped.c_str(), R_OK) != 0) return system_error(path);
+  if (is_secret(stripped, info)) return is_private(path, k_a_key);
   out.single_file = true;
   out.folder = stripped.substr(0, stripped.size() - last_component(stripped).size());
   out.files.push_back({last_component(stripped), static_cast<uint64_t>(info.st_size)});

@@ -37,7 +37,11 @@ Result<std::optional<ConfigText>> read_config(const std::string& named) {
 
 Result<Settings> read_settings(Program program, const DaemonArguments& arguments) {
   TRY_ASSIGN(std::optional<ConfigText> config, read_config(arguments.config_file));
-  TRY_ASSIGN(Settings settings, make_settings(program, config, arguments.sets));
+  return make_settings(program, config, arguments.sets);
+}
+
+// What follows from this machine and folder: not a part of the configuration that --print-config shows.
+void settle(Settings& settings) {
   struct sysinfo machine = {};
   bool known = ::sysinfo(&machine) == 0;
   fit_to_machine(settings, known ? uint64_t{machine.totalram} * machine.mem_unit / (1024 * 1024) : 0);
@@ -45,7 +49,6 @@ Result<Settings> read_settings(Program program, const DaemonArguments& arguments
     settings.disk_only = ::access("/etc/openwrt_release", F_OK) == 0 ? Automatic::yes : Automatic::no;
   }
   settings.node.data = absolute_path(settings.node.data);
-  return settings;
 }
 
 // What can't be made shows when the store opens its folder.
@@ -63,7 +66,7 @@ class MachineFolders final : public StateFolders {
     ssize_t size = ::readlink(path.c_str(), target, sizeof target);
     return size <= 0 || target[0] != '/' ? std::string() : std::string(target, static_cast<size_t>(size));
   }
-  bool can_map(const std::string& folder) override { return can_map_files_of(folder); }
+  const char* lacks(const std::string& folder) override { return lacks_for_state(folder); }
   Status make_link(const std::string& path, const std::string& target) override {
     ::rmdir(path.c_str());  // an empty folder of an earlier try
     if (::symlink(target.c_str(), path.c_str()) == 0) return ok;
@@ -80,12 +83,11 @@ Result<std::string> find_state(Program program, const Settings& settings) {
   if (program != Program::milletd) return usual;
   MachineFolders folders;
   TRY_ASSIGN(StatePlace place, choose_state_place(usual, settings.node.data, folders));
-  if (place.moved) {
+  if (place.lacks != nullptr) {
     StderrLog log;
     LogLine(log, LogLevel::info, "state_place")
         .add("folder", place.folder)
-        .add("reason",
-             usual + " has no shared memory maps, which LMDB needs: the state is on the payload's disk, and " + usual + " leads to it");
+        .add("reason", usual + " has no " + place.lacks + ": the state is on the payload's disk, and " + usual + " leads to it");
   }
   return place.folder;
 }
@@ -152,6 +154,7 @@ std::optional<DaemonStart> begin_daemon(Program program, int argc, char** argv, 
     exit_code = k_exit_ok;
     return std::nullopt;
   }
+  settle(start.settings);
   start.state = start.arguments.state;
   if (start.state.empty()) {
     Result<std::string> found = find_state(program, start.settings);

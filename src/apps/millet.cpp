@@ -55,12 +55,14 @@ constexpr Command k_commands[] = {
      "moves a node to another device, of any kind: export hands the whole state (wallet, channels, torrents) over to FILE, after which "
      "milletd does not start on it; import puts it into an empty state folder, or takes it back. milletd must not run. FILE holds the "
      "wallet: keep it secret, and import it once"},
+#ifdef MILLET_POOLS
     {"pool", pool_command,
      "list | draw POOL ADDRESS BTT --key FILE... | policy FILE --key FILE... | show-policy POLICY | grant POLICY ADDRESS BTT --key FILE "
      "[--ledger URL] [--ledger-key KEY]",
      "the pools that the ledger began with; draw pays out what has vested, signed by each of the key files (as `millet wallet create` "
      "makes "
      "them); policy lets one key give grants within limits (config/policy.conf)"},
+#endif
     {"ledger", ledger_command, "head | verify-evidence FILE [--ledger-key KEY]",
      "head prints what the ledger last signed about its log: whoever keeps it can tell an old copy of the ledger (millet-ledgerd "
      "--witness); verify-evidence checks evidence against a ledger, as milletd writes it to ledger-evidence-* in its state folder: no "

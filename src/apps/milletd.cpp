@@ -11,6 +11,7 @@
 #include "driver/state_file.h"
 #include "hal/linux/system.h"
 #include "hal/openwrt/board.h"
+#include "hal/openwrt/sys_files.h"
 #include "ledger/common/address.h"
 #include "store/lmdb/lmdb_store.h"
 
@@ -21,6 +22,8 @@ class RpcHandler final : public RequestHandler {
  public:
   RpcHandler(NodeDriver& driver, const Settings& settings) : rpc_(driver.node(), settings, &driver) {}
   std::string handle(Instant now, std::string_view request) override { return rpc_.handle(now, request); }
+  uint64_t awaited() const override { return rpc_.awaited(); }
+  std::string not_saved(std::string_view reply, const Error& reason) override { return Rpc::not_saved(reply, reason); }
 
  private:
   Rpc rpc_;
@@ -83,9 +86,10 @@ struct NodeKey {
   std::optional<PublicKey> locked;
 };
 
-Result<NodeKey> load_node_key(const DaemonStart& start, hal::System& system, LogSink& log) {
+Result<NodeKey> load_node_key(const DaemonStart& start, Store& store, hal::System& system, LogSink& log) {
   const std::string path = start.state + "/" + k_key_file_name;
   Result<StoredKey> stored = read_key_file(path);
+  TRY(check_account(store, stored, path));
   if (!stored || stored->open) {
     TRY_ASSIGN(SigningKey key, load_or_create_key(path, system.random));
     return NodeKey{std::move(key), std::nullopt};
@@ -109,6 +113,9 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   hal::System& system = machine.system();
   Result<std::unique_ptr<LmdbStore>> store = LmdbStore::open(start.state);
   if (!store) return refuse(k_exit_bad_state, store.error());
+  // Else a torrent could hold files of these names.
+  Status kept = machine.keep_out(start.state);
+  if (!kept) return refuse(k_exit_bad_state, kept.error());
   Result<std::string> handed_over = handed_over_to(**store);
   if (!handed_over) return refuse(k_exit_bad_state, handed_over.error());
   if (!handed_over->empty()) {
@@ -118,8 +125,10 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
                                             "imported nowhere, take it back with: millet --state " +
                                             start.state + " state import " + *handed_over));
   }
-  Result<NodeKey> key = load_node_key(start, system, log);
+  Result<NodeKey> key = load_node_key(start, **store, system, log);
   if (!key) return refuse(k_exit_bad_state, key.error());
+  Status noted = note_account(**store, key->locked.value_or(key->key.public_key()));
+  if (!noted) return refuse(k_exit_bad_state, noted.error());
 
   NodeDriverOptions options;
   options.config = start.settings.node;
@@ -156,10 +165,18 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   return k_exit_ok;
 }
 
+// What keeps an access point alive matters more than payload, and this process, started again, goes on where it was.
+void be_ended_before_others() {
+  constexpr const char* k_preference = "/proc/self/oom_score_adj";
+  // Another value is its owner's choice.
+  if (hal::read_sys_number(k_preference) == int64_t{0}) static_cast<void>(hal::write_sys_text(k_preference, "500").has_value());
+}
+
 int run(int argc, char** argv) {
   int exit_code = k_exit_ok;
   std::optional<DaemonStart> start = begin_daemon(Program::milletd, argc, argv, MILLET_VERSION, exit_code);
   if (!start) return exit_code;
+  be_ended_before_others();
   Status crypto = crypto_init();
   if (!crypto) return refuse(k_exit_failed, crypto.error());
   StderrLog log;

@@ -21,18 +21,20 @@ Result<StatePlace> choose_state_place(const std::string& usual, const std::strin
   if (!target.empty() && !folders.exists(usual)) {
     // The last part is made by whoever opens the state; its disk has to be there.
     const std::string above = target.substr(0, target.rfind('/'));
-    if (folders.exists(above)) return StatePlace{target, false};
+    if (folders.exists(above)) return StatePlace{target, nullptr};
     return error(Errc::not_found,
                  "the state is in " + target + ", and that is not there: is its disk mounted? (" + usual + " leads to it)");
   }
-  if (folders.can_map(existing_part(usual, folders))) return StatePlace{usual, false};
-  const std::string reason =
-      "the state can't be in " + usual + ": its file system has no shared memory maps (JFFS2 has none), which LMDB needs";
+  const char* lacks = folders.lacks(existing_part(usual, folders));
+  if (lacks == nullptr) return StatePlace{usual, nullptr};
+  const std::string reason = "the state can't be in " + usual + ": its file system has no " + lacks;
   if (payload.empty()) return error(Errc::unsupported, reason + "; set node.data to a folder on a disk, or choose one with --state");
-  if (!folders.exists(payload) || !folders.can_map(payload)) {
-    return error(Errc::unsupported, reason + ", and not in " + payload + " either: mount a disk there, or choose a folder with --state");
+  const char* there = folders.exists(payload) ? folders.lacks(payload) : "such folder";
+  if (there != nullptr) {
+    return error(Errc::unsupported, reason + "; and not in " + payload + " either, which has no " + there +
+                                        ": mount a disk there (ext4, F2FS), or choose a folder with --state");
   }
-  StatePlace place{payload + k_name_on_payload_disk, true};
+  StatePlace place{payload + k_name_on_payload_disk, lacks};
   TRY(folders.make_link(usual, place.folder));
   return place;
 }

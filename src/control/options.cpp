@@ -144,7 +144,7 @@ const Option k_milletd_options[] = {
     {"ledger.passphrase_file", Text{AT(std::string, passphrase_file)}, "", 0, 0, "", When::start,
      "File (mode 0600) with the passphrase of a locked wallet; empty: a locked wallet stays locked, and torrents are seeded for nothing."},
     {"openwrt.state", Text{AT(std::string, openwrt.state)}, "", 0, 0, "", When::start,
-     "State folder that /etc/init.d/millet of OpenWrt gives to milletd, as do the options below; empty is .millet in node.data."},
+     "State folder that /etc/init.d/millet of OpenWrt gives to milletd, as do the options below; empty is .millet beside node.data."},
     {"openwrt.folders", Paths{AT(std::string, openwrt.folders)}, "", 0, 0, "", When::start,
      "Payload folders beside node.data: milletd sees no others from its jail."},
     {"openwrt.user", Name{AT(std::string, openwrt.user)}, "millet", 0, 0, "", When::start, "User that milletd runs as."},

@@ -48,7 +48,7 @@ struct LedgerdConfig {
 
 // Options of OpenWrt's init script, which starts milletd accordingly; milletd only checks them.
 struct OpenwrtConfig {
-  std::string state;    // empty: .millet in node.data
+  std::string state;    // empty: .millet beside node.data
   std::string folders;  // with spaces between them
   std::string user;
   bool firewall = false;

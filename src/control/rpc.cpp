@@ -15,9 +15,10 @@ struct Method {
   const char* name;
   Result<Json> (Rpc::*run)(Instant, const Json&);
   std::initializer_list<const char*> params;  // all that it takes
+  bool changes = false;                       // what is durable
 };
 const Method k_methods[] = {
-    {"add", &Rpc::add, {"torrent", "root", "peers", "budget", "max_rate", "paused"}},
+    {"add", &Rpc::add, {"torrent", "root", "peers", "budget", "max_rate", "paused"}, true},
     {"list", &Rpc::list, {}},
     {"show", &Rpc::show, {"hash"}},
     {"peers", &Rpc::peers, {"hash"}},
@@ -26,11 +27,11 @@ const Method k_methods[] = {
     {"history", &Rpc::history, {}},
     {"stats", &Rpc::stats, {}},
     {"options", &Rpc::options, {}},
-    {"remove", &Rpc::remove, {"hash", "delete_data"}},
-    {"verify", &Rpc::verify, {"hash"}},
-    {"pause", &Rpc::pause, {"hash"}},
-    {"resume", &Rpc::resume, {"hash"}},
-    {"set", &Rpc::set, {"hash", "options"}},
+    {"remove", &Rpc::remove, {"hash", "delete_data"}, true},
+    {"verify", &Rpc::verify, {"hash"}, true},
+    {"pause", &Rpc::pause, {"hash"}, true},
+    {"resume", &Rpc::resume, {"hash"}, true},
+    {"set", &Rpc::set, {"hash", "options"}, true},
 };
 
 Status check_params(const Method& method, const Json& params) {
@@ -88,9 +89,14 @@ Result<std::vector<Endpoint>> peers_param(const Json& params) {
   return peers;
 }
 
+Error unsaved(const Error& reason) {
+  return error(reason.code, "done, but not saved: " + reason.reason + "; saving is tried again, and until then a restart undoes it");
+}
+
 }  // namespace
 
 std::string Rpc::handle(Instant now, std::string_view request) {
+  awaited_ = 0;
   Json reply = Json::object();
   Result<Json> parsed =
       request.size() > k_rpc_request_bytes_max ? error(Errc::no_room, "the request is longer than 12 MiB") : Json::parse_object(request);
@@ -98,10 +104,23 @@ std::string Rpc::handle(Instant now, std::string_view request) {
   if (parsed) {
     if (json_t* id = parsed->get("id")) json_object_set(reply.raw(), "id", id);
   }
+  if (!result) awaited_ = 0;
   if (result) return reply.set("result", std::move(result).value()).dump();
   Json failure = Json::object();
   failure.set("code", errc_name(result.error().code)).set("message", result.error().reason);
   return reply.set("error", std::move(failure)).dump();
+}
+
+std::string Rpc::not_saved(std::string_view reply, const Error& reason) {
+  Json out = Json::object();
+  Result<Json> parsed = Json::parse_object(reply);
+  if (parsed) {
+    if (json_t* id = parsed->get("id")) json_object_set(out.raw(), "id", id);
+  }
+  const Error why = unsaved(reason);
+  Json failure = Json::object();
+  failure.set("code", errc_name(why.code)).set("message", why.reason);
+  return out.set("error", std::move(failure)).dump();
 }
 
 Result<Json> Rpc::dispatch(Instant now, const Json& request) {
@@ -114,7 +133,9 @@ Result<Json> Rpc::dispatch(Instant now, const Json& request) {
   for (const Method& method : k_methods) {
     if (method.name != name) continue;
     TRY(check_params(method, params));
-    return (this->*method.run)(now, params);
+    Result<Json> result = (this->*method.run)(now, params);
+    if (result && method.changes && node_.commands_commit() > node_.durable_commit()) awaited_ = node_.commands_commit();
+    return result;
   }
   return error(Errc::not_found, "there is no method '" + printable(name) + "'");
 }

@@ -8,6 +8,8 @@
 //   show | remove [delete_data] | verify | pause | resume, each with hash
 //   set      options: {SECTION.OPTION: VALUE...} [hash]
 //
+// What a command has changed must be durable before its reply goes out (awaited()).
+//
 // A hash is 40 hexadecimal digits, or so many of the first (at least 4) that one torrent only begins with them. Keys are snake_case and
 // stable. Amounts are BTT as decimal text and micro-BTT as integers. Unknown methods and parameters are refused by name.
 #pragma once
@@ -34,6 +36,10 @@ class Rpc {
 
   // The reply to one request, both without the newline. Never fails: errors are replies.
   std::string handle(Instant now, std::string_view request);
+  // The commit (Node::durable_commit) that the last reply of handle() confirms: it goes out when that is durable. 0: at once.
+  uint64_t awaited() const { return awaited_; }
+  // What goes out instead of such a reply when the commit fails.
+  static std::string not_saved(std::string_view reply, const Error& reason);
 
   // By method; the table in rpc.cpp names them all.
   Result<Json> add(Instant now, const Json& params);
@@ -61,6 +67,7 @@ class Rpc {
   Node& node_;
   Settings settings_;
   const TransportSource* transport_;
+  uint64_t awaited_ = 0;
 };
 
 }  // namespace millet

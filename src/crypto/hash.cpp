@@ -30,6 +30,21 @@ Hash32 blake2b_256_keyed(Bytes key, Bytes message) {
   return out;
 }
 
+namespace {
+crypto_generichash_state* as_state(uint8_t* bytes) { return static_cast<crypto_generichash_state*>(static_cast<void*>(bytes)); }
+}  // namespace
+
+Blake2b256::Blake2b256() {
+  static_assert(sizeof state_ >= sizeof(crypto_generichash_state) && alignof(crypto_generichash_state) <= 64);
+  crypto_generichash_init(as_state(state_), nullptr, 0, sizeof(Hash32));
+}
+void Blake2b256::update(Bytes bytes) { crypto_generichash_update(as_state(state_), bytes.data(), bytes.size()); }
+Hash32 Blake2b256::finish() {
+  Hash32 out;
+  crypto_generichash_final(as_state(state_), out.data(), out.size());
+  return out;
+}
+
 Hash32 sha256(Bytes message) {
   Hash32 out;
   crypto_hash_sha256(out.data(), message.data(), message.size());

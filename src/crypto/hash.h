@@ -14,6 +14,17 @@ using Hash32 = std::array<uint8_t, 32>;
 Hash32 blake2b_256(Bytes message);
 // Keyed BLAKE2b-256. Requires: 16 <= key.size() <= 64.
 Hash32 blake2b_256_keyed(Bytes key, Bytes message);
+// BLAKE2b-256 of a stream.
+class Blake2b256 {
+ public:
+  Blake2b256();
+  void update(Bytes bytes);
+  // Requires: not finished yet.
+  Hash32 finish();
+
+ private:
+  alignas(64) uint8_t state_[384];  // libsodium's, which C++ code must not see the inside of
+};
 Hash32 sha256(Bytes message);
 
 // What the processor can do; found out below hal/ and passed in (engines detect nothing).

@@ -87,7 +87,11 @@ void CommitQueue::on_done(std::vector<Commit> commits, const Status& status) {
 }
 
 void CommitQueue::on_timer(Instant now) {
-  if (retry_at_ > now) return;
+  if (retry_at_ <= now) try_again();
+}
+
+void CommitQueue::try_again() {
+  if (retry_at_.is_never()) return;
   retry_at_ = Instant::never();
   submit();
 }

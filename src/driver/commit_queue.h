@@ -33,6 +33,8 @@ class CommitQueue {
   void add(Instant now, Commit commit);
   Instant next_deadline() const { return retry_at_; }
   void on_timer(Instant now);
+  // After a failure: tries again now, because somebody waits for the outcome.
+  void try_again();
   // Commits that are not durable yet.
   size_t pending() const { return queue_.size() + in_job_; }
   uint64_t transactions() const { return transactions_; }

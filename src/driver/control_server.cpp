@@ -38,7 +38,12 @@ void ControlServer::handle_lines(Instant now, hal::StreamId stream, Client& clie
     if (line.size() > limits_.request_bytes) return refuse_long(stream, client);
     if (line.empty()) continue;
     client.out = handler_.handle(now, line) + "\n";
-    flush(now, stream, client);
+    client.awaits = handler_.awaited();
+    if (client.awaits != 0) {
+      streams_.set_reading(stream, false);
+    } else {
+      flush(now, stream, client);
+    }
   }
   if (client.out.empty() && client.in.size() > limits_.request_bytes) refuse_long(stream, client);
 }
@@ -67,9 +72,39 @@ void ControlServer::flush(Instant now, hal::StreamId stream, Client& client) {
 bool ControlServer::on_writable(Instant now, hal::StreamId stream) {
   auto found = clients_.find(stream);
   if (found == clients_.end()) return false;
-  flush(now, stream, found->second);
-  handle_lines(now, stream, found->second);
+  if (found->second.awaits == 0) go_on(now, stream, found->second);
   return true;
+}
+
+// A reply may go out, or more of one; then come the requests behind it.
+void ControlServer::go_on(Instant now, hal::StreamId stream, Client& client) {
+  flush(now, stream, client);
+  handle_lines(now, stream, client);
+}
+
+void ControlServer::on_durable(Instant now, uint64_t sequence) {
+  std::vector<hal::StreamId> ready;
+  for (const auto& [stream, client] : clients_) {
+    if (client.awaits != 0 && client.awaits <= sequence) ready.push_back(stream);
+  }
+  for (hal::StreamId stream : ready) {
+    Client& client = clients_.at(stream);
+    client.awaits = 0;
+    go_on(now, stream, client);
+  }
+}
+
+void ControlServer::on_commit_failed(Instant now, const Error& reason) {
+  std::vector<hal::StreamId> waiting;
+  for (const auto& [stream, client] : clients_) {
+    if (client.awaits != 0) waiting.push_back(stream);
+  }
+  for (hal::StreamId stream : waiting) {
+    Client& client = clients_.at(stream);
+    client.awaits = 0;
+    client.out = handler_.not_saved(std::string_view(client.out).substr(0, client.out.size() - 1), reason) + "\n";
+    go_on(now, stream, client);
+  }
 }
 
 bool ControlServer::on_closed(hal::StreamId stream) {

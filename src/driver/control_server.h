@@ -16,6 +16,13 @@ class RequestHandler {
   virtual ~RequestHandler() = default;
   // The reply to one line, both without the newline.
   virtual std::string handle(Instant now, std::string_view request) = 0;
+  // The commit that must be durable before the reply that handle() has just given goes out; 0: none.
+  virtual uint64_t awaited() const { return 0; }
+  // What goes out instead of it when that commit fails; both without the newline.
+  virtual std::string not_saved(std::string_view reply, const Error& reason) {
+    static_cast<void>(reason);
+    return std::string(reply);
+  }
 };
 
 class ControlServer {
@@ -38,6 +45,15 @@ class ControlServer {
   bool on_writable(Instant now, hal::StreamId stream);
   bool on_closed(hal::StreamId stream);
 
+  // A commit of the node is durable: replies that waited for it go out. Or it failed: whoever waits is told so.
+  void on_durable(Instant now, uint64_t sequence);
+  void on_commit_failed(Instant now, const Error& reason);
+
+  // A reply waits for its commit.
+  bool is_waiting() const {
+    return std::any_of(clients_.begin(), clients_.end(), [](const auto& entry) { return entry.second.awaits != 0; });
+  }
+
   // Bytes of requests that are not complete.
   size_t buffered() const { return buffered_; }
   Instant next_deadline() const;
@@ -48,8 +64,10 @@ class ControlServer {
     std::string in;       // of a line that is not complete
     size_t searched = 0;  // bytes of it without an end of line
     std::string out;      // of a reply that the socket has not taken; nothing is read meanwhile
+    uint64_t awaits = 0;  // `out` is held until this commit is durable
     Instant deadline;
   };
+  void go_on(Instant now, hal::StreamId stream, Client& client);
   void handle_lines(Instant now, hal::StreamId stream, Client& client);
   void refuse(hal::StreamId stream, Client& client, std::string_view code, std::string_view message);
   void refuse_long(hal::StreamId stream, Client& client);

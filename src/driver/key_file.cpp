@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "driver/file_error.h"
+#include "store/file_owner.h"
 
 namespace millet {
 namespace {
@@ -25,16 +26,18 @@ struct Descriptor {
   int fd;
 };
 
-Status write_durably(const std::string& path, Bytes text) {
-  Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (file.fd < 0) return key_error(path, "create");
+// A file that will get the name `path`.
+Status write_durably(const std::string& draft, const std::string& path, Bytes text) {
+  Descriptor file(open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (file.fd < 0) return key_error(draft, "create");
+  give_to_owner_of(path, file.fd);
   while (!text.empty()) {
     ssize_t count = write(file.fd, text.data(), text.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return key_error(path, "write");
+    if (count < 0) return key_error(draft, "write");
     text = text.subspan(static_cast<size_t>(count));
   }
-  if (fsync(file.fd) != 0) return key_error(path, "write");
+  if (fsync(file.fd) != 0) return key_error(draft, "write");
   return ok;
 }
 
@@ -44,7 +47,7 @@ Status create(const std::string& path, const SigningKey& key) {
   // Under another name first: a crash in between leaves no half key behind.
   std::string draft = path + ".new";
   unlink(draft.c_str());
-  Status written = write_durably(draft, as_bytes(text));
+  Status written = write_durably(draft, path, as_bytes(text));
   wipe(secret);
   // link() refuses to replace: two programs that start at once end with one key.
   if (written && link(draft.c_str(), path.c_str()) != 0) written = key_error(path, "create");
@@ -53,7 +56,6 @@ Status create(const std::string& path, const SigningKey& key) {
   return sync_folder_of(path, "the key file " + path);
 }
 
-constexpr std::string_view k_sealed_start = "millet-sealed-key 1 ";
 constexpr size_t k_file_size_max = 512;
 
 struct Secret {
@@ -103,18 +105,11 @@ bool parse_small(std::string_view word, uint32_t& out) {
   return true;
 }
 
-bool parse_sealed(std::string_view line, SealedKey& sealed) {
-  line.remove_prefix(k_sealed_start.size());
-  return parse_small(take_word(line), sealed.passes) && parse_small(take_word(line), sealed.memory_kib) &&
-         from_hex(take_word(line), sealed.salt).has_value() && from_hex(take_word(line), sealed.nonce).has_value() &&
-         from_hex(take_word(line), sealed.box).has_value() && from_hex(take_word(line), sealed.public_key.raw).has_value() && line.empty();
-}
-
 // The new file is durable before it takes the name of the old one.
 Status replace(const std::string& path, Bytes text) {
   std::string draft = path + ".new";
   unlink(draft.c_str());
-  TRY(write_durably(draft, text));
+  TRY(write_durably(draft, path, text));
   if (rename(draft.c_str(), path.c_str()) != 0) {
     Error failed = key_error(path, "replace");
     unlink(draft.c_str());
@@ -125,6 +120,22 @@ Status replace(const std::string& path, Bytes text) {
 
 }  // namespace
 
+std::optional<SealedKey> parse_sealed_key(std::string_view line) {
+  SealedKey sealed;
+  if (!line.starts_with(k_sealed_start)) return std::nullopt;
+  line.remove_prefix(k_sealed_start.size());
+  bool good = parse_small(take_word(line), sealed.passes) && parse_small(take_word(line), sealed.memory_kib) &&
+              from_hex(take_word(line), sealed.salt).has_value() && from_hex(take_word(line), sealed.nonce).has_value() &&
+              from_hex(take_word(line), sealed.box).has_value() && from_hex(take_word(line), sealed.public_key.raw).has_value() &&
+              line.empty();
+  return good ? std::optional<SealedKey>(sealed) : std::nullopt;
+}
+
+std::string sealed_key_text(const SealedKey& sealed) {
+  return std::string(k_sealed_start) + std::to_string(sealed.passes) + " " + std::to_string(sealed.memory_kib) + " " + to_hex(sealed.salt) +
+         " " + to_hex(sealed.nonce) + " " + to_hex(sealed.box) + " " + sealed.public_key.hex();
+}
+
 Result<StoredKey> read_key_file(const std::string& path) {
   TRY_ASSIGN(Secret file, read_private(path, k_file_size_max, "the key file " + path,
                                        "move the money to a new key, or, if nobody else has seen it, chmod 600 it"));
@@ -133,9 +144,8 @@ Result<StoredKey> read_key_file(const std::string& path) {
   if (!text.empty() && text.back() == '\n') {
     std::string_view line = text.substr(0, text.size() - 1);
     std::array<uint8_t, SigningKey::k_seed_size> seed{};
-    if (SealedKey sealed; line.starts_with(k_sealed_start) && parse_sealed(line, sealed)) {
-      out.sealed = sealed;
-    } else if (text.size() == k_text_size && from_hex(line, seed).has_value()) {
+    out.sealed = parse_sealed_key(line);
+    if (text.size() == k_text_size && from_hex(line, seed).has_value()) {
       out.open = SigningKey::from_seed(seed);
     }
     wipe(seed);
@@ -162,8 +172,7 @@ Status write_key_file(const std::string& path, const SigningKey& key) {
 }
 
 Status write_key_file(const std::string& path, const SealedKey& sealed) {
-  std::string text = std::string(k_sealed_start) + std::to_string(sealed.passes) + " " + std::to_string(sealed.memory_kib) + " " +
-                     to_hex(sealed.salt) + " " + to_hex(sealed.nonce) + " " + to_hex(sealed.box) + " " + sealed.public_key.hex() + "\n";
+  std::string text = sealed_key_text(sealed) + "\n";
   CHECK(text.size() <= k_file_size_max);
   return replace(path, as_bytes(text));
 }

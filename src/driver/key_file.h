@@ -12,6 +12,7 @@
 namespace millet {
 
 inline constexpr const char* k_key_file_name = "wallet.key";  // in the state folder
+inline constexpr std::string_view k_sealed_start = "millet-sealed-key 1 ";
 
 // Reads the key, or makes one (the file and its folder entry are durable before it is used). Never overwrites.
 // Errors: denied (others may read the file, not ours to read), bad_input (not a key), io, no_room; the text names the file and the way out.
@@ -30,6 +31,9 @@ struct StoredKey {
 };
 // Errors: as load_key.
 Result<StoredKey> read_key_file(const std::string& path);
+// A locked key's line, without its end.
+std::string sealed_key_text(const SealedKey& sealed);
+std::optional<SealedKey> parse_sealed_key(std::string_view line);
 // Replaces the file whole: after a crash it holds the one or the other. Errors: denied, io, no_room.
 Status write_key_file(const std::string& path, const SigningKey& key);
 Status write_key_file(const std::string& path, const SealedKey& sealed);

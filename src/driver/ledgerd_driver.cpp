@@ -175,6 +175,18 @@ void LedgerdDriver::on_http_request(hal::StreamId stream, std::string_view metho
   expect_reply(stream, limited ? service_.on_limited(now, body) : service_.on_request(now, method, path, body, http_.remote(stream)));
 }
 
+// From a loopback address and under a name of it. A web page that has its own name resolve to 127.0.0.1 (DNS rebinding) asks under that
+// name, and a proxy beside the ledger under the one that the world knows.
+bool LedgerdDriver::is_asked_on_this_machine(hal::StreamId stream) const {
+  if (!http_.remote(stream).is_loopback()) return false;
+  std::string_view host = http_.request_header(stream, "host").value_or("localhost");
+  bool literal_v6 = host.starts_with('[');
+  if (literal_v6) host.remove_prefix(1);
+  host = host.substr(0, host.find(literal_v6 ? ']' : ':'));
+  Result<IpAddress> address = IpAddress::parse(host);
+  return host == "localhost" || (address && address->is_loopback());
+}
+
 bool LedgerdDriver::answer_here(Instant now, hal::StreamId stream, std::string_view method, std::string_view path) {
   if (method != "GET" && method != "POST") {
     ++metrics_.others;
@@ -185,7 +197,7 @@ bool LedgerdDriver::answer_here(Instant now, hal::StreamId stream, std::string_v
   } else if (method == "GET" && path == "/readyz") {
     bool ready = service_.is_ready(now);
     answer_text(now, stream, ready ? 200 : 503, k_text, ready ? "ready\n" : "the store fails or does not answer, or the ledger ends\n");
-  } else if (method == "GET" && !http_.remote(stream).is_loopback() &&
+  } else if (method == "GET" && !is_asked_on_this_machine(stream) &&
              ((path == "/metrics" && !public_.metrics) || (path == "/v1/records" && !public_.records))) {
     answer_text(now, stream, 403, k_json, k_not_public);
   } else if (method == "GET" && path == "/metrics") {

@@ -91,6 +91,7 @@ class LedgerdDriver final : private hal::StreamEvents, private hal::TimerEvents,
   void act(CaptchaWork& work);
   void act(LedgerReply& reply);
   void on_witness(const Status& noted);
+  bool is_asked_on_this_machine(hal::StreamId stream) const;
   // What is answered without the ledger: health, metrics, and what is no request of ours. False: it is one.
   bool answer_here(Instant now, hal::StreamId stream, std::string_view method, std::string_view path);
   void answer_text(Instant now, hal::StreamId stream, int status, std::string_view type, std::string_view text);

@@ -213,6 +213,7 @@ void NodeDriver::on_received(hal::StreamId stream, Bytes bytes) {
   bool known = peers_.on_received(now, stream, bytes) || http_.on_received(now, stream, bytes) ||
                (control_ != nullptr && control_->on_received(now, stream, bytes));
   CHECK(known);
+  if (control_ != nullptr && control_->is_waiting()) commits_.try_again();
   settle(now);
 }
 
@@ -323,6 +324,7 @@ void NodeDriver::on_durable(uint64_t sequence) {
   if (commit_failing_) LogLine(log_, LogLevel::info, "state_durable_again");
   commit_failing_ = false;
   node_.on_durable(now, sequence);
+  if (control_ != nullptr) control_->on_durable(now, sequence);
   settle(now);
 }
 
@@ -335,6 +337,7 @@ void NodeDriver::on_commit_failed(uint64_t sequence, const Error& reason) {
   }
   commit_failing_ = true;
   node_.on_commit_failed(now, sequence, reason);
+  if (control_ != nullptr) control_->on_commit_failed(now, reason);
   settle(now);
 }
 

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "base/fifo.h"
 #include "node/core.h"
 #include "node/payments.h"
 #include "node/persistence.h"
@@ -18,9 +19,10 @@ class Downloads {
   static constexpr Duration k_sync_every = Duration::seconds(5);
   // After a write failed for lack of room.
   static constexpr Duration k_retry_every = Duration::seconds(60);
-  // Of a peer that alone sent a bad piece, or had a part in this many.
+  // Of a peer that alone sent a bad piece.
   static constexpr Duration k_bad_piece_ban = Duration::hours(24);
-  static constexpr uint8_t k_bad_pieces_max = 3;
+  // Addresses that had a part in a bad piece: who comes back is still suspected.
+  static constexpr size_t k_suspects_max = 32;
   // A snubbed peer keeps one request open: its answer ends the snub.
   static constexpr uint64_t k_far_slower = 4;  // times: then a piece is better paid for than waited for
   static constexpr uint32_t k_requests_when_snubbed = 1;
@@ -95,6 +97,8 @@ class Downloads {
   void cancel(Peer& peer, const wire::BlockRange& range);
   void lease(Torrent& torrent, const std::vector<uint32_t>& pieces);
   void take_back(Torrent& torrent, Peer& peer);
+  void suspect(Peer& peer);
+  bool is_suspect(const IpAddress& address) const;
   void piece_verified(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources);
   void piece_bad(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources);
   void write_failed(Instant now, Torrent& torrent, const Error& reason);
@@ -108,6 +112,7 @@ class Downloads {
   std::map<Ticket, Write> writes_;
   std::map<Ticket, Hash> hashes_;
   uint64_t epochs_ = 0;
+  Fifo<IpAddress> suspects_;  // oldest first
 };
 
 }  // namespace millet

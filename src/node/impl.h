@@ -39,6 +39,9 @@ class Node::Impl {
   void shut_down(Instant now);
   Status set_config(Instant now, const NodeConfig& config);
 
+  // What a command has changed is to be durable before anybody is told that it is done.
+  void note_command() { commands_commit = persistence.last(); }
+
   // What the device tells now; the settings are followed as far as it allows.
   void on_device(Instant now, const DeviceReadings& readings);
 
@@ -54,6 +57,7 @@ class Node::Impl {
   Choking choking;
   Connections connections;
   Lifecycle lifecycle;
+  uint64_t commands_commit = 0;
 
  private:
   bool settle_marks(Instant now);

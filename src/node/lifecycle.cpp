@@ -50,6 +50,8 @@ Result<InfoHash> Lifecycle::add(Instant now, const AddTorrent& request) {
   std::string root = request.root.empty() ? core_.config.data : request.root;
   if (root.empty()) return error(Errc::bad_input, "no folder for the payload: give one with --data, or set node.data");
   if (root.size() > k_root_size_max) return error(Errc::bad_input, "the payload folder's path is longer than 4096 bytes");
+  // Not only where the state is there now: a node that looks for it there later would take what lies there for its own.
+  if (made->name == ".millet") return error(Errc::bad_input, "the torrent is named '.millet', as a node's state folder is: it is refused");
   if (Torrent* known = core_.find_torrent(made->info_hash)) {
     if (known->root == root) return known->info_hash;
     return error(Errc::conflict, "torrent " + made->info_hash.hex() + " is here already with its payload in " + known->root +

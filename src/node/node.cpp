@@ -152,36 +152,42 @@ bool Node::poll_action(Action& action) { return impl_->core.poll_action(action);
 
 Result<InfoHash> Node::add_torrent(Instant now, const AddTorrent& request) {
   Result<InfoHash> result = impl_->lifecycle.add(now, request);
+  if (result) impl_->note_command();
   impl_->settle(now);
   return result;
 }
 
 Status Node::remove_torrent(Instant now, const InfoHash& hash, bool delete_data) {
   Status status = impl_->lifecycle.remove(now, hash, delete_data);
+  if (status) impl_->note_command();
   impl_->settle(now);
   return status;
 }
 
 Status Node::verify_torrent(Instant now, const InfoHash& hash) {
   Status status = impl_->lifecycle.verify(now, hash);
+  if (status) impl_->note_command();
   impl_->settle(now);
   return status;
 }
 
 Status Node::pause_torrent(Instant now, const InfoHash& hash) {
   Status status = impl_->lifecycle.pause(now, hash);
+  if (status) impl_->note_command();
   impl_->settle(now);
   return status;
 }
 
 Status Node::resume_torrent(Instant now, const InfoHash& hash) {
   Status status = impl_->lifecycle.resume(now, hash);
+  if (status) impl_->note_command();
   impl_->settle(now);
   return status;
 }
 
 Status Node::set_torrent(Instant now, const InfoHash& hash, const TorrentSettings& settings) {
   Status status = impl_->lifecycle.set(hash, settings);
+  if (status) impl_->note_command();
   impl_->settle(now);
   return status;
 }
@@ -193,6 +199,8 @@ Status Node::set_config(Instant now, const NodeConfig& config) {
 }
 
 const NodeConfig& Node::config() const { return impl_->core.config; }
+uint64_t Node::commands_commit() const { return impl_->commands_commit; }
+uint64_t Node::durable_commit() const { return impl_->persistence.durable(); }
 
 // ---- listings ----
 

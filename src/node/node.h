@@ -115,6 +115,11 @@ class Node {
   // Takes effect at once where it can (rates, slots, reserve, speed.*). Errors: unsupported for what needs a restart (listen).
   Status set_config(Instant now, const NodeConfig& config);
   const NodeConfig& config() const;
+  // With this commit everything that commands have changed so far is durable; 0: nothing was changed. Whoever confirms a command to
+  // somebody waits for on_durable() of it.
+  uint64_t commands_commit() const;
+  // Commits up to this one are durable.
+  uint64_t durable_commit() const;
 
   // ---- listings (control); `now` for rates ----
   std::vector<TorrentStatus> torrents(Instant now) const;

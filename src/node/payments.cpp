@@ -177,8 +177,8 @@ void Payments::on_message(Instant now, Peer& peer, Bytes payload) {
 }
 
 void Payments::on_gone(Instant now, Peer& peer) {
-  if (!peer.speaks_speed) return;
-  remember_bid(peer);
+  if (speed_ == nullptr) return;
+  if (peer.speaks_speed) remember_bid(peer);
   peer.speaks_speed = false;
   speed_->on_disconnected(now, peer.handle);
   pump(now);
@@ -309,7 +309,7 @@ void Payments::update_rarity(Instant now, const Torrent& torrent) {
   Bought& bought = told_.at(torrent.info_hash);
   if (now < bought.rare_until) return;
   bought.rare_until = now + k_rarity_every;
-  bought.rare = torrent.picker->availability().rare();
+  bought.rare = torrent.picker->availability().rare(torrent.have);
   for (PeerHandle handle : torrent.peers) {
     if (const Peer* peer = core_.peers.find(handle)) tell_rarity(now, torrent, bought.rare, *peer);
   }
@@ -505,8 +505,10 @@ void Payments::settle(Instant now) {
     const Peer* peer = core_.peers.find(handle);
     if (peer == nullptr || !peer->speaks_speed) continue;
     const Torrent& torrent = core_.torrent_of(*peer);
-    if (auto bought = told_.find(torrent.info_hash); bought != told_.end() && peer->session->we_are_interested())
+    if (auto bought = told_.find(torrent.info_hash); bought != told_.end() && peer->session->we_are_interested()) {
+      update_rarity(now, torrent);
       tell_rarity(now, torrent, bought->second.rare, *peer);
+    }
     speed_->payer().set_wanted(now, handle, peer->session->we_are_interested());
   }
   pump(now);

@@ -20,7 +20,7 @@ namespace millet {
 class Payments {
  public:
   static constexpr size_t k_rounds_max = 256;  // auctions remembered for listings: 40 minutes of full rounds
-  static constexpr Duration k_rarity_every = Duration::minutes(1);
+  static constexpr Duration k_rarity_every = Duration::seconds(10);
   static constexpr size_t k_past_bids_max = 64;  // own bids of connections that have ended, for listings
 
   Payments(Core& core, Persistence& persistence);

@@ -48,7 +48,6 @@ struct Peer {
   Instant ask_again = Instant::never();  // after a request was rejected
   bool snubbed = false;                  // leaves requests unanswered
   bool suspect = false;                  // gave blocks of a bad piece, together with others
-  uint8_t bad_pieces = 0;                // that it had a part in, since its last good one
 
   bool speaks_speed = false;  // both extension handshakes name btt_speed: payments.h knows it
   bool sold = false;          // it has had blocks for money

@@ -7,7 +7,7 @@ namespace millet {
 uint64_t Persistence::add(StoreBatch changes) {
   hurried_ = hurried_ || !(changes.empty() && pending_.empty());
   add_unhurried(std::move(changes));
-  return pending_.empty() ? sent_ : sent_ + 1;
+  return last();
 }
 
 void Persistence::add_unhurried(StoreBatch changes) {

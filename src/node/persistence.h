@@ -24,6 +24,8 @@ class Persistence {
 
   // Commits up to this one are durable.
   uint64_t durable() const { return durable_; }
+  // With this commit all that was added so far is durable.
+  uint64_t last() const { return pending_.empty() ? sent_ : sent_ + 1; }
   // flush() has nothing to do.
   bool is_flushed() const { return pending_.empty() || sent_ != durable_ || is_held(); }
   bool idle() const { return pending_.empty() && sent_ == durable_; }

@@ -44,6 +44,7 @@ void set_prices(AuctionResult& result, const AuctionRules& rules, uint64_t barri
     entry.price_by_bid = beaten > reserve.in_pico_per_byte();
     CHECK(beaten <= entry.bidder.bid.in_pico_per_byte() && reserve <= entry.bidder.bid);
     entry.price = entry.price_by_bid ? Rate::pico_per_byte(beaten) : reserve;
+    if (rules.faults.has(Bug::first_price)) entry.price = entry.bidder.bid;
   }
   CHECK(result.winners <= rules.slots);
 }

@@ -11,6 +11,7 @@
 #include "base/endpoint.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "speed/faults.h"
 
 namespace millet::speed {
 
@@ -36,6 +37,7 @@ struct AuctionRules {
   uint32_t slots = 0;
   Rate reserve;
   uint32_t bids_per_address_max = k_bids_per_address_max;
+  Faults faults;                       // planted by tests
   std::array<uint8_t, 32> tie_seed{};  // new for every round: nobody can choose a key that wins ties
 };
 

@@ -81,11 +81,13 @@ struct Context {
     if (log.level() <= LogLevel::debug) LogLine(log, LogLevel::debug, "speed_tx").add("peer", peer).add("message", describe(message));
     out.push_back(SendMessage{peer, encode(message)});
   }
+  // Both return the ticket that the answer comes with.
   template <size_t N>
-  void sign(Work work, PeerHandle peer, const ChannelId& channel, const std::array<uint8_t, N>& message) {
-    out.push_back(SignBytes{ticket(work, peer, channel), {message.begin(), message.end()}});
+  Ticket sign(Work work, PeerHandle peer, const ChannelId& channel, const std::array<uint8_t, N>& message) {
+    Ticket answer = ticket(work, peer, channel);
+    out.push_back(SignBytes{answer, {message.begin(), message.end()}});
+    return answer;
   }
-  // Returns the ticket that the answer comes with.
   template <size_t N>
   Ticket verify(Work work, PeerHandle peer, const ChannelId& channel, const PublicKey& key, const std::array<uint8_t, N>& message,
                 const Signature& signature) {

@@ -114,6 +114,7 @@ void Payee::on_proven(Instant now, PeerHandle handle) {
   account->peer = handle;
   account->torrent = peer->session->info().info_hash;
   account->piece_size = peer->session->info().piece_size;
+  if (ctx_.faults.has(Bug::forget_debt)) account->debt = Debt();
   account->old_owed = account->debt.owed();
   IpAddress network = peer->session->info().address.network();
   if (account->charged > 0 && account->network != network) {
@@ -121,10 +122,15 @@ void Payee::on_proven(Instant now, PeerHandle handle) {
     bucket_.restore(network, account->charged);
   }
   account->network = network;
+  account->address = peer->session->info().address;
   std::vector<ChannelMessage> early = std::move(peer->early);
   peer->early.clear();
   for (const ChannelMessage& message : early) announce(now, *peer, message);
   advance_bid(now, *peer);
+}
+
+void Payee::on_false_proof(Instant now, PeerHandle handle) {
+  if (Peer* peer = find(handle)) strike(now, *peer, "false_proof");
 }
 
 Status Payee::on_message(Instant now, PeerHandle handle, const Message& message) {
@@ -166,7 +172,7 @@ bool Payee::may_send(Instant now, PeerHandle handle, uint32_t piece, uint32_t by
   }
   Account* account = account_of(*peer);
   CHECK(account != nullptr);
-  bool room = account->debt.unpaid_bytes() + bytes <= uint64_t{peer->window} + ctx_.faults.exposure_extra;
+  bool room = account->debt.unpaid_bytes() + bytes <= uint64_t{peer->window} + ctx_.faults.exposure_extra();
   if (room || peer->window == 0) {
     peer->blocked_since.reset();
   } else if (!peer->blocked_since) {
@@ -185,7 +191,7 @@ void Payee::on_block_sent(Instant now, PeerHandle handle, uint32_t piece, uint32
   if (!is_paid(*peer) || peer->rate.is_zero()) return;
   Account* account = account_of(*peer);
   CHECK(account != nullptr);
-  CHECK(account->debt.unpaid_bytes() + bytes <= uint64_t{peer->window} + ctx_.faults.exposure_extra);
+  CHECK(account->debt.unpaid_bytes() + bytes <= uint64_t{peer->window} + ctx_.faults.exposure_extra());
   if (Status added = account->debt.on_sent(peer->rate, bytes); !added) return disconnect(*peer, added.error().reason);
   peer->sent_paid += bytes;
   if (!peer->piece_open) {
@@ -342,22 +348,24 @@ void Payee::release_charge(Account& account) {
   account.charged = keep;
 }
 
-void Payee::strike(Instant now, Peer& peer, const char* why) {
+bool Payee::strike(Instant now, const IpAddress& address, const PublicKey* key, const char* why) {
   LedgerTime time = ctx_.clock.floor(now);
-  if (Account* account = account_of(peer)) account->streak = 0;
-  const IpAddress& address = peer.session->info().address;
   bool banned = ctx_.bans.strike(time, BanList::of(address));
-  // Only who has paid on this connection is the key's owner for certain: a relay can pass on a proof, but not pay.
-  if (peer.session->proven() && peer.fresh_payment) {
-    if (ctx_.bans.strike(time, BanList::of(peer.session->other_key()))) banned = true;
-  }
+  if (key != nullptr && ctx_.bans.strike(time, BanList::of(*key))) banned = true;
   LogLine(ctx_.log, LogLevel::warn, "speed_strike")
       .add("peer", address.to_string())
       .add("why", why)
       .add("strikes", ctx_.bans.strikes(time, BanList::of(address)))
       .add("banned", banned ? "1" : "0");
   if (!dirty_since_) dirty_since_ = now;
-  if (!banned) return;
+  return banned;
+}
+
+void Payee::strike(Instant now, Peer& peer, const char* why) {
+  if (Account* account = account_of(peer)) account->streak = 0;
+  // Only who has paid on this connection is the key's owner for certain: a relay can pass on a proof, but not pay.
+  bool is_owner = peer.session->proven() && peer.fresh_payment;
+  if (!strike(now, peer.session->info().address, is_owner ? &peer.session->other_key() : nullptr, why)) return;
   ctx_.send(peer.session->peer(), StopMessage{static_cast<uint8_t>(StopReason::banned), static_cast<uint32_t>(BanList::k_ban_s)});
   disconnect(peer, std::string("banned: ") + why);
 }

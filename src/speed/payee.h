@@ -87,6 +87,8 @@ class Payee {
   // The peer withdraws the extension: choked if it holds a paid slot; what it owes stays payable on a later connection.
   void on_withdrawn(Instant now, PeerHandle peer);
   void on_proven(Instant now, PeerHandle peer);
+  // Somebody claims a key that it does not have: its address is struck, the key is not.
+  void on_false_proof(Instant now, PeerHandle peer);
   // Errors: protocol, denied (the connection must end).
   Status on_message(Instant now, PeerHandle peer, const Message& message);
 
@@ -172,6 +174,7 @@ class Payee {
     bool stored = false;
     std::optional<PayMessage> waiting;  // the newest payment that nobody has verified yet
     std::optional<PayMessage> verifying;
+    Ticket check = 0;  // of what is verifying
     bool resume_wanted = false;
     bool close_wanted = false;
     bool expiring_told = false;
@@ -196,6 +199,7 @@ class Payee {
     uint64_t charged = 0;     // bytes taken from the bucket; at least the unpaid ones while the payer is unknown
     bool bucketless = false;  // a channel stands for the debt, or the payer is known
     IpAddress network;
+    IpAddress address;                 // of its last connection since the start
     InfoHash torrent;                  // that it gets, or got last
     uint32_t piece_size = 256 * 1024;  // of that torrent
     bool dirty = false;
@@ -238,6 +242,7 @@ class Payee {
     Rate bid;
     FundsMessage funds;
     enum class Funds : uint8_t { none, held, verifying, good } funds_state = Funds::none;
+    Ticket funds_check = 0;
     bool superseded = false;
     std::optional<Amount> overdue;  // due with the unpaid piece that cost it the slot
     // slot
@@ -281,6 +286,9 @@ class Payee {
   void on_unpaid(Instant now, Peer& peer);
   bool may_strike(Instant now, const Account& account) const;
   void strike(Instant now, Peer& peer, const char* why);
+  bool strike(Instant now, const IpAddress& address, const PublicKey* key, const char* why);
+  bool is_known(const Account& account) const { return account.paid_pieces >= k_known_pieces * 256; }
+  bool stands_for_debt(const Channel& channel) const;
   void disconnect(Peer& peer, const std::string& reason);
   void release_charge(Account& account);
   void write_off(Instant now, Account& account, uint64_t bytes);

@@ -46,7 +46,8 @@ bool Payee::pursue_bid(Instant now, Peer& peer) {
     }
     peer.funds_state = Peer::Funds::verifying;
     FundStatement statement{ctx_.id.ledger, peer.session->other_key(), peer.funds.available, peer.funds.time};
-    ctx_.verify(Work::funds_verify, peer.session->peer(), ChannelId(), ctx_.id.ledger_key, preimage(statement), peer.funds.signature);
+    peer.funds_check =
+        ctx_.verify(Work::funds_verify, peer.session->peer(), ChannelId(), ctx_.id.ledger_key, preimage(statement), peer.funds.signature);
   }
   // A bid that could be backed in a moment must not lose to the order of messages.
   return peer.funds_state != Peer::Funds::verifying;
@@ -90,6 +91,7 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
   AuctionRules rules;
   rules.slots = slots;
   rules.reserve = options_.reserve;
+  rules.faults = ctx_.faults;
   ctx_.random.fill(rules.tie_seed);
   std::vector<AuctionBidder> bidders;
   std::map<PeerHandle, bool> unchoked;

@@ -7,7 +7,7 @@
 namespace millet::speed {
 
 void Payee::touch(Instant now, Channel& channel, bool urgent) {
-  if (ctx_.faults.skip_persist) {
+  if (ctx_.faults.has(Bug::skip_persist)) {
     channel.durable = channel.counted;
     return;
   }
@@ -37,7 +37,8 @@ void Payee::advance(Instant now, Channel& channel) {
       if (channel.dirty || channel.in_commit) return;
       channel.step = Step::sign_close;
       CloseStatement statement{ctx_.id.ledger, channel.id, channel.durable.seq, channel.durable.cum};
-      return ctx_.sign(Work::close_sign, 0, channel.id, preimage(statement));
+      ctx_.sign(Work::close_sign, 0, channel.id, preimage(statement));
+      return;
     }
     case ChannelState::active: break;
   }
@@ -46,8 +47,16 @@ void Payee::advance(Instant now, Channel& channel) {
   LedgerTime time = *ctx_.clock.now(now);
   auto account = accounts_.find(channel.terms.payer);
   bool gone = account == accounts_.end() || (!account->second.peer && now - account->second.offline_since >= k_idle_close);
-  if (gone) return start_close(now, channel, CloseReason::idle);
+  if (gone) {
+    // It took a piece that its channel stood for, and did not come back to pay.
+    bool took = stands_for_debt(channel) && account->second.debt.unpaid_bytes() >= account->second.piece_size &&
+                room(channel.terms.payer, now) >= account->second.debt.owed() && account->second.address != IpAddress();
+    if (took) strike(now, account->second.address, nullptr, "left_unpaid");
+    return start_close(now, channel, CloseReason::idle);
+  }
   if (!account->second.peer) arm(account->second.offline_since + k_idle_close);
+  bool waits = channel.verifying || channel.waiting || stands_for_debt(channel);
+  if (channel.close_wanted && !waits) return start_close(now, channel, channel.close_reason);
   if (time >= margin_before(channel, 1)) return start_close(now, channel, CloseReason::expiring);
   arm(ctx_.clock.when(now, margin_before(channel, 1)));
   if (is_expiring(channel, now)) {
@@ -57,7 +66,7 @@ void Payee::advance(Instant now, Channel& channel) {
     arm(ctx_.clock.when(now, margin_before(channel, 2)));
   }
   Amount unclaimed = channel.durable.cum.minus_or_zero(channel.claimed);
-  if (unclaimed.is_zero()) return;
+  if (unclaimed.is_zero() || ctx_.faults.has(Bug::never_close)) return;
   if (time < channel.claim_at && unclaimed < options_.claim_threshold && !shutting_down_)
     return arm(ctx_.clock.when(now, channel.claim_at));
   channel.step = Step::sign_claim;
@@ -183,7 +192,7 @@ void Payee::refuse(Instant now, Channel& channel, AckStatus status, bool strikes
 }
 
 void Payee::start_close(Instant now, Channel& channel, CloseReason reason) {
-  if (channel.state == ChannelState::closing) return;
+  if (channel.state == ChannelState::closing || ctx_.faults.has(Bug::never_close)) return;
   if (channel.state == ChannelState::refused) return;
   if (channel.verifying || channel.waiting || channel.state == ChannelState::checking) {
     // Money that is on its way to be counted is counted first.

@@ -81,13 +81,22 @@ void Payee::announce(Instant now, Peer& peer, const ChannelMessage& message) {
 }
 
 void Payee::resume_if_durable(Channel& channel) {
-  if (!channel.resume_wanted || channel.dirty || channel.in_commit) return;
+  // What is being checked counts in a moment: a payer that has crashed must not go on from below it.
+  bool checking = channel.verifying || (channel.waiting && channel.state == ChannelState::active);
+  if (!channel.resume_wanted || channel.dirty || channel.in_commit || checking) return;
   channel.resume_wanted = false;
   auto place = place_of(channel);
   if (!place) return;
-  bool held = !channel.durable.cum.is_zero();
-  ctx_.send(place->first, ResumeMessage{held ? place->second : k_slot_unknown, channel.id, channel.durable.seq, channel.durable.cum,
-                                        channel.durable.signature});
+  bool held = !channel.durable.cum.is_zero() && !ctx_.faults.has(Bug::forget_voucher);
+  if (!held && channel.waiting) {
+    // From an earlier connection, and the ledger has not said yet that there is such a channel.
+    const PayMessage& pay = *channel.waiting;
+    ctx_.send(place->first, ResumeMessage{k_slot_unknown, channel.id, pay.seq, pay.cum, pay.signature});
+    return;
+  }
+  ctx_.send(place->first,
+            held ? ResumeMessage{place->second, channel.id, channel.durable.seq, channel.durable.cum, channel.durable.signature}
+                 : ResumeMessage{k_slot_unknown, channel.id, 0, Amount(), Signature()});
 }
 
 void Payee::acknowledge(const Channel& channel, AckStatus status) {
@@ -99,7 +108,7 @@ void Payee::acknowledge(const Channel& channel, AckStatus status) {
   ack.status = static_cast<uint8_t>(status);
   ack.seq = channel.counted.seq;
   ack.counted = channel.counted.cum;
-  ack.durable = channel.durable.cum;
+  ack.durable = ctx_.faults.has(Bug::early_durable) ? channel.counted.cum : channel.durable.cum;
   if (account != accounts_.end()) ack.unpaid = account->second.debt.owed();
   ctx_.send(place->first, ack);
 }
@@ -119,6 +128,9 @@ Status Payee::on_pay(Instant now, Peer& peer, const PayMessage& pay) {
   }
   Channel& channel = it->second;
   if (channel.state == ChannelState::refused) return acknowledge(channel, channel.refusal), ok;
+  auto account = accounts_.find(channel.terms.payer);
+  bool again = pay.seq <= channel.counted.seq && account != accounts_.end();
+  if (again && ctx_.faults.has(Bug::replay_counts)) static_cast<void>(account->second.debt.on_paid(account->second.debt.owed()));
   if (pay.seq == channel.counted.seq && pay.cum == channel.counted.cum) return acknowledge(channel, AckStatus::counted), ok;
   if (pay.seq <= channel.counted.seq || pay.cum <= channel.counted.cum) {
     // Never a strike: a payer that lost its state looks like this.
@@ -145,25 +157,25 @@ void Payee::try_verify(Instant now, Channel& channel) {
   channel.waiting.reset();
   auto place = place_of(channel);
   PayStatement statement{ctx_.id.ledger, channel.id, channel.verifying->seq, channel.verifying->cum};
-  ctx_.verify(Work::pay_verify, place ? place->first : 0, channel.id, channel.terms.payer, preimage(statement),
-              channel.verifying->signature);
+  channel.check = ctx_.verify(Work::pay_verify, place ? place->first : 0, channel.id, channel.terms.payer, preimage(statement),
+                              channel.verifying->signature);
 }
 
 Status Payee::on_verified(Instant now, const WorkRef& work, bool valid) {
   Peer* peer = find(work.peer);
   if (work.work == Work::funds_verify) {
-    if (peer == nullptr || peer->funds_state != Peer::Funds::verifying) return ok;
+    if (peer == nullptr || peer->funds_state != Peer::Funds::verifying || peer->funds_check != work.ticket) return ok;
     if (!valid) return error(Errc::denied, "funds that the ledger did not sign");
     peer->funds_state = Peer::Funds::good;
     advance_bid(now, *peer);
     return ok;
   }
   auto it = channels_.find(work.channel);
-  if (it == channels_.end() || !it->second.verifying) return ok;
+  if (it == channels_.end() || !it->second.verifying || it->second.check != work.ticket) return ok;
   Channel& channel = it->second;
   PayMessage pay = *channel.verifying;
   channel.verifying.reset();
-  if (!valid) {
+  if (!valid && !ctx_.faults.has(Bug::forgery_counts)) {
     channel.waiting.reset();
     if (peer == nullptr) return ok;
     acknowledge(channel, AckStatus::bad_signature);
@@ -172,7 +184,10 @@ Status Payee::on_verified(Instant now, const WorkRef& work, bool valid) {
   }
   if (pay.seq > channel.counted.seq && pay.cum > channel.counted.cum) count(now, channel, pay);
   try_verify(now, channel);
-  if (channel.close_wanted && !channel.verifying && !channel.waiting) start_close(now, channel, channel.close_reason);
+  if (channel.resume_wanted && channel.dirty) commit_urgent_ = true;
+  resume_if_durable(channel);
+  bool waits = channel.verifying || channel.waiting || stands_for_debt(channel);
+  if (channel.close_wanted && !waits) start_close(now, channel, channel.close_reason);
   return ok;
 }
 
@@ -228,11 +243,25 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
   wake(*peer);
 }
 
+// A channel that stands for what the bucket lacks stays until that is paid, or until its payer is gone for long: else one sum of money
+// could stand for piece after piece, under one name after the other.
+bool Payee::stands_for_debt(const Channel& channel) const {
+  auto it = accounts_.find(channel.terms.payer);
+  if (it == accounts_.end() || channel.state != ChannelState::active) return false;
+  const Account& account = it->second;
+  return account.bucketless && !is_known(account) && account.debt.unpaid_bytes() > 0;
+}
+
 Status Payee::on_close(Instant now, Peer& peer, const CloseMessage& close) {
   auto it = channels_.find(close.channel);
   if (it == channels_.end() || !peer.session->proven() || it->second.terms.payer != peer.session->other_key()) return ok;
   CloseReason reason =
       close.reason <= static_cast<uint8_t>(CloseReason::rolled_over) ? static_cast<CloseReason>(close.reason) : CloseReason::complete;
+  if (stands_for_debt(it->second)) {
+    it->second.close_wanted = true;
+    it->second.close_reason = reason;
+    return ok;
+  }
   start_close(now, it->second, reason);
   return ok;
 }

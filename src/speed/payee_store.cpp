@@ -80,7 +80,7 @@ Status Payee::restore_debt(Instant now, Bytes key, Bytes value) {
 }
 
 void Payee::touch(Instant now, Account& account) {
-  if (ctx_.faults.skip_persist) return;
+  if (ctx_.faults.has(Bug::skip_persist)) return;
   account.dirty = true;
   if (!dirty_since_) dirty_since_ = now;
 }

@@ -267,14 +267,14 @@ void Payer::advance_bid(Instant now, Peer& peer) {
     peer.bid_credit_since = peer.bid_credit_since + k_bid_interval;
   }
   if (peer.bid_credit == 2) peer.bid_credit_since = now;
-  // Never the last bid of a minute: the user may want that one.
-  if (peer.rarity != peer.rarity_wanted) {
-    if (peer.bid_credit == 2)
-      peer.rarity = peer.rarity_wanted;
-    else if (wants)
-      arm(peer.bid_credit_since + k_bid_interval);
-  }
   Rate rate = wants ? bid_to(peer) : Rate();
+  // What is rare now goes with a bid that is sent anyway. A bid for its sake is never the last of a minute: the user may want that one.
+  if (peer.rarity != peer.rarity_wanted && (rate != current || peer.bid_credit == 2)) {
+    peer.rarity = peer.rarity_wanted;
+    if (wants) rate = bid_to(peer);
+  } else if (peer.rarity != peer.rarity_wanted && wants) {
+    arm(peer.bid_credit_since + k_bid_interval);
+  }
   if (rate == current) return;
   if (!rate.is_zero()) {
     if (peer.bid_credit == 0) return arm(peer.bid_credit_since + k_bid_interval);
@@ -314,7 +314,7 @@ Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
     fault = "a rate with a wrong epoch";
   else if (rate.sent != peer.received)
     fault = "a rate that counts other bytes than came";
-  else if (!names_our_bid(now, peer, rate))
+  else if (!names_our_bid(now, peer, rate) && !ctx_.faults.has(Bug::any_price))
     fault = "a rate above our bid";
   if (fault != nullptr) {
     // Not a ban: on an unencrypted connection somebody else may have written it.
@@ -344,7 +344,7 @@ Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
 
 // A rate above what we bid now is honoured for a while, so that messages may cross.
 void Payer::check_honour(Instant now, Peer& peer) {
-  if (!peer.rated || peer.bids.empty() || peer.rate <= peer.bids.back().rate) return;
+  if (!peer.rated || peer.bids.empty() || peer.rate <= peer.bids.back().rate || ctx_.faults.has(Bug::any_price)) return;
   Instant until = Instant();
   for (const SentBid& bid : peer.bids) {
     if (bid.rate >= peer.rate) until = std::max(until, bid.until);

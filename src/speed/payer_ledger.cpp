@@ -104,11 +104,12 @@ void Payer::advance(Instant now, Channel& channel) {
   if (now < channel.retry.at) return arm(channel.retry.at);
   LedgerTime time = ctx_.clock.floor(now);
   if (channel.state == PayerChannelState::opening) {
-    if (!channel.stored && !ctx_.faults.skip_persist) return;
+    if (!channel.stored && !ctx_.faults.has(Bug::skip_persist)) return;
     if (!channel.restored && time < channel.terms.valid_until) {
       // The same bytes give the same signature and the same operation: the ledger does it once.
       channel.step = Step::sign_open;
-      return ctx_.sign(Work::open_sign, 0, channel.id, preimage(channel.terms));
+      ctx_.sign(Work::open_sign, 0, channel.id, preimage(channel.terms));
+      return;
     }
   } else if (channel.state == PayerChannelState::open && !channel.refused && !channel.restored) {
     if (time < channel.terms.expiry) return arm(ctx_.clock.when(now, channel.terms.expiry));

@@ -27,7 +27,7 @@ void Payer::on_block_received(Instant now, PeerHandle handle, uint32_t piece, ui
   }
   pending.bytes += bytes;
   provider->pending_bytes += bytes;
-  if (ctx_.faults.pay_unverified) on_piece_verified(now, key.first, piece);
+  if (ctx_.faults.has(Bug::pay_unverified)) on_piece_verified(now, key.first, piece);
 }
 
 // What a torrent has spent and the history of it: in one commit, always. False if the sum would pass the supply.
@@ -56,6 +56,7 @@ bool Payer::settle_piece(Instant now, Provider& provider, const InfoHash& hash, 
     LogLine(ctx_.log, LogLevel::warn, "speed_budget_exhausted").add("torrent", hash.hex()).add("budget", t.budget.to_btt());
     return false;
   }
+  if (ctx_.faults.has(Bug::pay_twice)) static_cast<void>(provider.payable.add(pending.cost));
   add_spent(now, hash, pending.cost, pending.bytes);
   provider.verified_bytes += pending.bytes;
   if (!dirty_since_) dirty_since_ = now;
@@ -156,7 +157,7 @@ void Payer::advance_signature(Instant now, Channel& channel) {
     channel.lease_wanted = true;
     touch(now, channel, true);
   }
-  if (!leased && !ctx_.faults.skip_persist) return;
+  if (!leased && !ctx_.faults.has(Bug::skip_persist)) return;
   channel.sign_again = false;
   channel.signing = PayMessage{*channel.slot, ++channel.seq, channel.cum, Signature()};
   PayStatement statement{ctx_.id.ledger, channel.id, channel.signing->seq, channel.signing->cum};
@@ -262,11 +263,13 @@ Status Payer::on_resume(Instant now, Peer& peer, const ResumeMessage& resume) {
   auto it = channels_.find(resume.channel);
   if (it == channels_.end() || it->second.terms.payee != provider->key || !it->second.slot) return ok;
   Channel& channel = it->second;
-  if (resume.slot == k_slot_unknown) {
+  const bool held = resume.slot != k_slot_unknown;
+  if (!held && resume.cum.is_zero()) {
     resumed(now, channel, Amount());
     return ok;
   }
-  if (resume.slot != *channel.slot || resume.cum > channel.terms.capacity) return error(Errc::protocol, "resume of another channel");
+  if ((held && resume.slot != *channel.slot) || resume.cum > channel.terms.capacity)
+    return error(Errc::protocol, "resume of another channel");
   if (resume.cum > channel.signed_cum || resume.seq > channel.seq) {
     // More than we remember: after a crash, or with an old copy of our store. Our own signature tells.
     if (channel.resuming) return ok;

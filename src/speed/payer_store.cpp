@@ -28,6 +28,7 @@ Status Payer::restore_channel(Bytes key, Bytes value) {
   channel.ceiling = channel.ceiling_at_start = record.ceiling;
   // Anything up to the lease may have been signed: the next sequence is above it, and the amount counts as spent until we know.
   channel.seq = channel.seq_ceiling = record.seq_ceiling;
+  if (ctx_.faults.has(Bug::reuse_seq)) channel.seq -= std::min(channel.seq, k_seq_lease);
   channel.unresolved = record.ceiling.minus_or_zero(record.cum);
   channel.stored = channel.restored = channel.unsure = true;
   Torrent& t = torrent(record.torrent);
@@ -76,10 +77,11 @@ void Payer::collect(StoreBatch& batch) {
       channel.seq_ceiling_committing = std::max(channel.seq_ceiling, channel.seq + k_seq_lease);
       channel.lease_wanted = false;
     }
-    if (shutting_down_ && !channel.signing && channel.unresolved.is_zero()) {
-      // Nothing more will be signed: the next start has nothing to wonder about.
-      channel.ceiling_committing = channel.cum;
-      channel.seq_ceiling_committing = channel.seq;
+    if (shutting_down_ && !channel.signing && channel.unresolved.is_zero() && channel.signed_cum == channel.cum) {
+      // Nothing is left to sign: the next start has nothing to wonder about. What comes up all the same needs a new lease, at once: this
+      // one ends when the commit reaches the disk, which may be before we hear of it.
+      channel.ceiling = channel.ceiling_committing = channel.cum;
+      channel.seq_ceiling = channel.seq_ceiling_committing = channel.seq;
     }
     PayerChannelRecord record;
     record.terms = channel.terms;

@@ -31,6 +31,7 @@ ProofStatement Session::statement(bool own) const {
 Status Session::on_hello(const HelloMessage& hello) {
   if (state_ != State::hello_sent) return error(Errc::protocol, "second hello on one connection");
   if (hello.key == ctx_.id.key) return error(Errc::protocol, "hello with our own key");
+  if (info_.other_key && *info_.other_key != hello.key) return error(Errc::protocol, "hello with another key on one connection");
   hello_ = hello;
   bool useful = ((services_ & k_service_provider) != 0 && (hello.services & k_service_requester) != 0) ||
                 ((services_ & k_service_requester) != 0 && (hello.services & k_service_provider) != 0);
@@ -39,11 +40,13 @@ Status Session::on_hello(const HelloMessage& hello) {
     return ok;
   }
   state_ = State::known;
-  ctx_.sign(Work::prove_sign, peer_, ChannelId(), preimage(statement(true)));
+  own_proof_ = ctx_.sign(Work::prove_sign, peer_, ChannelId(), preimage(statement(true)));
   return ok;
 }
 
-void Session::on_proof_signed(const Signature& signature) { ctx_.send(peer_, ProveMessage{signature}); }
+void Session::on_proof_signed(Ticket ticket, const Signature& signature) {
+  if (ticket == own_proof_) ctx_.send(peer_, ProveMessage{signature});
+}
 
 Status Session::on_prove(const ProveMessage& prove) {
   if (state_ == State::legacy) return ok;
@@ -57,7 +60,7 @@ void Session::require_proof(Instant now) {
   required_ = true;
   if (proof_ != Proof::held || !ctx_.verifications.take(now, 1)) return;
   proof_ = Proof::verifying;
-  ctx_.verify(Work::prove_verify, peer_, ChannelId(), hello_.key, preimage(statement(false)), signature_);
+  check_ = ctx_.verify(Work::prove_verify, peer_, ChannelId(), hello_.key, preimage(statement(false)), signature_);
 }
 
 Instant Session::next_deadline(Instant now) {
@@ -65,8 +68,8 @@ Instant Session::next_deadline(Instant now) {
   return ctx_.verifications.ready_at(now, 1);
 }
 
-Status Session::on_proof_verified(bool valid) {
-  if (proof_ != Proof::verifying) return ok;
+Status Session::on_proof_verified(Ticket ticket, bool valid) {
+  if (proof_ != Proof::verifying || ticket != check_) return ok;
   if (!valid) return error(Errc::denied, "the proof of the peer's key is false");
   proof_ = Proof::verified;
   return ok;

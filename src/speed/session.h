@@ -1,6 +1,8 @@
 // The handshake of one connection (PROTOCOL.md section 4): who the other side is, and whether it has proved it. Both roles share it.
 #pragma once
 
+#include <optional>
+
 #include "speed/context.h"
 
 namespace millet::speed {
@@ -15,6 +17,7 @@ struct PeerInfo {
   // Payload bytes of all `piece` messages on this connection so far: RATE.sent counts from its start, not from ours.
   uint64_t sent = 0;
   uint64_t received = 0;
+  std::optional<PublicKey> other_key = {};  // that the peer named before on this connection; it stays
 };
 
 class Session {
@@ -27,9 +30,10 @@ class Session {
   // Errors: protocol (the connection must end).
   Status on_hello(const HelloMessage& hello);
   Status on_prove(const ProveMessage& prove);
-  void on_proof_signed(const Signature& signature);
+  // Answers with another ticket are those of an earlier session on this connection, and mean nothing for this one.
+  void on_proof_signed(Ticket ticket, const Signature& signature);
   // Errors: denied if the proof is false (the connection must end).
-  Status on_proof_verified(bool valid);
+  Status on_proof_verified(Ticket ticket, bool valid);
 
   // The proof would change an outcome now: it is verified as soon as it is here and the processor's budget allows.
   void require_proof(Instant now);
@@ -39,6 +43,7 @@ class Session {
   PeerHandle peer() const { return peer_; }
   const PeerInfo& info() const { return info_; }
   // The other side speaks this version for the same ledger, and one has a use for the other.
+  bool said_hello() const { return state_ != State::hello_sent; }
   bool matches() const { return state_ == State::known; }
   bool proof_required() const { return required_; }
   bool proven() const { return proof_ == Proof::verified; }
@@ -58,6 +63,8 @@ class Session {
   Nonce nonce_{};
   HelloMessage hello_;
   Signature signature_;
+  Ticket own_proof_ = 0;
+  Ticket check_ = 0;  // of the other's proof
   State state_ = State::hello_sent;
   Proof proof_ = Proof::none;
   bool required_ = false;

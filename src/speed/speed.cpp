@@ -47,7 +47,9 @@ uint64_t Speed::banned_for(Instant now, const IpAddress& address) const {
 }
 
 void Speed::on_connected(Instant now, PeerHandle peer, const PeerInfo& info) {
-  auto [it, added] = sessions_.try_emplace(peer, ctx_, peer, info);
+  PeerInfo known = info;
+  if (auto before = withdrawn_.find(peer); before != withdrawn_.end()) known.other_key = before->second.key;
+  auto [it, added] = sessions_.try_emplace(peer, ctx_, peer, known);
   CHECK(added);
   uint32_t services = (options_.payee.enabled ? k_service_provider : 0) | (options_.payer.enabled ? k_service_requester : 0);
   it->second.start(services);
@@ -56,6 +58,7 @@ void Speed::on_connected(Instant now, PeerHandle peer, const PeerInfo& info) {
 }
 
 void Speed::on_disconnected(Instant now, PeerHandle peer) {
+  withdrawn_.erase(peer);
   if (!sessions_.contains(peer)) return;
   payee_.on_peer_gone(now, peer);
   payer_.on_peer_gone(now, peer);
@@ -63,10 +66,14 @@ void Speed::on_disconnected(Instant now, PeerHandle peer) {
 }
 
 void Speed::on_withdrawn(Instant now, PeerHandle peer) {
-  if (!sessions_.contains(peer)) return;
+  auto it = sessions_.find(peer);
+  if (it == sessions_.end()) return;
+  Withdrawn& before = withdrawn_[peer];
+  if (it->second.said_hello()) before.key = it->second.other_key();
   payee_.on_withdrawn(now, peer);
   payer_.on_peer_gone(now, peer);
-  sessions_.erase(peer);
+  sessions_.erase(it);
+  if (++before.times >= k_withdrawals_max) fail(peer, error(Errc::protocol, "takes the extension back again and again"));
 }
 
 void Speed::fail(PeerHandle peer, const Status& status) {
@@ -121,7 +128,7 @@ void Speed::on_signed(Instant now, Ticket ticket, const Signature& signature) {
   const WorkRef& work = node.mapped();
   switch (work.work) {
     case Work::prove_sign:
-      if (auto it = sessions_.find(work.peer); it != sessions_.end()) it->second.on_proof_signed(signature);
+      if (auto it = sessions_.find(work.peer); it != sessions_.end()) it->second.on_proof_signed(ticket, signature);
       return;
     case Work::close_sign:
     case Work::claim_sign: return payee_.on_signed(work, signature);
@@ -139,8 +146,12 @@ void Speed::on_verified(Instant now, Ticket ticket, bool valid) {
     case Work::prove_verify: {
       auto it = sessions_.find(work.peer);
       if (it == sessions_.end()) return;
-      Status status = it->second.on_proof_verified(valid);
-      if (!status) return fail(work.peer, status);
+      Status status = it->second.on_proof_verified(ticket, valid);
+      if (!status) {
+        payee_.on_false_proof(now, work.peer);
+        return fail(work.peer, status);
+      }
+      if (!it->second.proven()) return;
       payee_.on_proven(now, work.peer);
       payer_.on_proven(now, work.peer);
       return;

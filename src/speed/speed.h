@@ -87,6 +87,14 @@ class Speed {
   void on_timer(Instant now);
 
  private:
+  // What a peer that took the extension back has said before: it may offer it again, as the same one, and not without end, because each
+  // offer costs a signature.
+  struct Withdrawn {
+    std::optional<PublicKey> key;
+    uint32_t times = 0;
+  };
+  static constexpr uint32_t k_withdrawals_max = 8;
+
   void fail(PeerHandle peer, const Status& status);
   void commit_if_due(Instant now);
 
@@ -95,6 +103,7 @@ class Speed {
   Payee payee_;
   Payer payer_;
   std::map<PeerHandle, Session> sessions_;
+  std::map<PeerHandle, Withdrawn> withdrawn_;  // bounded by the connections
   LedgerTime clock_stored_;
   std::optional<TreeHeadBytes> tree_head_seen_;
 };

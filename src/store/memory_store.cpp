@@ -137,6 +137,7 @@ void MemoryStore::apply(Tables& tables, const StoreBatch& changes) {
 
 void MemoryStore::commit(StoreBatch changes) {
   ++commit_count_;
+  if (watch_ != nullptr) watch_->on_commit(changes);
   volatile_.push_back({commit_count_, std::move(changes)});
   if (durable_at_commit_) make_durable(commit_count_);
 }

@@ -18,6 +18,13 @@ enum class StoreFault : uint8_t {
   broken,     // everything fails with io
 };
 
+// Is told of every commit, after it.
+class CommitWatch {
+ public:
+  virtual ~CommitWatch() = default;
+  virtual void on_commit(const StoreBatch& changes) = 0;
+};
+
 // Keys order as bytes do, a shorter one before a longer one that begins with it.
 struct BytesLess {
   using is_transparent = void;
@@ -49,6 +56,7 @@ class MemoryStore final : public Store {
   void crash();
 
   void set_fault(StoreFault fault) { fault_ = fault; }
+  void set_watch(CommitWatch* watch) { watch_ = watch; }
 
  private:
   friend class MemoryTransaction;
@@ -67,6 +75,7 @@ class MemoryStore final : public Store {
   bool durable_at_commit_ = true;
   bool busy_ = false;
   StoreFault fault_ = StoreFault::none;
+  CommitWatch* watch_ = nullptr;
 };
 
 }  // namespace millet

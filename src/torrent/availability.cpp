@@ -101,13 +101,17 @@ void Availability::make_bucket(uint32_t bucket) {
   while (begin_.size() < bucket + 2u) begin_.push_back(static_cast<uint32_t>(order_.size()));
 }
 
-Bitfield Availability::rare() const {
-  Bitfield out(static_cast<uint32_t>(counts_.size()));
-  uint64_t sum = 0;
-  for (uint32_t piece : order_) sum += count(piece);
-  if (sum == 0) return out;
-  for (uint32_t piece : order_) {
-    if (uint64_t{2} * count(piece) * order_.size() <= sum) out.set(piece);
+Bitfield Availability::rare(const Bitfield& have) const {
+  const uint32_t size = static_cast<uint32_t>(counts_.size());
+  Bitfield out(size);
+  uint64_t sum = 0, missing = 0;
+  for (uint32_t piece = 0; piece < size; ++piece) {
+    if (have.test(piece)) continue;
+    sum += count(piece);
+    ++missing;
+  }
+  for (uint32_t piece = 0; piece < size && sum > 0; ++piece) {
+    if (!have.test(piece) && 2 * missing * count(piece) <= sum) out.set(piece);
   }
   return out;
 }

@@ -35,8 +35,9 @@ class Availability {
   bool is_wanted(uint32_t piece) const { return positions_[piece] != k_absent; }
   uint32_t wanted_count() const { return static_cast<uint32_t>(order_.size()); }
 
-  // Those of the wanted pieces that at most half as many peers have as have one of them on average.
-  Bitfield rare() const;
+  // Of the pieces that are not in `have`: those that at most half as many peers have as have one of them on average. Also those that have been
+  // asked for: a short download has asked for everything at once.
+  Bitfield rare(const Bitfield& have) const;
   // The wanted pieces that somebody has, rarest first; visit(piece) gives false to stop. It must not change the order.
   template <typename Visit>
   void visit_rarest(Visit&& visit) const {

@@ -25,12 +25,13 @@ from harness import world as worlds
 from harness.torrents import Torrent, make_payload, make_torrent
 from harness.world import Failure, Skip, World, address
 from ledger import LEDGER_PARTS, measure_ledger
+from payment import measure_payment
 from link import LINK_SEEDERS, STEPS, measure_link
 from seeders import ONLY_SERVING, OVER_TCP, OVER_UTP, PEERS, SEEDERS, TICKS
 from table import Figures, Target
 
 PIECE = 1 << 20
-PARTS = ("tcp", "idle", "utp", "verify", "memory", "start", "link", "ledger")
+PARTS = ("tcp", "idle", "utp", "verify", "memory", "start", "link", "ledger", "payment")
 NAMESPACE = "MILLET_BENCH_NAMESPACE"
 SMALL_SIZE, SMALL_PIECE = 1 << 20, 1 << 14  # of each of the many torrents
 PROBED = 16  # torrents whose handshake ends the start
@@ -341,7 +342,7 @@ def some_of(known):
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./toolchains/dev bench", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--bin", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), utp, verify, memory, start, link, ledger (default: all)")
+    parser.add_argument("--only", type=some_of(PARTS), default=list(PARTS), metavar="PART,...", help="what to measure: tcp, idle (with tcp), utp, verify, memory, start, link, ledger, payment (default: all)")
     parser.add_argument("--seeders", type=some_of(SEEDERS), default=list(SEEDERS), metavar="NAME,...", help=f"whom to measure: {', '.join(SEEDERS)} (default: all)")
     parser.add_argument("--size", type=size, default=1 << 30, metavar="SIZE", help="payload, and bytes served in one measurement, as in 256MiB (default 1GiB)")
     parser.add_argument("--leechers", type=numbers, metavar="N,...", help="leechers at once (default 1,10,50,200)")
@@ -353,8 +354,9 @@ def parse_arguments():
     parser.add_argument("--accounts", type=counts, default=[10_000, 1_000_000], metavar="N,...", help="accounts of the ledgers whose growth is measured (default 10000,1000000)")
     parser.add_argument("--audit", type=counts, default=[100_000, 1_000_000], metavar="N,...", help="records of the ledgers whose audit is measured (default 100000,1000000)")
     parser.add_argument("--ledger", type=some_of(LEDGER_PARTS), default=list(LEDGER_PARTS), metavar="PART,...", help="what to measure of the ledger beside its speed: sql, audit, growth (default: all)")
+    parser.add_argument("--payments", type=numbers, metavar="N,...", help="paid pieces a second at which a payment's cost is measured (default 1,10,100)")
     parser.add_argument("--plot", metavar="FILE", help="draw how the ledger's cost grows (SVG)")
-    parser.add_argument("--quick", action="store_true", help="link and ledger in seconds, not minutes: that they work, the figures say little")
+    parser.add_argument("--quick", action="store_true", help="link, ledger and payment in seconds, not minutes: that they work, the figures say little")
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file as well")
     arguments = parser.parse_args()
     if arguments.runs < 1 or arguments.torrents < 2 or arguments.seconds < 1:
@@ -400,7 +402,7 @@ def machine():
 
 
 def measure(arguments, figures):
-    """The ledger's figures, which are a table of their own, if they were asked for."""
+    """The tables of their own that were asked for: the ledger's figures, and what a payment costs."""
     with tempfile.TemporaryDirectory(prefix="millet-bench-") as folder:
         world = World(arguments.bin, folder, bound=True)
         try:
@@ -417,7 +419,8 @@ def measure(arguments, figures):
                 if NAMESPACE not in os.environ:
                     raise Skip("this system lets nobody make network namespaces (root, or user namespaces, are needed for link)")
                 measure_link(world, arguments, figures, say, MEMORY if os.path.isdir(MEMORY) else None)
-            return measure_ledger(world, arguments, say) if "ledger" in arguments.only else None
+            own = [measure_payment(world, arguments, say)] if "payment" in arguments.only else []
+            return own + ([measure_ledger(world, arguments, say)] if "ledger" in arguments.only else [])
         except Failure:
             world.show_logs()
             raise
@@ -432,11 +435,11 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     parts = set(arguments.only)
-    measured = [name for name in arguments.seeders if (name in OVER_TCP and parts - {"utp", "link", "ledger"}) or (name in OVER_UTP and "utp" in parts) or (name in LINK_SEEDERS and "link" in parts)]
+    measured = [name for name in arguments.seeders if (name in OVER_TCP and parts - {"utp", "link", "ledger", "payment"}) or (name in OVER_UTP and "utp" in parts) or (name in LINK_SEEDERS and "link" in parts)]
     figures = Figures(measured, "milletd", PEERS)
     about = [machine(), set_network_up()]
     try:
-        ledger = measure(arguments, figures)
+        own = measure(arguments, figures)
     except Skip as reason:
         say(f"{reason}; way out: ./toolchains/dev bench installs it, or leave it out with --seeders or --only")
         return worlds.SKIPPED
@@ -448,7 +451,7 @@ def main():
     if figures.other_cores:
         about.append(f"other work took {statistics.median(figures.other_cores):.1f} cores (median; at most {max(figures.other_cores):.1f}) while leechers were served")
     print("\n".join(about + [f"{arguments.size / (1 << 20):.0f} MiB or {arguments.seconds} s a measurement, median of {arguments.runs}", ""]))
-    tables = [table for table in (figures, ledger) if table is not None and table.rows]
+    tables = [table for table in (figures, *own) if table.rows]
     for table in tables:
         table.show()
         print()

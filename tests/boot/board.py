@@ -8,6 +8,7 @@ import threading
 import time
 
 from harness.world import Failure, expect, need
+from image import ERASE_SIZE
 
 # Of every board: disk, network, what the root is made of.
 COMMON = {"virtio_blk": "", "virtio_net": "", "virtio_rng": "", "crc32c_generic": "", "crc32_generic": "", "squashfs": "", "overlay": "", "ext4": ""}
@@ -15,8 +16,13 @@ FILE_SYSTEMS = {
     "ext4": {},
     "f2fs": {"f2fs": ""},
     "jffs2": {"jffs2": ""},
+    "vfat": {"nls_cp437": "", "nls_ascii": "", "nls_utf8": "", "vfat": ""},
 }
-ERASE_SIZE = 65536  # of flash that is made of a disk
+
+
+def flash_of(disk):
+    """Flash that is made of a disk: Debian's kernels know none of these boards'."""
+    return {"block2mtd": f"block2mtd={disk},{ERASE_SIZE}"}
 
 
 class Kind:
@@ -29,10 +35,14 @@ class Kind:
         self.flash = flash  # file system and source of the overlay's upper folder
         self.modules = modules
 
-    def with_state(self, file_system):
-        """Modules for a state on the fourth disk."""
-        more = FILE_SYSTEMS.get(file_system, {})
-        return {**self.modules, **more}
+    def with_disks(self, payload, state):
+        """Modules for these file systems on the third disk and, if there is one, the fourth."""
+        modules = {**self.modules, **FILE_SYSTEMS[payload]}
+        if state == "ubifs":
+            flashes = [self.modules["block2mtd"]] if "block2mtd" in self.modules else []
+            flash = " ".join([*flashes, *flash_of("/dev/vdd").values()])
+            return {**modules, "block2mtd": flash, "ubi": f"mtd={len(flashes)}", "zstd": "", "lzo": "", "deflate": "", "ubifs": ""}
+        return {**modules, **FILE_SYSTEMS.get(state, {})}
 
 
 KINDS = {
@@ -41,7 +51,7 @@ KINDS = {
                 {"virtio_mmio": "", **COMMON, **FILE_SYSTEMS["f2fs"]}),
     # A router with NOR flash: JFFS2 above squashfs. Debian's kernel finds no NOR flash on this board: one is made of a disk.
     "mips": Kind("mips", "mipsel-24kc-musl", "mipsel", ["qemu-system-mipsel", "-M", "malta", "-cpu", "24Kf", "-vga", "none"], "pci", "jffs2,mtd0",
-                 {"virtio_pci": "", **COMMON, "block2mtd": f"block2mtd=/dev/vdb,{ERASE_SIZE}", **FILE_SYSTEMS["jffs2"]}),
+                 {"virtio_pci": "", **COMMON, **flash_of("/dev/vdb"), **FILE_SYSTEMS["jffs2"]}),
 }
 CONSOLE = {"arm": "ttyAMA0", "mips": "ttyS0"}
 
@@ -68,8 +78,11 @@ class Board:
         for number, path in reversed(disks) if device == "device" else disks:
             command += ["-drive", f"if=none,id=disk{number},format=raw,file={path}", "-device", f"virtio-blk-{device},drive=disk{number}"]
         host, port = self.forward
-        command += ["-netdev", f"user,id=net,restrict=off,ipv6=off,hostfwd=tcp:{host}:{port}-10.0.2.15:6881", "-device",
-                    f"virtio-net-{device},netdev=net" + (",romfile=" if device == "pci" else ""), "-device", f"virtio-rng-{device}"]
+        command += ["-netdev", f"user,id=net,restrict=off,ipv6=off,hostfwd=tcp:{host}:{port}-10.0.2.15:6881", "-device"]
+        if device == "pci":  # the malta board has four slots, which are for disks, and wires for its own network device
+            command += ["virtio-net-pci,netdev=net,addr=0xb,romfile="]
+        else:
+            command += ["virtio-net-device,netdev=net", "-device", "virtio-rng-device"]
         return [str(word) for word in self.world.wrapper + command]
 
     def boot(self, timeout, memory=64):

@@ -2,15 +2,12 @@
 """Router boards, emulated: the node boots from firmware in 64 MB, seeds to aria2c for nothing and to a milletd that pays, loses its power in the
 middle, boots again and settles every channel. The ledger, the payer and aria2c run here and reach the board over qemu's user network.
 
-usage: boot.py --bin DIR --cross DIR [--work DIR] [--board NAME]... [--size MIB] [--soak SECONDS] [--keep]; called by ./toolchains/dev boot
+usage: boot.py --bin DIR --cross DIR [--work DIR] [--board NAME]... [--size MIB] [--soak SECONDS] [--state-on F] [--payload-on F]
+       [--keep]; called by ./toolchains/dev boot
 """
 import argparse
 import json
-import os
-import shutil
-import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,7 +20,7 @@ from harness.clients import Aria2  # noqa: E402
 from harness.node import Ledgerd, Milletd  # noqa: E402
 from harness.torrents import digest, make_payload, make_torrent  # noqa: E402
 from harness.tracker import Tracker  # noqa: E402
-from harness.world import Failure, Skip, World, address, expect, wait_until  # noqa: E402
+from harness.world import Failure, address, expect, wait_until  # noqa: E402
 
 MIB = 1 << 20
 PIECE = 262144
@@ -36,6 +33,7 @@ DISK = "/mnt/sda1"  # where the board has its payload's disk
 BOOT_TIME_MAX = 240  # seconds, on a machine that is busy with other things
 TRANSFER_TIME_MAX = 900
 SOAK_PEERS = 20
+SOAK_RATE = 4_000_000  # bytes per second of all uploads: a link of 32 Mbit/s
 SOAK_GROWTH_MAX = 48  # KiB between the second and the last third: pages of one buffer more or less
 EASY_FAUCET = {"ledgerd__faucet_hashcash_bits": 8, "ledgerd__faucet_memory_bits": 1, "ledgerd__faucet_memory": 64, "ledgerd__faucet_spend_only": 0}
 
@@ -74,17 +72,17 @@ class Scene:
     def _make_board(self, peer):
         kind, folder = self.kind, self.folder
         unpacked = image.packages(self.options.work / "debian", kind.architecture)
-        image.make_initrd(folder / "initrd", unpacked, kind.with_state(self.options.state_on))
+        image.make_initrd(folder / "initrd", unpacked, kind.with_disks(self.options.payload_on, self.options.state_on))
         image.make_root(folder / "root.squashfs", folder, unpacked, self.options.cross / kind.target / "milletd")
-        image.make_disk(folder / "payload.disk", "ext4", self.size + 64 * MIB, self.source)
+        image.make_disk(folder / "payload.disk", self.options.payload_on, self.size + 64 * MIB, self.source)
         flash = kind.flash.split(",")[0]
         image.make_disk(folder / "flash.disk", "erased" if flash == "jffs2" else flash, FLASH_SIZE[flash])
         disks = [folder / name for name in ("root.squashfs", "flash.disk", "payload.disk")]
-        mounts = [f"ext4,/dev/vdc,{DISK}"]
+        mounts = [f"{self.options.payload_on},/dev/vdc,{DISK}"]
         if self.options.state_on:
             disks.append(folder / "state.disk")
             image.make_disk(disks[3], self.options.state_on, STATE_SIZE)
-            mounts.append(f"{self.options.state_on},/dev/vdd,{STATE_MOUNT}")
+            mounts.append(f"{self.options.state_on},{'ubi0:state' if self.options.state_on == 'ubifs' else '/dev/vdd'},{STATE_MOUNT}")
         kernel = next((unpacked / "boot").glob("vmlinu[xz]-*"))
         return Board(self.world, kind, folder, kernel, disks, mounts, peer)
 
@@ -96,12 +94,15 @@ class Scene:
         self.board.wait_message("not started: no payload folder", 60)
         url = self.ledger.url.replace("127.0.0.1", "10.0.2.2")
         options = {"data": f"{DISK}/torrents", "trackers": "0", "enabled": "1", "reserve": RESERVE, "url": url, "key": self.ledger.key}
-        state = f"{DISK}/torrents/.millet"
+        state = f"{DISK}/.millet"
         if self.options.state_on:
             options["state"] = state = f"{STATE_MOUNT}/millet"
         if self.kind.flash.startswith("jffs2"):
             refused = self.board.run("milletd --state /etc/state-on-flash; echo status $?")
             expect("no shared memory maps" in refused and "status 3" in refused, f"a state on JFFS2 is not refused by name: {refused}")
+        if self.options.payload_on == "vfat":
+            refused = self.board.run(f"milletd --state {DISK}/state-on-vfat; echo status $?")
+            expect("no hard links" in refused and "status 3" in refused, f"a state on vfat is not refused by name: {refused}")
         words = " ".join(f"-e \"s|option {name} .*|option {name} '{value}'|\"" for name, value in options.items())
         self.board.run(f"sed -i {words} /etc/config/millet && sync && procd start")
         self.board.wait_message("event=ready", 120)
@@ -180,7 +181,7 @@ class Scene:
 
     def soak(self):
         """Twenty peers that take what they get, for so long; what milletd holds in memory must not grow."""
-        options = {"peers_per_address": 40, "upload_slots": 20, "enabled": 0}
+        options = {"peers_per_address": 40, "upload_slots": 20, "upload_rate": SOAK_RATE, "enabled": 0}
         self.board.run("sed -i " + " ".join(f"-e \"s|option {name} .*|option {name} '{value}'|\"" for name, value in options.items()) +
                        " /etc/config/millet && procd stop; while pidof milletd; do sleep 0.2; done; procd start", 90)
         self.board.run("for i in $(seq 120); do millet stats && exit 0; sleep 0.5; done; exit 1", 120)
@@ -216,10 +217,14 @@ class Scene:
 
     def run(self):
         soak = [self.soak] if self.options.soak else []
-        for step in (self.first_boot, self.download, self.second_boot, self.complete, self.settle, *soak, self.stop):
-            started = time.monotonic()
-            step()
-            say(f"{self.kind.name}: {step.__name__} took {time.monotonic() - started:.1f} s")
+        try:
+            for step in (self.first_boot, self.download, self.second_boot, self.complete, self.settle, *soak, self.stop):
+                started = time.monotonic()
+                step()
+                say(f"{self.kind.name}: {step.__name__} took {time.monotonic() - started:.1f} s")
+        except Failure:
+            say(f"--- end of the console\n{self.board.console()[-2500:]}")
+            raise
         return self.figures
 
 
@@ -231,45 +236,27 @@ def parse():
     parser.add_argument("--board", action="append", choices=sorted(KINDS), help="default: all")
     parser.add_argument("--size", type=int, default=64, help="MiB of payload")
     parser.add_argument("--soak", type=int, default=0, metavar="SECONDS")
-    parser.add_argument("--state-on", choices=["ext4", "f2fs"], help="a disk of its own for the state, with this file system")
+    parser.add_argument("--state-on", choices=["ext4", "f2fs", "ubifs"], help="a disk of its own for the state, with this file system")
+    parser.add_argument("--payload-on", choices=["ext4", "vfat"], default="ext4", help="the file system of the payload's disk")
     parser.add_argument("--keep", action="store_true", help="keep images and logs")
     options = parser.parse_args()
     options.board = options.board or sorted(KINDS)
+    if options.payload_on == "vfat":  # which holds no state
+        options.state_on = options.state_on or "ext4"
     return options
 
 
 def main():
     options = parse()
     worlds.use_loopback(worlds.free_loopback("127.79."))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(1))
     status, rows = 0, []
     for name in options.board:
         kind = KINDS[name]
         if not (options.cross / kind.target / "milletd").exists():
             print(f"boot: no program for {name}: ./toolchains/dev cross {kind.target} makes it")
             return 1
-        folder = tempfile.mkdtemp(prefix=f"millet-boot-{name}-")
-        os.chmod(folder, 0o755)
-        world = World(options.bin, folder, bound=True)
-        try:
-            rows.append(Scene(world, kind, options).run())
-        except Skip as reason:
-            print(f"skipped: {reason}")
-            return worlds.SKIPPED
-        except Failure as failure:
-            print(f"FAILED: {name}: {failure}")
-            world.show_logs()
-            console = Path(folder, name, "console.log")
-            if console.exists():
-                print(f"--- end of the console\n{console.read_text(errors='replace')[-2500:]}")
-            status = 1
-        finally:
-            world.end()
-            if options.keep:
-                print(f"kept: {folder}")
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
+        status = max(status, worlds.beside_others(options.bin, f"boot-{name}", lambda world, kind=kind: rows.append(Scene(world, kind, options).run()),
+                                                  options.keep))
     for row in rows:
         say(" ".join(f"{key}={value}" for key, value in row.items()))
     return status

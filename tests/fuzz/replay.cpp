@@ -1,9 +1,14 @@
-// Drives a fuzz target: first over its samples and their truncations, then over mutations. usage: NAME_fuzz [SEED [COUNT]]
-// or, to see again what failed:                                                                  NAME_fuzz --file PATH
+// Drives a fuzz target: first over its samples and their truncations and over its corpus (corpus/NAME), then over mutations of both.
+//
+//   NAME_fuzz [SEED [COUNT [LAST]]]    LAST: a file that holds the input under way, and so, after a failure, the one that failed
+//   NAME_fuzz --file PATH              to see again what failed
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string_view>
 
 #include "base/random.h"
@@ -13,10 +18,28 @@ namespace {
 
 using millet::Random;
 
+std::string last_path;  // empty: nobody wants it
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// The files of a folder, in the order of their names. None: there is no such folder.
+std::vector<std::string> read_corpus(const std::string& folder) {
+  std::vector<std::string> paths, out;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) paths.push_back(entry.path().string());
+  std::sort(paths.begin(), paths.end());
+  for (const std::string& path : paths) out.push_back(read_file(path));
+  return out;
+}
+
 // A copy of exactly this size on the heap, so that a read past the end is one that the sanitizer sees.
 void run(const std::string& input) {
   std::vector<uint8_t> bytes(input.begin(), input.end());
   bytes.shrink_to_fit();
+  if (!last_path.empty()) std::ofstream(last_path, std::ios::binary) << input;
   LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }
 
@@ -47,25 +70,24 @@ void mutate(Random& random, const std::vector<std::string>& samples, std::string
   }
 }
 
-int run_file(const char* path) {
-  FILE* file = fopen(path, "rb");
-  if (file == nullptr) return perror(path), 1;
-  std::string input;
-  for (int c = fgetc(file); c != EOF; c = fgetc(file)) input += static_cast<char>(c);
-  fclose(file);
-  run(input);
-  return 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 3 && std::string_view(argv[1]) == "--file") return run_file(argv[2]);
+  if (argc == 3 && std::string_view(argv[1]) == "--file") {
+    if (!std::filesystem::is_regular_file(argv[2])) return fprintf(stderr, "%s is no file\n", argv[2]), 1;
+    return run(read_file(argv[2])), 0;
+  }
+  if (argc > 3) last_path = argv[3];
   const uint64_t seed = argc > 1 ? strtoull(argv[1], nullptr, 10) : 1;
   const uint64_t count = argc > 2 ? strtoull(argv[2], nullptr, 10) : 100'000;
-  const std::vector<std::string> samples = fuzz_samples();
+  std::vector<std::string> samples = fuzz_samples();
   for (const std::string& sample : samples) {
     for (size_t size = 0; size <= sample.size(); ++size) run(sample.substr(0, size));
+  }
+  const std::string name = std::filesystem::path(argv[0]).stem().string();
+  for (std::string& input : read_corpus(std::string(MILLET_SOURCE_DIR) + "/tests/fuzz/corpus/" + name.substr(0, name.rfind("_fuzz")))) {
+    run(input);
+    samples.push_back(std::move(input));
   }
   Random random(seed);
   std::string text;

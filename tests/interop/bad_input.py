@@ -3,7 +3,7 @@ one line that names the thing and the way out, nothing is written, and the node 
 import os
 import sys
 
-from harness.node import Milletd, Refused
+from harness.node import Milletd, Refused, expect_refused
 from harness.torrents import Torrent, bencode, digest, make_payload, make_torrent, many_files
 from harness.world import expect, main, wait_until
 
@@ -95,6 +95,35 @@ def torrent_of_100_mib_is_refused(world):
     # At start the file is refused the same way, and the node serves.
     node.start("--seed", path, "--data", node.data)
     expect("huge.torrent" in node.log(), "the log does not name the torrent that was refused at start")
+    node.stop()
+
+
+def payload_in_the_state_folder_is_refused(world):
+    """A torrent whose files would be the wallet and the live database, by either of two paths: nothing is written, served or deleted."""
+    node = Milletd(world, 2)
+    node.state = node.data / "own"
+    node.start()
+    (node.data.parent / "link").symlink_to(node.state)
+    before = (node.state / "wallet.key").read_bytes()
+    names = ("wallet.key", "data.mdb", "new", "deeper/new")
+    for number, (name, root) in enumerate((("own", node.data), ("deeper", node.data.parent / "link"))):
+        payload = world.make_folder(f"payload{number}")
+        torrent = make_torrent(world.path(f"{name}.torrent"), payload, name, make_payload(payload, name, [(path, 65) for path in names]))
+        node.add(torrent, "--data", root)
+        for _ in range(2):
+            shown = node.wait_state(torrent, "error")
+            for word in (str(node.state), str(root)):
+                expect(word in shown["error"], f"the error does not say {word!r}: {shown['error']}")
+            node.stop()
+            node.start()
+        node.call("remove", torrent.hex, "--delete-data")
+        wait_until(lambda: "event=delete_failed" in node.log(), 20, "the log to say that nothing was deleted")
+    named = Torrent(world.path("named.torrent"), _files(["wallet.key"]) | {"name": ".millet"})
+    expect_refused(lambda: node.add(named), "bad_input", "'.millet'")
+    node.stop()
+    expect((node.state / "wallet.key").read_bytes() == before, "another key is in wallet.key")
+    expect(not list(node.state.rglob("*new")), "the state folder holds files of a torrent")
+    node.start()
     node.stop()
 
 
@@ -213,7 +242,7 @@ def arguments_of_commands(world):
 
 
 CASES = {case.__name__: case for case in (
-    torrents_refused_by_add, torrent_of_100_mib_is_refused, torrents_refused_at_start, payload_missing, payload_short, payload_changed, payload_unreadable, arguments_of_commands)}
+    torrents_refused_by_add, payload_in_the_state_folder_is_refused, torrent_of_100_mib_is_refused, torrents_refused_at_start, payload_missing, payload_short, payload_changed, payload_unreadable, arguments_of_commands)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))

@@ -255,6 +255,40 @@ def refusals(root):
         case.refused(["in", "-o", "out.torrent"], "can't read 'in/secret': Permission denied")
 
 
+def wallets_are_not_published(root):
+    key = b"ab" * 32 + b"\n"
+    case = Case(root, "wallets")
+    case.file("in/a", 300_000)
+    clean = subprocess.run([MILLET, "create", "in", "-o", "clean.torrent"], cwd=case.root, capture_output=True, check=True)
+    check(case.name, b"account" not in clean.stderr, clean.stderr)
+
+    def put(name, data, mode=0o600):
+        os.makedirs(os.path.dirname(case.path(name)), exist_ok=True)
+        with open(case.path(name), "wb") as out:
+            out.write(data)
+        os.chmod(case.path(name), mode)
+
+    for name in (".millet/wallet.key", ".millet/data.mdb", ".millet/lock", "ledger/data.mdb", "ledger/lock", "ledger/other"):
+        put("in/" + name, b"x" * 10)
+    for name, data in (("wallet.key.old", b"x"), ("mine", key), ("sealed", b"millet-sealed-key 1 5 8192 00"), ("moved.state", b"MILLETST\1rest")):
+        put("in/deep/" + name, data)
+    said = subprocess.run([MILLET, "create", "in", "-o", "guarded.torrent"], cwd=case.root, capture_output=True, check=True).stderr.decode()
+    with open(case.path("clean.torrent"), "rb") as one, open(case.path("guarded.torrent"), "rb") as other:
+        check(case.name, entries(one.read())[b"info"] == entries(other.read())[b"info"], "something of a wallet is in the torrent")
+    for name in (".millet", "ledger", "deep/wallet.key.old", "deep/mine", "deep/sealed", "deep/moved.state"):
+        check(case.name, said.count(f"'in/{name}' is") == 1, f"{name} was not left out by name: {said}")
+
+    for path in ("in/.millet", "in/.millet/", "in/ledger", "in/deep/mine", "in/deep/moved.state", "in/.millet/wallet.key"):
+        case.refused([path, "-o", "out.torrent"], "is not published")
+    os.mkdir(case.path("only"))
+    put("only/sub/wallet.key", key)
+    case.refused(["only", "-o", "out.torrent"], "is not published")
+    # A checksum that anybody may read, and data.mdb of another program, are payload.
+    put("sums/a.sha256", key, 0o644)
+    put("sums/data.mdb", b"x")
+    case.compare("sums")
+
+
 def teeth(root):
     """The comparison tells apart what differs by one byte."""
     case = Case(root, "teeth")
@@ -273,7 +307,7 @@ def main():
         sys.exit("create_test: mktorrent is missing: apt-get install mktorrent")
     with tempfile.TemporaryDirectory(prefix="millet-create-") as root:
         os.chmod(root, 0o755)
-        for group in (equal_inputs, equal_options, refusals, teeth):
+        for group in (equal_inputs, equal_options, refusals, wallets_are_not_published, teeth):
             group(root)
     if failures:
         sys.exit(f"create_test: {len(failures)} checks failed")

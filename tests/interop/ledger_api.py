@@ -168,6 +168,17 @@ def answers_are_as_openapi_says(world):
     ledger.stop()
 
 
+def _status_under_name(ledger, host, path="/v1/records"):
+    connection = http.client.HTTPConnection(ledger.url.split("//")[1], timeout=20)
+    connection.request("GET", path, headers={"Host": host, "Origin": "http://evil.example"})
+    reply = connection.getresponse()
+    body = reply.read()
+    expect(reply.getheader("Access-Control-Allow-Origin") is None, "a page of another origin may read the answer")
+    connection.close()
+    expect(reply.status == 200 or json.loads(body)["error"]["code"] == "not_a_party", "the refusal has another code")
+    return reply.status
+
+
 def what_is_for_its_own_machine_only(world):
     """Who pays whom, and how much business there is: not for who asks from elsewhere, unless the operator says so."""
     for shown in (0, 1):
@@ -180,12 +191,20 @@ def what_is_for_its_own_machine_only(world):
                 got = reply.code
                 expect(json.loads(reply.read())["error"]["code"] == "not_a_party", "the refusal has another code")
             expect(got == status, f"{path} is {got} with public {shown}")
+        # A page that a browser of this machine shows, whose name leads here all of a sudden.
+        for host, status in (("evil.example", 200 if shown else 403), ("127.0.0.1.evil.example", 200 if shown else 403)):
+            expect(_status_under_name(ledger, host) == status, f"asked as {host}, public {shown}: not {status}")
         connection = http.client.HTTPConnection(ledger.url.split("//")[1], timeout=20)
         connection.request("HEAD", "/v1/tree")
         reply = connection.getresponse()
         expect(reply.status == 405 and reply.getheader("Content-Length") == "0", f"HEAD is answered with {reply.status} and a body")
         connection.close()
         ledger.stop()
+    ledger = Ledgerd(world, 1, name="local", **EASY, ledgerd__listen="127.0.0.1:7411").start()
+    for host, status in (("127.0.0.1:7411", 200), ("localhost", 200), ("LOCALHOST.evil.example", 403), ("evil.example:7411", 403), ("[::1]:7411", 200), ("", 403)):
+        for path in ("/v1/records", "/metrics"):
+            expect(_status_under_name(ledger, host, path) == status, f"{path} asked as {host!r} is not {status}")
+    ledger.stop()
 
 
 def _root_by_inclusion(proof):

@@ -110,6 +110,40 @@ def a_state_is_handed_over(world):
     second.stop()
 
 
+def memory_that_runs_out_ends_milletd_first(world):
+    """It asks to be ended before others, unless somebody has chosen already."""
+    with open("/proc/self/oom_score_adj", encoding="ascii") as own:
+        chosen = own.read().strip()
+    node = Milletd(world, 2).start()
+    with open(f"/proc/{node.process.pid}/oom_score_adj", encoding="ascii") as out:
+        value = out.read().strip()
+    expect(value == ("500" if chosen == "0" else chosen), f"its preference is {value}, that of who started it {chosen}")
+    node.stop()
+
+
+def a_lost_wallet_is_missed(world):
+    """A state without its key, or with another one: it is not started with a new account."""
+    source = world.make_folder("source")
+    torrent = make_torrent(world.path("a.torrent"), source, "a", make_payload(source, "a", [("x", 1000)]))
+    node, other = Milletd(world, 2).start(), Milletd(world, 3)
+    node.call("add", torrent.path, "--data", source)
+    key, aside, address = node.state / "wallet.key", node.state / "aside", node.call("wallet", "address")["address"]
+    node.stop()
+    key.rename(aside)
+    status, said = node.run()
+    expect(status == 3 and not key.exists(), f"it ended with {status}: {said}")
+    _one_line(said, key, address, "missing", "backup")
+    foreign = other.call("wallet", "create")["address"]
+    (other.state / "wallet.key").rename(key)
+    status, said = node.run()
+    expect(status == 3, f"it ended with {status}: {said}")
+    _one_line(said, key, address, foreign)
+    aside.rename(key)
+    node.start()
+    node.wait_state(torrent, "seeding")
+    node.stop()
+
+
 def second_ledger_on_one_state_folder(world):
     ledger = Ledgerd(world, 2).start()
     done = subprocess.run([world.bin / "millet-ledgerd", "--state", ledger.state, "--set", "ledgerd.listen=127.0.0.1:0"], capture_output=True, timeout=20, check=False)
@@ -237,7 +271,7 @@ def killed_ledger_comes_back(world):
 
 
 CASES = {case.__name__: case for case in (
-    disk_full_while_downloading, port_in_use, second_process_on_one_state_folder, a_state_is_handed_over, second_ledger_on_one_state_folder, state_folder_read_only, state_folder_full,
+    disk_full_while_downloading, port_in_use, second_process_on_one_state_folder, a_state_is_handed_over, a_lost_wallet_is_missed, memory_that_runs_out_ends_milletd_first, second_ledger_on_one_state_folder, state_folder_read_only, state_folder_full,
     killed_while_downloading, changed_files_are_verified_again, killed_ledger_comes_back)}
 
 if __name__ == "__main__":

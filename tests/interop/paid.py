@@ -4,6 +4,7 @@ import functools
 import os
 import random
 import re
+import shutil
 import sys
 import time
 
@@ -200,6 +201,49 @@ def anybody_killed(world, **options):
     market.stop()
 
 
+def _restored(world, node_of, **options):
+    """A copy of a node's state, made while a channel is open, takes the place of what it has become: the market, and what was earned before that."""
+    market = Market(world, size=12_000_000, **options).start()
+    market.buy()
+    node = node_of(market)
+    wait_until(market.counted, 20, "the first payment")
+    node.kill()
+    backup = world.path("backup")
+    shutil.copytree(node.state, backup, ignore=shutil.ignore_patterns("*.socket"))
+    node.start()
+    copied = market.done()
+    wait_until(lambda: market.done() > copied + 2_000_000, 40, "two megabytes after the backup")
+    node.kill()
+    shutil.rmtree(node.state)
+    shutil.copytree(backup, node.state)
+    node.start()
+    return market
+
+
+def payer_restored_from_a_backup(world):
+    """It adopts what the provider shows of its own signatures, and pays nothing twice."""
+    market = _restored(world, lambda market: market.payer)
+    market.complete(120)
+    got = market.settle()
+    sold = market.payee.show(market.torrent)
+    expect(got == sold["earned_micro"], f"the provider says {sold['earned_micro']}, the ledger {got}")
+    unpaid = cost(sold["bytes_paid_up"]) - got
+    expect(-3 <= unpaid <= 3 * cost(PIECE), f"{unpaid} micro-BTT of {sold['bytes_paid_up']} bytes are unpaid")
+    market.stop()
+
+
+def payee_restored_from_a_backup(world):
+    """It is sent the newest payment again, and loses nothing that it had counted."""
+    market = _restored(world, lambda market: market.payee)
+    market.complete(120)
+    got = market.settle()
+    bought = market.payer.show(market.torrent)
+    expect(bought["spent_micro"] == got, f"the requester says {bought['spent_micro']}, the ledger {got}")
+    unpaid = cost(bought["bytes_paid_down"]) - got
+    expect(-3 <= unpaid <= 3 * cost(PIECE), f"{unpaid} micro-BTT of {bought['bytes_paid_down']} bytes are unpaid")
+    market.stop()
+
+
 def ledger_killed_while_closing(world):
     """SIGKILL when the transfer has ended and its channel is being closed: it is closed once."""
     market = Market(world, size=2_000_000).start()
@@ -309,7 +353,7 @@ def wrong_ledger_key(world):
 
 CASES = {case.__name__: case for case in (
     paid_download, payer_killed, payee_killed, ledger_killed, anybody_killed, ledger_killed_while_closing, ledger_down_before, known_ledger_down_before,
-    ledger_down_during, ledger_down_after, wrong_ledger_key)}
+    ledger_down_during, ledger_down_after, wrong_ledger_key, payer_restored_from_a_backup, payee_restored_from_a_backup)}
 for over_utp in (paid_download, payer_killed, payee_killed, anybody_killed):
     CASES[f"{over_utp.__name__}_over_utp"] = functools.partial(over_utp, **ONLY_UTP)
 CASES["paid_download_over_tls"] = functools.partial(paid_download, ledger__url=f"https://{address(4)}:7412")

@@ -113,7 +113,7 @@ class Map_ {
 const builtin = {
 	baseclass: Base,
 	view: class extends Base {},
-	fs: { exec: (program, words) => answer([ program, ...words ]) },
+	fs: { exec: (program, words) => answer([ program, ...words ]), remove: (path) => { note('remove', path); return Promise.resolve(0); } },
 	rpc: { declare: (method) => (...words) => { note('ubus', method.object + ' ' + method.method + ' ' + words.join(' ')); return Promise.resolve(PAGE.ubus[method.object + ' ' + method.method] ?? {}); } },
 	poll: { add: (redraw) => { window.redraw = redraw; } },
 	form: { Map: Map_, NamedSection, Value, Flag, ListValue },

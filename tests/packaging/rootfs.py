@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-USER = pwd.getpwuid(os.getuid()).pw_name
+USER = pwd.getpwuid(os.getuid() or 65534).pw_name  # root's folders are given to nobody
 STUB = pathlib.Path(__file__).with_name("procd.sh")
 KEY = "ab" * 32
 
@@ -35,6 +35,7 @@ class Router:
         self.mounts = {"/": "overlay", "/overlay": "ubifs", "/tmp": "tmpfs", str(self.folder): "overlay", str(self.disk): "ext4", str(self.second): "ext4"}
         self.config = {"node": {"data": f"{self.disk}/torrents/"}, "openwrt": {"user": USER}}
         self.seccomp = True
+        self.ujail = milletd  # any program
 
     def set(self, **options):
         for name, value in options.items():
@@ -51,7 +52,7 @@ class Router:
                                                               for where, kind in self.mounts.items()))
         seccomp = self.rootfs / "etc/seccomp/millet.json" if self.seccomp else "/nowhere"
         text = f""". '{STUB}'; . '{self.rootfs / script}'
-            PROGRAM='{self.milletd}' CONFIG='{config}' MOUNTS='{mounts}' LINK='{self.folder}/link/millet' LEDS='{self.folder}/leds' FIREWALL='{self.folder}/firewall' SECCOMP='{seccomp}'
+            PROGRAM='{self.milletd}' CONFIG='{config}' MOUNTS='{mounts}' LINK='{self.folder}/link/millet' LEDS='{self.folder}/leds' FIREWALL='{self.folder}/firewall' RUN='{self.folder}/run' UJAIL='{self.ujail}' SECCOMP='{seccomp}'
             {command} || echo "failed"
         """
         done = subprocess.run(["busybox", "ash", "-c", text], env={**os.environ, "CONFIG_FILE": str(config), **environment},
@@ -80,10 +81,10 @@ def refuses(router, *words):
 
 def start_with_defaults(router):
     lines = router.run()
-    state = f"{router.disk}/torrents/.millet"
+    state = f"{router.disk}/.millet"
     expect("failed" not in lines and lines.count("procd_open_instance") == lines.count("procd_close_instance") == 1, f"no instance: {lines}")
-    expect(f"procd_set_param command {router.milletd} --config {router.folder}/config --state {state}" in lines, f"another command: {lines}")
-    for line in ("no_new_privs 1", "respawn 3600 5 0", f"file {router.folder}/config", f"user {USER}", "term_timeout 30", "stderr 1"):
+    expect(f"procd_set_param command {router.milletd} --config {router.folder}/run/millet.conf --state {state}" in lines, f"another command: {lines}")
+    for line in ("no_new_privs 1", "respawn 3600 5 60", f"file {router.folder}/config", f"user {USER}", "term_timeout 30", "stderr 1"):
         expect(f"procd_set_param {line}" in lines, f"{line} is not set: {lines}")
     expect(f"procd_set_param seccomp {router.rootfs}/etc/seccomp/millet.json" in lines, f"no seccomp: {lines}")
     expect(not any("firewall" in line for line in lines), f"the firewall is asked for: {lines}")
@@ -183,7 +184,7 @@ def payload_belongs_on_a_disk(router):
 
 
 def the_state_needs_what_lasts(router):
-    for kind, word in (("tmpfs", "lost with power"), ("jffs2", "LMDB"), ("squashfs", "read-only")):
+    for kind, word in (("tmpfs", "lost with power"), ("jffs2", "LMDB"), ("squashfs", "read-only"), ("vfat", "private")):
         router.mounts[str(router.second)] = kind
         router.set(openwrt__state=f"{router.second}/state")
         refuses(router, word, "millet.openwrt.state")
@@ -203,6 +204,62 @@ def folders_that_are_not_there(router):
     refuses(router, "letters, digits")
     router.set(openwrt__state=f"{router.disk}/../state")
     refuses(router, "absolute path")
+    (router.disk / "link").symlink_to(router.second)
+    router.set(openwrt__state=f"{router.disk}/link")
+    refuses(router, "is a link")
+
+
+def the_state_is_beside_the_payload(router):
+    """Payload folders are shared: the wallet is not in one unless its disk has no other place, or it is there already."""
+    expect(said(router.run(), "the state is in", f"{router.disk}/.millet"), "another place")
+    router.mounts[f"{router.disk}/torrents"] = "f2fs"
+    expect(said(router.run(), "the state is in", f"{router.disk}/torrents/.millet"), "on another disk than the payload")
+    router.mounts.pop(f"{router.disk}/torrents")
+    expect(said(router.run(), "the state is in", f"{router.disk}/torrents/.millet"), "one that is there is left")
+
+
+def the_state_is_given_without_following_links(router):
+    state = router.disk / ".millet"
+    state.mkdir()
+    victim = router.folder / "victim"
+    for path in (victim, state / "data.mdb"):
+        path.write_text("")
+    (state / "trap").symlink_to(victim)
+    before = victim.stat().st_uid
+    expect("failed" not in router.run(), "no start")
+    expect((state / "data.mdb").stat().st_uid == pwd.getpwnam(USER).pw_uid and victim.stat().st_uid == before, "a link was followed")
+
+
+def files_of_root_are_copied_for_the_user(router):
+    secret = router.folder / "secret"
+    secret.write_text("word\n")
+    router.set(ledger__passphrase_file=str(secret))
+    lines = router.run()
+    expect(f"procd_append_param command --set ledger.passphrase_file={router.folder}/run/passphrase" in lines, f"{lines}")
+    for name in ("millet.conf", "passphrase"):
+        info = (router.folder / "run" / name).stat()
+        expect(info.st_mode & 0o777 == 0o600 and info.st_uid == pwd.getpwnam(USER).pw_uid, f"{name} is not the user's alone")
+    router.set(ledger__passphrase_file=f"{router.folder}/absent")
+    refuses(router, "ledger.passphrase_file")
+    router.set(ledger__passphrase_file="")
+    expect("failed" not in router.run() and not (router.folder / "run/passphrase").exists(), "the copy stays")
+    router.set(control__socket="/tmp/socket")
+    refuses(router, "control.socket")
+
+
+def only_its_own_parts_are_given(router):
+    for name, values in (("board__watchdog", ("/dev/full", "/dev/mtd0", "/dev/watchdog0/../full")), ("board__led", ("../leds/green:usb", "/etc", ".."))):
+        for value in values:
+            router.set(**{name: value})
+            refuses(router, value)
+        router.set(**{name: ""})
+    router.set(openwrt__user="root")
+    refuses(router, "root")
+
+
+def without_a_jail_it_says_so(router):
+    router.ujail = "/nowhere"
+    expect(said(router.run(), "no jail"), "not a word")
 
 
 def a_disk_goes_and_comes(router):
@@ -298,22 +355,32 @@ def the_firewall_is_the_owners(router):
 def jail_mounts_are_not_nested(router):
     lines = router.run()
     expect("procd_add_jail millet log procfs sysfs" in lines, f"{lines}")
-    expect([line for line in lines if "mount_rw" in line] == [f"procd_add_jail_mount_rw {router.disk}/torrents"], f"{lines}")
+    expect([line for line in lines if "mount_rw" in line] ==
+           [f"procd_add_jail_mount_rw {router.disk}/torrents", f"procd_add_jail_mount_rw {router.disk}/.millet"], f"{lines}")
+    router.set(openwrt__state=f"{router.disk}/torrents/state")
+    expect([line for line in router.run() if "mount_rw" in line] == [f"procd_add_jail_mount_rw {router.disk}/torrents"], "a mount in a mount")
     router.set(openwrt__state=f"{router.disk}/state")
     expect([line for line in router.run() if "mount_rw" in line] ==
            [f"procd_add_jail_mount_rw {router.disk}/torrents", f"procd_add_jail_mount_rw {router.disk}/state"], "the state is not in the jail")
     read_only = next(line for line in lines if line.startswith("procd_add_jail_mount "))
-    for path in (f"{router.folder}/config", "/etc/openwrt_release", "/etc/resolv.conf"):
+    for path in (f"{router.folder}/run", "/etc/openwrt_release", "/etc/resolv.conf"):
         expect(path in read_only.split(), f"{path} is not in the jail")
 
 
 def a_light_is_the_users(router):
     led = router.folder / "leds/green:usb"
     led.mkdir(parents=True)
-    for name in ("trigger", "brightness"):
-        (led / name).write_text("")
+    for name in ("trigger", "brightness", "delay_on", "delay_off"):
+        (led / name).write_text("none [default-on] timer\n")
     router.set(board__led="green:usb")
     lines = router.run()
+    expect((led / "trigger").read_text() == "timer\n", "the delays are root's")
+    for name in ("trigger", "brightness", "delay_on", "delay_off"):
+        expect((led / name).stat().st_uid == pwd.getpwnam(USER).pw_uid, f"{name} is root's")
+    (led / "trigger").write_text("none [timer]\n")
+    expect(router.run() == lines and (led / "trigger").read_text() == "none [timer]\n", "a second start chooses the trigger again")
+    router.run("service_stopped")
+    expect((led / "trigger").read_text() == "default-on\n", "the light is not given back")
     expect("procd_add_jail millet log procfs" in lines and "procd_add_jail_mount_rw /sys" in lines, f"{lines}")
     router.set(board__led="absent")
     expect("procd_add_jail millet log procfs sysfs" in router.run(), "a light that is not there opens /sys")
@@ -399,7 +466,9 @@ def a_transfer_works_under_the_seccomp_profile(router):
 
 
 CASES = (start_with_defaults, start_without_seccomp, start_with_every_option, every_option_is_validated_as_milletd_takes_it, invalid_values_start_nothing,
-         payload_belongs_on_a_disk, the_state_needs_what_lasts, folders_that_are_not_there, a_disk_goes_and_comes, a_disk_mounted_over_is_another, hotplug,
+         payload_belongs_on_a_disk, the_state_needs_what_lasts, folders_that_are_not_there, the_state_is_beside_the_payload,
+         the_state_is_given_without_following_links, files_of_root_are_copied_for_the_user, only_its_own_parts_are_given, without_a_jail_it_says_so,
+         a_disk_goes_and_comes, a_disk_mounted_over_is_another, hotplug,
          triggers_and_reload, bound_to_an_interface, the_firewall_is_the_owners, jail_mounts_are_not_nested, a_light_is_the_users, first_boot_makes_the_user, seccomp_profile, a_transfer_works_under_the_seccomp_profile)
 
 

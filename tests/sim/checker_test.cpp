@@ -1,6 +1,7 @@
 // The checkers of the simulator can fail: each rule of money.h is broken once by hand. And what the tap of uTP tells them is the stream.
 #include "unit/test.h"
 
+#include "sim/integrity.h"
 #include "sim/money.h"
 #include "sim/payload.h"
 #include "sim/utp_tap.h"
@@ -175,6 +176,81 @@ void paying_more_than_is_owed_is_found(void**) {
   assert_true(deal.report.clean());
   deal.pay(2, 52);
   assert_true(deal.broke("paid 52"));
+}
+
+// A wider window is for who has paid for 16 pieces, where the provider's owner allows it.
+void a_window_of_two_pieces_must_be_earned(void**) {
+  for (bool allowed : {false, true}) {
+    Deal deal;
+    if (allowed) deal.checker.set_exposure(1, 2);
+    deal.rate(3000);
+    for (uint64_t piece = 1; piece <= 16; ++piece) {
+      deal.send_block();
+      deal.send_block();
+      deal.pay(piece, (piece * k_piece * 3000 + 999'999) / 1'000'000);
+    }
+    deal.rate(3000, 2 * k_piece, 16 * k_piece);
+    assert_true(allowed ? deal.report.clean() : deal.broke("none that was earned"));
+  }
+  Deal early;
+  early.checker.set_exposure(1, 2);
+  early.rate(3000, 2 * k_piece);
+  assert_true(early.broke("none that was earned"));
+}
+
+void paying_for_a_piece_that_is_not_whole_is_found(void**) {
+  Deal deal;
+  deal.checker.add_torrent(InfoHash{}, k_piece, 10 * k_piece);
+  deal.rate(3000);
+  deal.send_block();
+  deal.pay(1, 50);
+  assert_true(deal.broke("before its pieces were whole"));
+}
+
+void more_than_the_capacity_is_never_acknowledged(void**) {
+  Deal deal;
+  deal.ack(1'000'001, 0);
+  assert_true(deal.broke("more than the channel's capacity"));
+}
+
+// What a cheat sends covers nothing unless its signature is good, and a breach of its own is nobody's.
+void a_forged_payment_does_not_count(void**) {
+  Deal deal;
+  deal.checker.set_dishonest(0);
+  deal.rate(3000);
+  deal.send_block();
+  deal.send_block();
+  deal.pay(1, 99);
+  deal.pay(1, 98);
+  assert_true(deal.report.clean());
+  deal.ack(99, 0);
+  assert_true(deal.broke("counts more than was paid"));
+}
+
+void honest_payers_are_not_banned(void**) {
+  for (bool honest : {true, false}) {
+    Deal deal;
+    if (!honest) deal.checker.set_dishonest(0);
+    deal.say(deal.payee, deal.payer, speed::StopMessage{static_cast<uint8_t>(speed::StopReason::banned), 60});
+    assert_true(honest ? deal.broke("bans an honest payer") : deal.report.clean());
+  }
+}
+
+void wrong_bytes_are_found(void**) {
+  sim::World world(5);
+  Report report(world);
+  Payload payload = make_payload(PayloadOptions{}, world.random("payload"));
+  IntegrityChecker checker(payload, report);
+  PeerSide side;
+  side.machine = 3;
+  side.info_hash = payload.info_hash;
+  std::vector<uint8_t> data(payload.all.begin() + payload.piece_size + 100, payload.all.begin() + payload.piece_size + 200);
+  wire::PieceSlice slice{{1, 0, k_block}, 100, data};
+  checker.on_sent(side, slice);
+  assert_true(report.clean());
+  data[99] ^= 1;
+  checker.on_sent(side, slice);
+  assert_false(report.clean());
 }
 
 void signed_numbers_only_grow(void**) {
@@ -369,6 +445,12 @@ int main() {
       cmocka_unit_test(debt_of_an_earlier_connection_counts_for_thirty_seconds),
       cmocka_unit_test(price_above_the_bid_or_below_the_reserve_is_found),
       cmocka_unit_test(paying_more_than_is_owed_is_found),
+      cmocka_unit_test(a_window_of_two_pieces_must_be_earned),
+      cmocka_unit_test(paying_for_a_piece_that_is_not_whole_is_found),
+      cmocka_unit_test(more_than_the_capacity_is_never_acknowledged),
+      cmocka_unit_test(a_forged_payment_does_not_count),
+      cmocka_unit_test(honest_payers_are_not_banned),
+      cmocka_unit_test(wrong_bytes_are_found),
       cmocka_unit_test(signed_numbers_only_grow),
       cmocka_unit_test(durable_promises_only_grow_and_survive),
       cmocka_unit_test(crash_of_the_payee_forgets_debt_not_promises),

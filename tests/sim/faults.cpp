@@ -9,6 +9,11 @@ namespace {
 
 constexpr Duration k_slow_commit = Duration::seconds(5);
 constexpr Duration k_slow_access = Duration::seconds(3);
+constexpr uint64_t k_loss_ppm_max = 150'000;  // of one link: a path is two of them
+constexpr uint64_t k_drift_ppm_max = 500;
+
+// The clock, at once: nothing of it is healed.
+bool is_at_once(FaultKind kind) { return kind == FaultKind::drop_cache || kind == FaultKind::step_wall || kind == FaultKind::drift; }
 
 }  // namespace
 
@@ -21,6 +26,10 @@ const char* fault_name(FaultKind kind) {
     case FaultKind::slow_disk: return "slow_disk";
     case FaultKind::drop_cache: return "drop_cache";
     case FaultKind::step_wall: return "step_wall";
+    case FaultKind::split: return "split";
+    case FaultKind::lossy: return "lossy";
+    case FaultKind::full_disk: return "full_disk";
+    case FaultKind::drift: return "drift";
   }
   return "unknown";
 }
@@ -50,6 +59,17 @@ void FaultPlan::draw(Random& random, std::span<const FaultKind> kinds, std::span
       bool backwards = random.below(2) == 0;
       fault.lasts = Duration::seconds(static_cast<int64_t>(random.below(7200))) * (backwards ? -1 : 1);
     }
+    if (fault.kind == FaultKind::lossy) fault.amount = static_cast<int32_t>(random.below(k_loss_ppm_max + 1));
+    if (fault.kind == FaultKind::drift) {
+      fault.amount = static_cast<int32_t>(random.below(2 * k_drift_ppm_max + 1)) - static_cast<int32_t>(k_drift_ppm_max);
+    }
+    if (fault.kind == FaultKind::split) {
+      uint64_t share = 1 + random.below(7);
+      for (uint32_t machine : machines) {
+        bool inside = random.below(8) < share;
+        if (inside) fault.group.push_back(machine);
+      }
+    }
     add(fault);
   }
 }
@@ -57,8 +77,7 @@ void FaultPlan::draw(Random& random, std::span<const FaultKind> kinds, std::span
 Duration FaultPlan::healed_at() const {
   Duration last;
   for (const Fault& fault : faults_) {
-    bool at_once = fault.kind == FaultKind::drop_cache || fault.kind == FaultKind::step_wall;
-    last = std::max(last, at_once ? fault.at : fault.at + fault.lasts);
+    last = std::max(last, is_at_once(fault.kind) ? fault.at : fault.at + fault.lasts);
   }
   return last;
 }
@@ -66,7 +85,7 @@ Duration FaultPlan::healed_at() const {
 void FaultPlan::on_event(uint32_t kind, uint64_t a, uint64_t) {
   if (kind == k_heal) return heal(faults_.at(a));
   begin(faults_.at(a));
-  if (faults_.at(a).kind != FaultKind::step_wall) world_.schedule(faults_.at(a).lasts, *this, k_heal, a);
+  if (!is_at_once(faults_.at(a).kind)) world_.schedule(faults_.at(a).lasts, *this, k_heal, a);
 }
 
 void FaultPlan::begin(const Fault& fault) {
@@ -89,6 +108,20 @@ void FaultPlan::begin(const Fault& fault) {
     }
     case FaultKind::drop_cache: return machine.disk().drop_cache();
     case FaultKind::step_wall: return machine.step_wall(fault.lasts);
+    case FaultKind::split: return world_.network().partition(fault.group);
+    case FaultKind::lossy: {
+      sim::LinkOptions link = links_.emplace(fault.machine, world_.network().link(fault.machine)).first->second;
+      link.loss_ppm = link.reorder_ppm = static_cast<uint32_t>(fault.amount);
+      link.duplicate_ppm = static_cast<uint32_t>(fault.amount / 2);
+      return world_.network().set_link(fault.machine, link);
+    }
+    case FaultKind::full_disk: {
+      sim::DiskOptions options = machine.disk().options();
+      options.capacity = machine.disk().used();
+      machine.disk().set_options(options);
+      return machine.set_store_fault(StoreFault::full);
+    }
+    case FaultKind::drift: return machine.set_drift(fault.amount);
   }
 }
 
@@ -108,8 +141,19 @@ void FaultPlan::heal(const Fault& fault) {
       machine.disk().set_options(options);
       return;
     }
+    case FaultKind::split:
+      for (uint32_t inside : fault.group) world_.network().rejoin(inside);
+      return;
+    case FaultKind::lossy: return world_.network().set_link(fault.machine, links_.at(fault.machine));
+    case FaultKind::full_disk: {
+      sim::DiskOptions options = machine.disk().options();
+      options.capacity = sim::DiskOptions{}.capacity;
+      machine.disk().set_options(options);
+      return machine.set_store_fault(StoreFault::none);
+    }
     case FaultKind::drop_cache:
-    case FaultKind::step_wall: return;
+    case FaultKind::step_wall:
+    case FaultKind::drift: return;
   }
 }
 

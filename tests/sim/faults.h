@@ -1,6 +1,7 @@
 // What goes wrong in a world, and when: a plan that a scenario writes or a seed draws. Every fault heals.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "hal/sim/machine.h"
@@ -19,8 +20,12 @@ enum class FaultKind : uint8_t {
   slow_disk,   // reads take seconds
   drop_cache,  // at once, nothing to heal
   step_wall,   // the clock jumps by `lasts`, forwards or backwards
+  split,       // the machines of `group` from all others
+  lossy,       // a link that loses, and for datagrams also reorders and doubles, `amount` of a million packets
+  full_disk,   // neither payload nor state can be written
+  drift,       // both clocks run wrong by `amount` millionths, at once and for good
 };
-inline constexpr uint64_t k_fault_kinds = 7;
+inline constexpr uint64_t k_fault_kinds = 11;
 const char* fault_name(FaultKind kind);
 
 struct Fault {
@@ -28,6 +33,8 @@ struct Fault {
   FaultKind kind = FaultKind::kill;
   uint32_t machine = 0;
   Duration lasts;
+  int32_t amount = 0;
+  std::vector<uint32_t> group;
 };
 
 class FaultPlan final : public sim::EventTarget {
@@ -52,6 +59,7 @@ class FaultPlan final : public sim::EventTarget {
   Report& report_;
   WorldLog& log_;
   std::vector<Fault> faults_;
+  std::map<uint32_t, sim::LinkOptions> links_;  // as they were before they lost anything
 };
 
 }  // namespace millet::simtest

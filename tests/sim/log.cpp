@@ -5,8 +5,11 @@
 namespace millet::simtest {
 
 void WorldLog::write(const std::string& machine, LogLevel level, std::string_view line) {
-  world_.trace().add(as_bytes(line));
+  bool counts = !quiet_ || level >= LogLevel::info;
+  if (counts) world_.trace().add(as_bytes(line));
+  if (counts && watch_ != nullptr) watch_->on_line(machine, line);
   ++counts_[static_cast<size_t>(level)];
+  if (!counts && !print_) return;
   char time[32];
   int64_t us = world_.now().in_us();
   std::snprintf(time, sizeof time, "%8lld.%06lld ", static_cast<long long>(us / 1'000'000), static_cast<long long>(us % 1'000'000));

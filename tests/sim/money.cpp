@@ -1,5 +1,6 @@
 #include "sim/money.h"
 
+#include "crypto/sign.h"
 #include "ledger/common/operation.h"
 #include "torrent/layout.h"
 
@@ -35,14 +36,14 @@ void MoneyChecker::on_received(PeerSide& side, const wire::Message& message) {
   Conversation& talk = talks_[side.stream];
   if (std::holds_alternative<wire::Choke>(message)) talk.gets.rate.reset();
   if (const wire::PieceSlice* slice = std::get_if<wire::PieceSlice>(&message); slice != nullptr && slice->is_last()) {
-    block_received(side, talk, slice->range.length);
+    block_received(side, talk, slice->range);
   }
 }
 
 void MoneyChecker::on_end(PeerSide& side) { talks_.erase(side.stream); }
 
-void MoneyChecker::on_garbage(PeerSide& side, const std::string& what) {
-  if (dishonest_.empty()) report_.breach(name(side) + ": malformed message: " + what);
+void MoneyChecker::on_garbage(PeerSide& side, bool sent, const std::string& what) {
+  if (sent && honest(side)) report_.breach(name(side) + ": malformed message: " + what);
 }
 
 // ---- the provider's side ----
@@ -75,7 +76,7 @@ void MoneyChecker::block_sent(PeerSide& side, Conversation& talk, uint32_t lengt
   ++paid_blocks_;
   if (!honest(side)) return;
   if (!side.own_hello || !side.other_hello) return report_.breach(name(side) + " sent a paid block to a peer without a key");
-  Account& account = accounts_[{side.other_hello->key, side.own_hello->key}];
+  Account& account = accounts_[{side.own_hello->key, side.other_hello->key}];
   account.piece_size = piece_sizes_[side.info_hash];
   if (account.stream != side.stream) {
     account.old_bytes = unpaid_bytes(account);
@@ -102,14 +103,33 @@ void MoneyChecker::block_sent(PeerSide& side, Conversation& talk, uint32_t lengt
 // Unpaid over all payers that have not paid for 16 pieces yet.
 void MoneyChecker::check_bucket(const PeerSide& side) {
   uint64_t unpaid = 0;
-  for (const auto& [pair, account] : accounts_) {
-    if (pair.second != side.own_hello->key || account.paid_bytes >= k_known_pieces * account.piece_size) continue;
+  for (auto it = accounts_.lower_bound({side.own_hello->key, PublicKey()}); it != accounts_.end(); ++it) {
+    const Account& account = it->second;
+    if (it->first.first != side.own_hello->key) break;
+    if (account.paid_bytes >= k_known_pieces * account.piece_size) continue;
     for (const Debt& debt : account.unpaid) {
       if (talks_.contains(debt.stream)) unpaid += debt.bytes;
     }
   }
   uint64_t bucket = std::max<uint64_t>(k_bucket, 2 * uint64_t{piece_sizes_[side.info_hash]});
   if (unpaid > bucket) report_.breach(name(side) + ": unknown payers owe " + std::to_string(unpaid) + " bytes, more than the bucket");
+}
+
+// Whether the money is enough is for the provider to judge; that there is none at all shows on the wire.
+void MoneyChecker::bid_backed(const PeerSide& side, const Service& service) {
+  if (!service.backed) return;
+  Rate& highest = backed_[side.machine];
+  for (const auto& [seq, rate] : service.bids) highest = std::max(highest, rate);
+}
+
+// Section 8: one piece; more, as far as the provider's owner allows, only for who has paid for 16 pieces.
+bool MoneyChecker::is_window(const PeerSide& side, uint32_t window) const {
+  uint32_t piece = piece_sizes_.at(side.info_hash);
+  if (window == 0 || window == piece) return true;
+  auto exposure = exposures_.find(side.machine);
+  if (exposure == exposures_.end() || window % piece != 0 || window / piece > exposure->second || !side.other_hello) return false;
+  auto account = accounts_.find({side.own_hello->key, side.other_hello->key});
+  return account != accounts_.end() && account->second.paid_bytes + piece >= k_known_pieces * piece;
 }
 
 void MoneyChecker::rate_sent(PeerSide& side, Conversation& talk, const speed::RateMessage& rate) {
@@ -124,7 +144,11 @@ void MoneyChecker::rate_sent(PeerSide& side, Conversation& talk, const speed::Ra
                      std::to_string(bid->second.in_pico_per_byte()));
     }
     report_.require(free ? rate.rate.is_zero() : rate.rate >= reserves_[side.machine], name(side) + ": price below the reserve");
-    report_.require(rate.window == 0 || rate.window == piece_sizes_[side.info_hash], name(side) + ": window is not one piece");
+    if (sellers_.contains(side.machine) && rate.rate > reserves_[side.machine]) {
+      report_.require(rate.rate <= backed_[side.machine],
+                      name(side) + ": price " + std::to_string(rate.rate.in_pico_per_byte()) + ", which no bid with money behind it set");
+    }
+    report_.require(is_window(side, rate.window), name(side) + ": window is not one piece, and none that was earned");
     report_.require(rate.sent == service.payload, name(side) + ": RATE.sent is not what was sent");
   }
   service.rate = rate.rate;
@@ -136,11 +160,11 @@ void MoneyChecker::pay_received(PeerSide& side, Conversation& talk, const speed:
   auto slot = talk.slots_in.find(pay.slot);
   if (slot == talk.slots_in.end() || !side.own_hello || !side.other_hello) return;
   ChannelView& channel = channels_[slot->second];
-  if (pay.cum <= channel.held_cum || pay.cum > channel.capacity) return;
+  if (pay.cum <= channel.held_cum || pay.cum > channel.capacity || !is_good(channel, pay)) return;
   uint64_t fresh = pay.cum.in_micro() - channel.held_cum.in_micro();
   channel.held_cum = pay.cum;
   channel.received_cum = std::max(channel.received_cum, pay.cum);
-  Account& account = accounts_[{side.other_hello->key, side.own_hello->key}];
+  Account& account = accounts_[{side.own_hello->key, side.other_hello->key}];
   account.credit_pico += fresh * k_pico;
   account.shut_since = world_.now();
   cover(account);
@@ -162,13 +186,14 @@ void MoneyChecker::ack_sent(PeerSide& side, Conversation& talk, const speed::Ack
   bool forgotten = static_cast<speed::AckStatus>(ack.status) == speed::AckStatus::closed && ack.seq == 0;
   if (forgotten) return;
   report_.require(ack.durable <= ack.counted, name(side) + ": ACK.durable above ACK.counted");
+  report_.require(ack.counted <= channel.capacity, name(side) + ": ACK counts more than the channel's capacity");
   report_.require(ack.counted <= channel.received_cum, name(side) + ": ACK counts more than was paid");
   report_.require(ack.durable >= channel.acked_durable, name(side) + ": ACK.durable went back from " +
                                                             std::to_string(channel.acked_durable.in_micro()) + " to " +
                                                             std::to_string(ack.durable.in_micro()));
   channel.acked_durable = std::max(channel.acked_durable, ack.durable);
   // Section 7: there is no credit. Once a payment counts, what is left of it is the rounding.
-  Account& account = accounts_[{channel.payer, channel.payee}];
+  Account& account = accounts_[{channel.payee, channel.payer}];
   if (account.unpaid.empty() && ack.counted >= channel.held_cum) account.credit_pico = std::min(account.credit_pico, k_pico - 1);
 }
 
@@ -185,20 +210,61 @@ void MoneyChecker::resume_sent(PeerSide& side, const speed::ResumeMessage& resum
 
 // ---- the requester's side ----
 
-void MoneyChecker::block_received(PeerSide& side, Conversation& talk, uint32_t length) {
+// The machine has all blocks of this piece, this one being the newest.
+bool MoneyChecker::got_all(const PeerSide& side, const wire::BlockRange& block) {
+  uint64_t size = sizes_[side.info_hash];
+  if (size == 0) return true;
+  uint32_t piece_size = piece_sizes_[side.info_hash];
+  Got& got = got_[{side.machine, side.info_hash}];
+  uint32_t per_piece = (piece_size + k_block_size - 1) / k_block_size;
+  uint64_t blocks = (size + k_block_size - 1) / k_block_size;
+  if (got.blocks.empty()) {
+    uint64_t pieces = (size + piece_size - 1) / piece_size;
+    got.blocks.resize(blocks);
+    got.missing.assign(pieces, static_cast<uint16_t>(per_piece));
+    got.missing.back() = static_cast<uint16_t>(blocks - (pieces - 1) * per_piece);
+  }
+  uint64_t index = uint64_t{block.piece} * per_piece + block.begin / k_block_size;
+  if (block.piece >= got.missing.size() || index >= blocks) return false;
+  if (!got.blocks[index]) --got.missing[block.piece];
+  got.blocks[index] = true;
+  return got.missing[block.piece] == 0;
+}
+
+void MoneyChecker::block_received(PeerSide& side, Conversation& talk, const wire::BlockRange& block) {
   const Service& service = talk.gets;
+  const uint32_t length = block.length;
+  bool whole = got_all(side, block);
+  auto key = keys_.find(side.machine);
+  if (whole && key != keys_.end()) {
+    // Whoever sold parts of it may be paid now.
+    for (auto it = purchases_.lower_bound({key->second, PublicKey()}); it != purchases_.end() && it->first.first == key->second; ++it) {
+      auto part = it->second.part_pico.find(block.piece);
+      if (part == it->second.part_pico.end()) continue;
+      it->second.whole_pico += part->second;
+      it->second.part_pico.erase(part);
+    }
+  }
   if (!service.rate || service.rate->is_zero() || !side.own_hello || !side.other_hello) return;
   Purchase& purchase = purchases_[{side.own_hello->key, side.other_hello->key}];
   purchase.sale.bytes += length;
   purchase.sale.bytes_at[service.rate->in_pico_per_byte()] += length;
   purchase.sale.cost_pico += cost(*service.rate, length);
   purchase.allowed_pico += cost(service.named_bid, length);
+  (whole ? purchase.whole_pico : purchase.part_pico[block.piece]) += cost(*service.rate, length);
+}
+
+// A payer that keeps the rules signs what it sends; of others every signature is looked at.
+bool MoneyChecker::is_good(const ChannelView& channel, const speed::PayMessage& pay) const {
+  if (is_honest(channel.payer)) return true;
+  return verify(channel.payer, preimage(PayStatement{channel.ledger, channel.id, pay.seq, pay.cum}), pay.signature);
 }
 
 void MoneyChecker::pay_sent(PeerSide& side, Conversation& talk, const speed::PayMessage& pay) {
   auto slot = talk.slots_out.find(pay.slot);
   if (slot == talk.slots_out.end()) return report_.require(!honest(side), name(side) + ": PAY on a slot without CHANNEL");
   ChannelView& channel = channels_[slot->second];
+  if (!is_good(channel, pay)) return;
   Signed& last = signed_[slot->second];
   bool repeated = pay.seq == last.seq && pay.cum.in_micro() == last.cum;
   bool grew = pay.seq > last.seq && (pay.cum.in_micro() > last.cum || last.forgotten);
@@ -212,10 +278,14 @@ void MoneyChecker::pay_sent(PeerSide& side, Conversation& talk, const speed::Pay
   Purchase& purchase = purchases_[{channel.payer, channel.payee}];
   if (pay.cum > channel.signed_cum && !channel.ended) purchase.sale.paid_micro += pay.cum.in_micro() - channel.signed_cum.in_micro();
   channel.signed_cum = std::max(channel.signed_cum, pay.cum);
+  channel.signed_seq = std::max(channel.signed_seq, pay.seq);
   if (!honest(side)) return;
   uint64_t paid = purchase.sale.paid_micro;
   report_.require(paid <= purchase.sale.cost_pico / k_pico + purchase.roundings,
                   name(side) + ": paid " + std::to_string(paid) + " for what costs " + std::to_string(purchase.sale.cost_pico / k_pico));
+  report_.require(paid <= purchase.whole_pico / k_pico + purchase.roundings, name(side) + ": paid " + std::to_string(paid) +
+                                                                                 " before its pieces were whole, which cost " +
+                                                                                 std::to_string(purchase.whole_pico / k_pico));
   report_.require(paid <= purchase.allowed_pico / k_pico + purchase.roundings, name(side) + ": paid more than its bids allow");
 }
 
@@ -232,6 +302,8 @@ ChannelId MoneyChecker::open_channel(const PeerSide& side, const speed::ChannelM
   terms.valid_until = message.valid_until;
   ChannelId id = channel_id(terms);
   ChannelView& channel = channels_[id];
+  channel.id = id;
+  channel.ledger = terms.ledger;
   channel.payer = terms.payer;
   channel.payee = terms.payee;
   channel.capacity = terms.capacity;
@@ -242,6 +314,7 @@ void MoneyChecker::on_speed_sent(PeerSide& side, const speed::Message& message) 
   Conversation& talk = talks_[side.stream];
   if (std::holds_alternative<speed::HelloMessage>(message)) {
     machines_[side.own_hello->key] = side.machine;
+    keys_[side.machine] = side.own_hello->key;
   } else if (const auto* bid = std::get_if<speed::BidMessage>(&message)) {
     talk.gets.bids[bid->bid_seq] = bid->rate;
   } else if (const auto* rate = std::get_if<speed::RateMessage>(&message)) {
@@ -257,7 +330,7 @@ void MoneyChecker::on_speed_sent(PeerSide& side, const speed::Message& message) 
   } else if (const auto* close = std::get_if<speed::CloseMessage>(&message)) {
     channels_[close->channel].closing = true;
   } else if (const auto* stop = std::get_if<speed::StopMessage>(&message)) {
-    if (static_cast<speed::StopReason>(stop->reason) == speed::StopReason::banned) ++bans_;
+    if (static_cast<speed::StopReason>(stop->reason) == speed::StopReason::banned) stopped(side);
   }
 }
 
@@ -265,22 +338,35 @@ void MoneyChecker::on_speed_received(PeerSide& side, const speed::Message& messa
   Conversation& talk = talks_[side.stream];
   if (const auto* bid = std::get_if<speed::BidMessage>(&message)) {
     talk.provides.bids[bid->bid_seq] = bid->rate;
+    bid_backed(side, talk.provides);
   } else if (const auto* rate = std::get_if<speed::RateMessage>(&message)) {
     auto bid_named = talk.gets.bids.find(rate->bid_seq);
     talk.gets.rate = rate->rate;
     talk.gets.named_bid = bid_named == talk.gets.bids.end() ? Rate() : bid_named->second;
   } else if (const auto* channel = std::get_if<speed::ChannelMessage>(&message)) {
     if (side.own_hello && side.other_hello) talk.slots_in[channel->slot] = open_channel(side, *channel, false);
+    talk.provides.backed = true;
+    bid_backed(side, talk.provides);
+  } else if (std::holds_alternative<speed::FundsMessage>(message)) {
+    talk.provides.backed = true;
+    bid_backed(side, talk.provides);
   } else if (const auto* pay = std::get_if<speed::PayMessage>(&message)) {
     pay_received(side, talk, *pay);
   }
+}
+
+// Nobody who keeps the rules is banned.
+void MoneyChecker::stopped(const PeerSide& side) {
+  if (!honest(side) || !side.other_hello || !is_honest(side.other_hello->key)) return;
+  ++bans_;
+  report_.breach(name(side) + ": bans an honest payer");
 }
 
 // ---- crashes and the end ----
 
 void MoneyChecker::crashed(uint32_t machine) {
   for (auto& [pair, account] : accounts_) {
-    auto payee = machines_.find(pair.second);
+    auto payee = machines_.find(pair.first);
     if (payee != machines_.end() && payee->second == machine) account.unpaid.clear();
   }
   for (auto& [id, channel] : channels_) {

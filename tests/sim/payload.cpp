@@ -49,7 +49,7 @@ Payload make_payload(const PayloadOptions& options, Random random) {
   Payload payload;
   payload.size = options.size;
   payload.piece_size = options.piece_size;
-  std::vector<uint8_t> all;
+  std::vector<uint8_t>& all = payload.all;
   uint32_t number = 0;
   for (uint64_t size : file_sizes(options, random)) {
     std::vector<uint8_t> bytes(size);

@@ -24,6 +24,7 @@ struct Payload {
     std::vector<uint8_t> bytes;
   };
   std::vector<File> files;
+  std::vector<uint8_t> all;  // all files one after another: what pieces are made of
   uint64_t size = 0;
   uint32_t piece_size = 0;
   std::vector<uint8_t> metainfo;

@@ -16,6 +16,7 @@ struct Run {
   bool print_log = false;
   speed::Faults planted;  // bugs of every node
   std::optional<Transports> forced;
+  std::optional<uint32_t> nodes;  // so many instead of what the seed says, in scenarios that draw it
   Transports transports() const { return forced.value_or(static_cast<Transports>(seed % 3)); }
 };
 

@@ -43,7 +43,7 @@ class Auctioneer final : public WireListener {
   void on_end(PeerSide& side) override {
     if (side.machine == provider_) bidders_.erase(side.stream);
   }
-  void on_garbage(PeerSide&, const std::string&) override {}
+  void on_garbage(PeerSide&, bool, const std::string&) override {}
 
  private:
   struct Bidder {

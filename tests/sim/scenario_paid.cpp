@@ -49,7 +49,8 @@ Outcome run_paid(const Run& run) {
   swarm.faults().draw(random, k_kinds, machines, Duration::seconds(120), static_cast<uint32_t>(faults));
   swarm.run_for(swarm.faults().healed_at());
   swarm.run_until_complete(swarm.faults().healed_at() + Duration::minutes(40));
-  swarm.run_until_settled(Duration::hours(3));
+  swarm.run_until_settled(Duration::hours(1));
+  swarm.run_ledger_alone(Duration::hours(26));
   return outcome_of(swarm);
 }
 

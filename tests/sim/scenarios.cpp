@@ -3,6 +3,7 @@
 #include "sim/scenario_auction.h"
 #include "sim/scenario_board.h"
 #include "sim/scenario_free.h"
+#include "sim/scenario_large.h"
 #include "sim/scenario_paid.h"
 
 namespace millet::simtest {
@@ -13,6 +14,7 @@ const Scenario k_scenarios[] = {
     {"paid", "a provider, bidders, a peer without BitTorrent Speed, a ledger; the same faults, of every machine", run_paid, 200},
     {"board", "hot board, sleeping disk, full connection tracking, shrinking memory, a link that goes and comes: one by each seed",
      run_board, 15},
+    {"large", "up to 300 nodes with every fault, up to half of the peers cheating; signatures are cheap ones", run_large, 12},
     {nullptr, nullptr, nullptr, 0},
 };
 

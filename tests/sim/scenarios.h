@@ -18,6 +18,7 @@ struct Outcome {
   int64_t virtual_s = 0;
   uint64_t paid_blocks = 0;
   uint64_t free_blocks = 0;
+  std::string config;  // what the seed drew, for people
 };
 
 struct Scenario {

@@ -20,6 +20,9 @@ class Tracker final : public sim::Program, public hal::StreamEvents, public hal:
  public:
   Tracker(const TrackerOptions& options, hal::System& system);
 
+  // What announces are told from now on.
+  void set_interval(int64_t seconds) { options_.interval_s = seconds; }
+
   void on_accepted(hal::ListenerId, hal::StreamId stream, const Endpoint& remote) override;
   void on_connected(hal::StreamId) override {}
   void on_received(hal::StreamId stream, Bytes bytes) override;

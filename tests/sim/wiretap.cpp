@@ -41,7 +41,7 @@ void Wiretap::feed(Flow& flow, bool outgoing, Bytes bytes) {
   if (direction.phase == Phase::handshake) {
     wire::Handshake handshake;
     Result<bool> got = direction.reader.next_handshake(handshake);
-    if (!got) report_garbage(flow.side, got.error().reason);
+    if (!got) report_garbage(flow.side, outgoing, got.error().reason);
     if (!got) direction.phase = Phase::other;
     if (!got || !*got) return;
     flow.side.info_hash = handshake.info_hash;
@@ -51,7 +51,7 @@ void Wiretap::feed(Flow& flow, bool outgoing, Bytes bytes) {
     wire::Message message;
     Result<bool> got = direction.reader.next(message);
     if (!got) {
-      report_garbage(flow.side, got.error().reason);
+      report_garbage(flow.side, outgoing, got.error().reason);
       direction.phase = Phase::other;
       return;
     }
@@ -65,14 +65,14 @@ void Wiretap::take(Flow& flow, bool outgoing, const wire::Message& message) {
   const wire::Extended* extended = std::get_if<wire::Extended>(&message);
   if (extended != nullptr && extended->extended_id == 0) {
     Result<wire::ExtensionHandshake> handshake = wire::decode_extension_handshake(extended->payload);
-    if (!handshake) return report_garbage(side, handshake.error().reason);
+    if (!handshake) return report_garbage(side, outgoing, handshake.error().reason);
     if (handshake->btt_speed) (outgoing ? side.own_speed_id : side.other_speed_id) = *handshake->btt_speed;
   } else if (extended != nullptr) {
     // A message carries the id that its receiver chose.
     uint8_t expected = outgoing ? side.other_speed_id : side.own_speed_id;
     if (expected == 0 || extended->extended_id != expected) return;
     Result<speed::Message> decoded = speed::decode(extended->payload);
-    if (!decoded) return report_garbage(side, decoded.error().reason);
+    if (!decoded) return report_garbage(side, outgoing, decoded.error().reason);
     if (const speed::HelloMessage* hello = std::get_if<speed::HelloMessage>(&*decoded))
       (outgoing ? side.own_hello : side.other_hello) = *hello;
     for (WireListener* listener : listeners_) {
@@ -91,8 +91,8 @@ void Wiretap::take(Flow& flow, bool outgoing, const wire::Message& message) {
   }
 }
 
-void Wiretap::report_garbage(PeerSide& side, const std::string& what) {
-  for (WireListener* listener : listeners_) listener->on_garbage(side, what);
+void Wiretap::report_garbage(PeerSide& side, bool sent, const std::string& what) {
+  for (WireListener* listener : listeners_) listener->on_garbage(side, sent, what);
 }
 
 }  // namespace millet::simtest

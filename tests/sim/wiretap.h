@@ -42,7 +42,7 @@ class WireListener {
   virtual void on_speed_received(PeerSide& side, const speed::Message& message) = 0;
   virtual void on_end(PeerSide& side) = 0;
   // What no honest program sends.
-  virtual void on_garbage(PeerSide& side, const std::string& what) = 0;
+  virtual void on_garbage(PeerSide& side, bool sent, const std::string& what) = 0;
 };
 
 class Wiretap final : public sim::Tap {
@@ -77,7 +77,7 @@ class Wiretap final : public sim::Tap {
   };
   void feed(Flow& flow, bool outgoing, Bytes bytes);
   void take(Flow& flow, bool outgoing, const wire::Message& message);
-  void report_garbage(PeerSide& side, const std::string& what);
+  void report_garbage(PeerSide& side, bool sent, const std::string& what);
 
   sim::World& world_;
   UtpTap utp_;

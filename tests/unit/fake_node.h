@@ -123,6 +123,8 @@ Status Node::resume_torrent(Instant, const InfoHash&) { return ok; }
 Status Node::set_torrent(Instant, const InfoHash&, const TorrentSettings&) { return ok; }
 Status Node::set_config(Instant, const NodeConfig&) { return ok; }
 const NodeConfig& Node::config() const { return fake->config; }
+uint64_t Node::commands_commit() const { return 0; }
+uint64_t Node::durable_commit() const { return 0; }
 std::vector<TorrentStatus> Node::torrents(Instant) const { return {}; }
 std::vector<PeerStatus> Node::peers(Instant, const std::optional<InfoHash>&) const { return {}; }
 std::vector<AuctionRound> Node::auctions() const { return {}; }

@@ -204,6 +204,48 @@ void payload_is_for_disks_where_the_owner_says_so(void**) {
   }
 }
 
+void payload_never_reaches_the_state_folder(void**) {
+  TempFolder folder;
+  LinuxFiles files;
+  for (const char* name : {"data", "data/state", "data/state/in"}) assert_int_equal(mkdir((folder / name).c_str(), 0700), 0);
+  for (const char* name : {"state/key", "state/in/key", "beside"}) {
+    assert_true(files.open(folder / "data", name, OpenMode::create).has_value());
+  }
+  for (const char* name : {"link", "deeper"}) {
+    assert_int_equal(symlink((folder / (name[0] == 'l' ? "data/state" : "data/state/in")).c_str(), (folder / name).c_str()), 0);
+  }
+  assert_false(files.keep_out(folder / "none").has_value());
+  assert_true(files.keep_out(folder / "data/state").has_value());
+  struct {
+    const char* root;
+    const char* path;
+  } const rows[] = {{"data", "state/key"}, {"data", "state/new"},       {"data", "state/in/key"}, {"data/state", "key"}, {"link", "key"},
+                    {"link", "in/key"},    {"data/../data/state", "x"}, {"data/state/in", "key"}, {"deeper", "key"}};
+  for (const auto& row : rows) {
+    std::string root = folder / row.root;
+    auto refused = [&](const auto& result) {
+      return !result && result.error().code == Errc::denied && result.error().reason.find(root + "/" + row.path) != std::string::npos &&
+             result.error().reason.find("'" + (folder / "data/state") + "'") != std::string::npos;
+    };
+    for (OpenMode mode : {OpenMode::read, OpenMode::read_write, OpenMode::create}) assert_true(refused(files.open(root, row.path, mode)));
+    assert_true(refused(files.info(root, row.path)));
+    assert_true(refused(files.remove(root, row.path)));
+  }
+  assert_int_equal(files.info(folder / "data", "state").error().code, Errc::denied);
+  for (const char* root : {"data/state", "data/state/none/deeper", "link", "deeper"}) {
+    assert_int_equal(files.takes_payload(folder / root).error().code, Errc::denied);
+  }
+  for (const char* name : {"data/state/key", "data/state/in/key"}) assert_int_equal(access((folder / name).c_str(), F_OK), 0);
+  assert_int_not_equal(access((folder / "data/state/new").c_str(), F_OK), 0);
+  // What is beside it is not touched by this.
+  assert_true(files.takes_payload(folder / "data").has_value());
+  assert_true(files.open(folder / "data", "beside", OpenMode::read_write).has_value());
+  assert_true(files.open(folder / "data", "state2/key", OpenMode::create).has_value());
+  // Nor by another name that the folder gets.
+  assert_int_equal(rename((folder / "data/state").c_str(), (folder / "data/other").c_str()), 0);
+  assert_int_equal(files.open(folder / "data", "other/key", OpenMode::read).error().code, Errc::denied);
+}
+
 }  // namespace
 
 int main() {
@@ -216,6 +258,7 @@ int main() {
       cmocka_unit_test(cached_reads_scatter_and_end_at_the_end),
       cmocka_unit_test(cold_bytes_are_not_waited_for),
       cmocka_unit_test(a_full_disk_is_no_room),
+      cmocka_unit_test(payload_never_reaches_the_state_folder),
       cmocka_unit_test(payload_is_for_disks_where_the_owner_says_so),
       cmocka_unit_test(removing_takes_files_and_empty_folders_only),
       cmocka_unit_test(whole_files_are_bounded_and_folders_are_listed_in_byte_order),

@@ -282,10 +282,16 @@ void a_light_shows_what_the_node_does_and_is_given_back(void**) {
   // One that blinked gets its own times back, one that was set by hand its brightness.
   put_led(tree, "none default-on [timer]\n", "255\n");
   SysLed blinking(tree.root(), "green:status", tree.log);
+  blinking.show(LedPattern::seeding);
+  assert_string_equal(file("trigger").c_str(), "none default-on [timer]\n");  // not chosen anew
+  assert_string_equal(file("delay_off").substr(0, 1).c_str(), "0");
+  blinking.show(LedPattern::earning);
+  assert_string_equal(file("delay_on").substr(0, 3).c_str(), "900");
   blinking.show(LedPattern::off);
+  assert_string_equal(file("delay_on").substr(0, 1).c_str(), "0");
   blinking.restore();
-  assert_string_equal(file("trigger").substr(0, 5).c_str(), "timer");
-  assert_string_equal(file("delay_on").c_str(), "1\n");
+  assert_string_equal(file("trigger").c_str(), "none default-on [timer]\n");
+  assert_string_equal(file("delay_on").substr(0, 1).c_str(), "1");  // a file of a folder, unlike one of the kernel, keeps its end
   put_led(tree, "[none] default-on timer\n", "17\n");
   SysLed steady(tree.root(), "green:status", tree.log);
   steady.show(LedPattern::error);

@@ -135,6 +135,7 @@ class Machine {
   uint64_t disk_room = UINT64_MAX;  // bytes that writes may still add
   bool reads_fail = false;
   std::function<void(const BlockRef&, std::vector<uint8_t>&)> tamper;  // changes what is sent
+  std::function<void(const Action&)> on_act;                           // sees each action before it is carried out
   uint32_t pieces_hashed = 0;
   uint32_t commits = 0;
   uint32_t timer_calls = 0;
@@ -173,6 +174,7 @@ struct RawPeer {
   uint64_t link = 0;
   std::vector<uint8_t> received;
   bool closed = false;
+  std::function<void()> on_bytes;  // after more was received
 };
 
 class World {
@@ -216,6 +218,15 @@ class World {
   RawPeer* dial_raw(Machine& to, const char* from = "10.9.9.9");
   void send_raw(RawPeer& peer, std::vector<uint8_t> bytes);
   void close_raw(RawPeer& peer);
+  // Sees what a machine puts on a link to another one, and may change it.
+  struct Wire {
+    uint64_t link;
+    Machine* from;
+    Machine* to;
+  };
+  std::function<void(const Wire& wire, std::vector<uint8_t>& bytes)> on_wire;
+  // Puts bytes on a link as if `from` had sent them; on_wire does not see them.
+  void forge(uint64_t link, const Machine& from, std::vector<uint8_t> bytes);
 
   uint64_t seed;
   Instant now = Instant::from_us(1'000'000);
@@ -250,6 +261,7 @@ class World {
   };
   void deliver(uint64_t link, int to, std::vector<uint8_t> bytes);
   void send(uint64_t link, int from, std::vector<uint8_t> bytes);
+  void transmit(uint64_t link, int from, std::vector<uint8_t> bytes);
   // What is on its way arrives before.
   void close(uint64_t link, int by);
   void tell_closed(uint64_t link, int to);
@@ -374,6 +386,7 @@ inline void Machine::drain() {
 }
 
 inline void Machine::act(Action& action) {
+  if (on_act) on_act(action);
   if (auto* a = std::get_if<ConnectPeer>(&action)) return connect(*a);
   if (auto* a = std::get_if<PullPeer>(&action)) return pull(a->peer);
   if (auto* a = std::get_if<OpenTorrent>(&action)) {
@@ -551,6 +564,19 @@ inline void Machine::pull(PeerHandle peer) {
 // ---- world ----
 
 inline void World::send(uint64_t number, int from, std::vector<uint8_t> bytes) {
+  const Link& link = links_.at(number);
+  Machine* sender = link.ends[from].machine;
+  Machine* receiver = link.ends[1 - from].machine;
+  if (on_wire && sender != nullptr && receiver != nullptr) on_wire({number, sender, receiver}, bytes);
+  if (!bytes.empty()) transmit(number, from, std::move(bytes));
+}
+
+inline void World::forge(uint64_t number, const Machine& from, std::vector<uint8_t> bytes) {
+  auto link = links_.find(number);
+  if (link != links_.end()) transmit(number, link->second.ends[0].machine == &from ? 0 : 1, std::move(bytes));
+}
+
+inline void World::transmit(uint64_t number, int from, std::vector<uint8_t> bytes) {
   Link& link = links_.at(number);
   link.ends[from].in_flight += bytes.size();
   at(now + link.delay, [this, number, from, bytes = std::move(bytes)]() mutable { deliver(number, 1 - from, std::move(bytes)); });
@@ -562,7 +588,11 @@ inline void World::deliver(uint64_t number, int to, std::vector<uint8_t> bytes) 
   End& sender = found->second.ends[1 - to];
   End& receiver = found->second.ends[to];
   sender.in_flight -= bytes.size();
-  if (receiver.raw != nullptr) receiver.raw->received.insert(receiver.raw->received.end(), bytes.begin(), bytes.end());
+  if (receiver.raw != nullptr) {
+    receiver.raw->received.insert(receiver.raw->received.end(), bytes.begin(), bytes.end());
+    auto told = receiver.raw->on_bytes;  // it may be taken away under way
+    if (told) told();
+  }
   Machine* machine = receiver.machine;
   if (machine != nullptr && machine->node != nullptr && machine->generation == receiver.generation &&
       machine->sockets_.count(receiver.peer) > 0) {

@@ -140,6 +140,27 @@ void a_torrent_is_added_shown_listed_and_removed(void**) {
   assert_string_equal(f.code("show", Fixture::hash_param(added)).c_str(), "not_found");
 }
 
+void what_changes_the_state_is_answered_when_it_is_durable(void**) {
+  Fixture f;
+  f.ask("list");
+  assert_int_equal(f.rpc.awaited(), 0);
+  Json added = f.add("one");
+  assert_int_equal(f.rpc.awaited(), f.node.commands_commit());
+  assert_true(f.node.commands_commit() > f.node.durable_commit());
+  f.ask("show", Fixture::hash_param(added));
+  assert_int_equal(f.rpc.awaited(), 0);
+  // What is refused changes nothing.
+  assert_true(f.code("pause", "{\"hash\":\"0000\"}") == "not_found");
+  assert_int_equal(f.rpc.awaited(), 0);
+  f.node.on_durable(f.now, f.node.commands_commit());
+  f.ask("pause", Fixture::hash_param(added));
+  assert_true(f.rpc.awaited() > f.node.durable_commit());
+  assert_string_equal(
+      Rpc::not_saved("{\"id\": 5, \"result\": {}}", error(Errc::no_room, "full")).c_str(),
+      "{\"id\":5,\"error\":{\"code\":\"no_room\",\"message\":\"done, but not saved: full; saving is tried again, and until "
+      "then a restart undoes it\"}}");
+}
+
 void a_torrent_is_named_by_so_many_digits_that_only_one_begins_with_them(void**) {
   Fixture f;
   // Among 17 torrents two begin with the same digit, but hardly with the same four; one digit is refused whatever it hits.
@@ -246,6 +267,7 @@ void what_is_not_a_request_is_refused_with_its_reason(void**) {
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(stats_tell_what_the_transports_do),
+      cmocka_unit_test(what_changes_the_state_is_answered_when_it_is_durable),
       cmocka_unit_test(a_torrent_is_added_shown_listed_and_removed),
       cmocka_unit_test(resume_without_a_hash_is_for_all_that_are_not_paused),
       cmocka_unit_test(a_torrent_is_named_by_so_many_digits_that_only_one_begins_with_them),

@@ -80,6 +80,28 @@ void a_payer_killed_after_its_download_learns_how_the_channel_ended(void**) {
   assert_int_equal(duo.world.violations.size(), 0);
 }
 
+// A payment that came before the ledger's word on its channel is counted later. The payer has crashed meanwhile: what it signed then and
+// what it signs now are not for the same piece.
+void a_payment_that_waited_for_the_ledger_is_not_forgotten_by_a_crash(void**) {
+  Duo duo(small());
+  duo.start();
+  assert_true(duo.run(10, [&] { return !duo.world.ledger.channels.empty(); }));
+  duo.world.ledger.up = false;
+  assert_true(duo.run(20, [&] { return !duo.world.highest_pay.empty(); }));
+  duo.run(7);  // the provider asks the ledger again with growing pauses
+  assert_int_equal(duo.counted(), 0);
+  duo.world.crash(*duo.requester);
+  duo.world.ledger.up = true;
+  duo.world.start(*duo.requester);
+  duo.world.links[0].reconnect_at = duo.world.now;
+  assert_true(duo.run(300, [&] { return duo.requester->complete(); }));
+  assert_int_equal(duo.banned_for(), 0);
+  assert_true(duo.run_to_end());
+  uint64_t full = duo.world.transfers[{1, 0}].bytes_paid * 1000 / 1'000'000;
+  assert_in_range(duo.earned(), full - 2, full + 2);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 // Attack 15. A payer whose store is from an hour ago has forgotten what it signed; the payee shows it its own signature.
 void a_payer_restored_from_a_backup_goes_on(void**) {
   Settings settings;
@@ -179,6 +201,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(killed_at_any_point_on_any_side_it_goes_on),
       cmocka_unit_test(a_payer_killed_after_its_download_learns_how_the_channel_ended),
+      cmocka_unit_test(a_payment_that_waited_for_the_ledger_is_not_forgotten_by_a_crash),
       cmocka_unit_test(a_payer_restored_from_a_backup_goes_on),
       cmocka_unit_test(a_payee_restored_from_a_backup_goes_on),
       cmocka_unit_test(after_a_crash_the_lease_counts_against_the_budget),

@@ -60,6 +60,8 @@ struct Node {
   Faults faults;
   std::map<std::pair<std::string, std::vector<uint8_t>>, std::vector<uint8_t>> store;  // durable
   Instant store_free;                                                                  // commits are done in order
+  std::deque<StoreBatch> under_way;                                                    // commits that the disk is busy with
+  std::deque<decltype(store)> earlier;                                                 // the store as it was, newest last
   Instant timer = Instant::never();
   Instant rechoke_at;
   Amount budget;
@@ -103,6 +105,8 @@ class Watch {
   std::map<std::pair<uint32_t, uint32_t>, Transfer> transfers;  // requester, provider: verified bytes
   std::map<ChannelId, Amount> highest_pay;                      // of all PAY that were signed
 
+  static constexpr size_t k_earlier_max = 8;
+  bool keep_earlier = false;   // each Node::earlier is kept up
   bool forgive_lease = false;  // a store came back from a backup
   void forget_promises() { promised_.clear(); }
 
@@ -149,7 +153,7 @@ class Watch {
       bool leased = record && pay.cum <= record->ceiling && pay.seq <= record->seq_ceiling;
       if (!leased && !forgive_lease) violate("PAY signed above the durable lease");
       uint64_t& seq = signed_seq_[pay.channel];
-      if (pay.seq <= seq) violate("PAY sequence does not grow");
+      if (pay.seq <= seq && !forgive_lease) violate("PAY sequence does not grow");
       seq = pay.seq;
       highest_pay[pay.channel] = std::max(highest_pay[pay.channel], pay.cum);
       check_paid(node);

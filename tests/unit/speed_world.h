@@ -22,7 +22,11 @@ class World : public Watch {
   bool ledger_loses_replies = false;
   bool corrupt_blocks = false;
 
-  LedgerTime ledger_now() const { return LedgerTime::from_seconds(1'800'000'000u + static_cast<uint64_t>(now.in_us() / 1'000'000)); }
+  uint64_t ledger_leap_s = 0;  // the ledger's clock leapt ahead
+
+  LedgerTime ledger_now() const {
+    return LedgerTime::from_seconds(1'800'000'000u + ledger_leap_s + static_cast<uint64_t>(now.in_us() / 1'000'000));
+  }
 
   Node& add(const std::string& name, bool provider, uint64_t budget_micro = 0) {
     auto node = std::make_unique<Node>();
@@ -78,16 +82,14 @@ class World : public Watch {
     }
     drain(node);
   }
-  void crash(Node& node) {
+  // Of the commits that are under way the first `landed` become durable all the same.
+  void crash(Node& node, size_t landed = 0) {
     if (!node.running) return;
+    for (size_t i = 0; i < std::min(landed, node.under_way.size()); ++i) apply(node, node.under_way[i]);
     for (size_t i = 0; i < links.size(); ++i) {
       if (nodes[links[i].a].get() == &node || nodes[links[i].b].get() == &node) cut(i, Instant::never());
     }
-    node.running = false;
-    node.speed.reset();
-    node.peers.clear();
-    node.partial.clear();
-    node.store_free = now;
+    vanish(node);
   }
   // The process is gone without a word: the other ends of its connections go on as if it only were silent.
   void vanish(Node& node) {
@@ -95,6 +97,7 @@ class World : public Watch {
     node.speed.reset();
     node.peers.clear();
     node.partial.clear();
+    node.under_way.clear();
     node.store_free = now;
   }
   void cut(size_t i, Instant reconnect_at) {
@@ -488,19 +491,28 @@ class World : public Watch {
     }
     Instant done = std::max(node.store_free, now) + time;
     node.store_free = done;
-    post(done - now, [this, n, life, commit] {
+    node.under_way.push_back(commit.changes);
+    post(done - now, [this, n, life, sequence = commit.sequence] {
       if (!n->running || n->life != life) return;  // power was cut before it was durable
-      for (const StoreChange& change : commit.changes) {
-        auto where = std::make_pair(std::string(change.table), change.key);
-        if (change.value)
-          n->store[where] = *change.value;
-        else
-          n->store.erase(where);
-      }
-      n->speed->on_durable(now, commit.sequence);
+      apply(*n, n->under_way.front());
+      n->under_way.pop_front();
+      n->speed->on_durable(now, sequence);
       drain(*n);
       pump(*n);
     });
+  }
+  void apply(Node& node, const StoreBatch& changes) {
+    if (keep_earlier) {
+      node.earlier.push_back(node.store);
+      if (node.earlier.size() > k_earlier_max) node.earlier.pop_front();
+    }
+    for (const StoreChange& change : changes) {
+      auto where = std::make_pair(std::string(change.table), change.key);
+      if (change.value)
+        node.store[where] = *change.value;
+      else
+        node.store.erase(where);
+    }
   }
   void perform_call(Node& node, const LedgerCall& call) {
     uint64_t life = node.life;

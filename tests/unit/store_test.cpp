@@ -1,6 +1,7 @@
 // The rules of store.h, held by every store; then what only one of them has: the memory store's crash, LMDB's lock, limits and probe
 // (PostgreSQL's own: postgres_store_test).
 #include "store/lmdb/lmdb_store.h"
+#include "store/lmdb/probe.h"
 #include "store/memory_store.h"
 
 #include <fcntl.h>
@@ -8,7 +9,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 
 #include "base/random.h"
 #include "unit/any_store.h"
@@ -454,6 +457,36 @@ void reading_everything_holds_only_a_part_of_it_in_memory(void**) {
   assert_true(most < 160);  // MiB, of 256: 96, what 256 reads map, and the program
 }
 
+void a_file_that_could_not_be_checked_is_not_called_damaged(void**) {
+  assert_true(judge_probe(0, "/s/data.mdb").has_value());
+  auto says = [](int status, Errc code, const char* word, bool damaged) {
+    Status judged = judge_probe(status, "/s/data.mdb");
+    const std::string reason = judged ? "" : judged.error().reason;
+    return !judged && judged.error().code == code && reason.find("/s/data.mdb") != std::string::npos &&
+           reason.find(word) != std::string::npos && (reason.find("is damaged") != std::string::npos) == damaged;
+  };
+  // As waitpid() has it: a signal as it is, an exit status shifted.
+  assert_true(says(SIGALRM, Errc::io, "start again", false));
+  assert_true(says(EACCES << 8, Errc::denied, "Permission denied", false));
+  assert_true(says(EIO << 8, Errc::io, std::strerror(EIO), false));  // musl and glibc have their own words
+  for (const char* word : {"state import", "deposits", "history"}) {
+    assert_true(says(SIGSEGV, Errc::io, word, true) && says(255 << 8, Errc::io, word, true));
+  }
+  TempFolder folder;
+  assert_true(LmdbStore::open(folder.path()).has_value());
+  assert_int_equal(chmod((folder / "data.mdb").c_str(), 0), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    if (geteuid() == 0 && (chown(folder.path().c_str(), 65534, 0) != 0 || chown((folder / "lock").c_str(), 65534, 0) != 0)) _exit(2);
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(3);
+    auto store = LmdbStore::open(folder.path());
+    _exit(!store && store.error().code == Errc::denied && store.error().reason.find("damaged") == std::string::npos ? 0 : 1);
+  }
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+}
+
 }  // namespace
 
 int main() {
@@ -475,6 +508,7 @@ int main() {
       cmocka_unit_test(the_map_grows_up_to_its_limit_and_then_is_no_room),
       cmocka_unit_test(reading_everything_holds_only_a_part_of_it_in_memory),
       cmocka_unit_test(a_folder_without_rights_is_denied_with_its_name),
+      cmocka_unit_test(a_file_that_could_not_be_checked_is_not_called_damaged),
       cmocka_unit_test(a_damaged_file_is_an_error_and_not_a_crash),
   };
   return RUN_TESTS(tests);

@@ -68,7 +68,8 @@ endif()
 set(CMAKE_C_FLAGS_INIT "${flags} -isystem ${MILLET_SYSROOT}/include ${after}")
 set(CMAKE_ASM_FLAGS_INIT "${flags} -isystem ${MILLET_SYSROOT}/include ${after}")
 set(CMAKE_CXX_FLAGS_INIT "${flags} -nostdinc++ -isystem ${MILLET_SYSROOT}/include/c++/v1 -isystem ${MILLET_SYSROOT}/include ${after} ${warnings}")
-set(CMAKE_EXE_LINKER_FLAGS_INIT "${link} -static -nostdlib -L${lib} -Wl,--gc-sections,-z,norelro ${lib}/crt1.o ${lib}/crti.o")
+# The data begins in the file where the constants end, not at the next page, which would be up to 4 KB of nothing on flash.
+set(CMAKE_EXE_LINKER_FLAGS_INIT "${link} -static -nostdlib -L${lib} -Wl,--gc-sections,-z,norelro,-z,common-page-size=64,--build-id=none ${lib}/crt1.o ${lib}/crti.o")
 set(CMAKE_C_STANDARD_LIBRARIES "-Wl,--start-group -lc -lclang_rt -Wl,--end-group ${lib}/crtn.o")
 set(CMAKE_CXX_STANDARD_LIBRARIES "-Wl,--start-group -lc++ -lc -lclang_rt -Wl,--end-group ${lib}/crtn.o")
 

@@ -18,8 +18,9 @@ import sys
 import tarfile
 
 USER = 6881  # of nothing else: there is no other user in the image
-MACHINES = {62: ("amd64", None), 183: ("arm64", "v8"), 40: ("arm", "v7"), 8: ("mips", None), 3: ("386", None)}
+MACHINES = {62: ("amd64", None), 183: ("arm64", "v8"), 40: ("arm", "v5"), 8: ("mips", None), 3: ("386", None)}
 PT_INTERP = 3
+ARM_HARD_FLOAT = 0x400  # flag of programs of the ARM ABI with registers of a floating-point unit: here those for v7
 
 
 def die(what):
@@ -43,6 +44,8 @@ def machine_of(path):
     if machine not in MACHINES:
         die(f"{path}: machine {machine} is not known")
     name, variant = MACHINES[machine]
+    if name == "arm" and struct.unpack_from(order + "I", data, 36)[0] & ARM_HARD_FLOAT:
+        variant = "v7"
     if name == "mips":
         name = ("mips64" if wide else "mips") + ("le" if order == "<" else "")
     return name, variant

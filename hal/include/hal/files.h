@@ -61,8 +61,8 @@ class Files {
   // Opens root/relative; no component below root may be a symbolic link or "..". Errors: not_found, denied, io; the text names the path.
   virtual Result<std::unique_ptr<File>> open(const std::string& root, const std::string& relative, OpenMode mode) = 0;
   virtual Result<FileInfo> info(const std::string& root, const std::string& relative) = 0;
-  // Whether payload may be kept in the folder, as far as this system minds what is below it (a router's memory or flash). A folder that is
-  // not there is judged by the one above it. Errors: denied, with the reason and the way out.
+  // Whether payload may be kept in the folder, as far as this system minds what is below it (a router's memory or flash, the node's state).
+  // A folder that is not there is judged by the one above it. Errors: denied, with the reason and the way out.
   virtual Status takes_payload(const std::string& root) {
     static_cast<void>(root);
     return ok;

@@ -22,7 +22,9 @@ Error lmdb_error(int code, const std::string& doing) {
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
     case MDB_VERSION_MISMATCH:
-      return {Errc::io, reason + "; the file is damaged or of another kind of machine: restore a copy, or move it away to start afresh"};
+      return {Errc::io, reason +
+                            "; the file is damaged or of another kind of machine: move it away, and take up the last copy (of a node: "
+                            "millet state import FILE)"};
     case MDB_PANIC: return {Errc::io, reason + "; the disk failed earlier: check it, then start again"};
     default: return {Errc::io, reason};
   }

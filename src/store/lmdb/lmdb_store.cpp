@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/file_owner.h"
 #include "store/lmdb/lmdb_error.h"
 #include "store/lmdb/page_use.h"
 #include "store/lmdb/place.h"
@@ -66,6 +67,7 @@ Result<int> lock_folder(const std::string& folder, bool shared) {
   std::string path = folder + "/lock";
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return system_error(errno, "write in the state folder " + folder);
+  give_to_owner_of(folder + "/data.mdb", fd);
   int locked = flock(fd, LOCK_EX | LOCK_NB);
   for (int i = 0; locked != 0 && errno == EWOULDBLOCK && i < k_lock_tries; ++i) {
     usleep(k_lock_wait_us);
@@ -247,11 +249,9 @@ Result<std::unique_ptr<LmdbStore>> LmdbStore::open(const std::string& folder, co
   CHECK(options.map_size_max >= k_map_size_min);
   TRY_ASSIGN(int lock_fd, lock_folder(folder, options.shared));
   std::unique_ptr<LmdbStore> store(new LmdbStore(folder, lock_fd, options));
-  if (!can_map_files_of(folder)) {
+  if (const char* lacks = lacks_for_state(folder)) {
     return error(Errc::unsupported,
-                 "the state can't be in " + folder +
-                     ": its file system has no shared memory maps (JFFS2 has none), which LMDB needs; choose a folder on a "
-                     "disk with --state");
+                 "the state can't be in " + folder + ": its file system has no " + lacks + "; choose a folder on a disk with --state");
   }
   TRY(store->create_file());
   if (options.probe) TRY(probe_lmdb_file(folder));
@@ -291,6 +291,7 @@ Status LmdbStore::create_file() {
   if (rc != 0) return lmdb_error(rc, doing);
   rc = mdb_env_open(env, draft.c_str(), MDB_NOSUBDIR | MDB_NOLOCK, 0600);
   if (rc == 0) rc = mdb_env_sync(env, 1);
+  if (int fd = -1; rc == 0 && mdb_env_get_fd(env, &fd) == 0) give_to_owner_of(file, fd);
   mdb_env_close(env);
   if (rc == 0 && rename(draft.c_str(), file.c_str()) != 0) rc = errno;
   if (rc != 0) return lmdb_error(rc, doing);

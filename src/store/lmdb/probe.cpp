@@ -11,6 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "store/lmdb/lmdb_error.h"
+#include "store/lmdb/page_check.h"
+
 namespace millet {
 namespace {
 
@@ -18,8 +21,9 @@ namespace {
 constexpr uint64_t k_probe_entries_max = 200'000;
 constexpr unsigned k_probe_seconds_max = 120;  // a loop of damaged pages ends here
 
+// The child ends with errno if the system failed it, and not the file.
 constexpr int k_exit_good = 0;
-constexpr int k_exit_unreadable = 10;  // LMDB said so, or the file is empty: opening it for real gives the better error
+constexpr int k_exit_damaged = 255;
 
 bool walk(MDB_txn* txn, MDB_dbi table, bool (*on_key)(MDB_txn*, const MDB_val&)) {
   MDB_cursor* cursor = nullptr;
@@ -48,12 +52,14 @@ int probe_in_child(const std::string& folder) {
   MDB_env* env = nullptr;
   MDB_txn* txn = nullptr;
   MDB_dbi main_table = 0;
-  if (mdb_env_create(&env) != 0 || mdb_env_set_maxdbs(env, 64) != 0) return k_exit_unreadable;
-  if (mdb_env_open(env, folder.c_str(), MDB_RDONLY | MDB_NOLOCK, 0600) != 0) return k_exit_unreadable;
-  if (mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn) != 0) return k_exit_unreadable;
-  if (mdb_dbi_open(txn, nullptr, 0, &main_table) != 0) return k_exit_unreadable;
+  int rc = mdb_env_create(&env);
+  if (rc == 0) rc = mdb_env_set_maxdbs(env, 64);
+  if (rc == 0) rc = mdb_env_open(env, folder.c_str(), MDB_RDONLY | MDB_NOLOCK, 0600);
+  if (rc == 0) rc = mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn);
+  if (rc > 0 && rc < k_exit_damaged) return rc;  // LMDB's own codes are below zero
+  if (rc != 0 || mdb_dbi_open(txn, nullptr, 0, &main_table) != 0) return k_exit_damaged;
   bool good = walk(txn, 0, nullptr) && walk(txn, main_table, walk_named);  // 0 is LMDB's own table of free pages
-  return good ? k_exit_good : k_exit_unreadable;
+  return good ? k_exit_good : k_exit_damaged;
 }
 
 [[noreturn]] void run_child(const std::string& folder) {
@@ -62,9 +68,17 @@ int probe_in_child(const std::string& folder) {
   setrlimit(RLIMIT_CORE, &none);
   for (int number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM}) signal(number, SIG_DFL);
   int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  if (null >= 0) dup2(null, STDERR_FILENO);
+  if (null >= 0) dup3(null, STDERR_FILENO, 0);
   alarm(k_probe_seconds_max);
   _exit(probe_in_child(folder));
+}
+
+Error damaged(const std::string& file, const std::string& how) {
+  return error(Errc::io,
+               "state file " + file + " is damaged (" + how +
+                   "): move it away, and take up the last copy (of a node: millet state import FILE). A node without one keeps its "
+                   "wallet, but loses its torrents, what is owed to it in open channels, its own deposits there until they expire, and its "
+                   "history");
 }
 
 }  // namespace
@@ -73,6 +87,11 @@ Status probe_lmdb_file(const std::string& folder) {
   struct stat info {};
   std::string file = folder + "/data.mdb";
   if (stat(file.c_str(), &info) != 0 || info.st_size == 0) return ok;  // a new store
+  int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return lmdb_error(errno, "read the state file " + file);
+  close(fd);
+  Status pages = check_lmdb_pages(file);
+  if (!pages) return damaged(file, pages.error().reason);
   pid_t child = fork();
   if (child < 0) return error(Errc::no_room, "can't start a process to check " + file + ": " + strerror(errno));
   if (child == 0) run_child(folder);
@@ -80,10 +99,19 @@ Status probe_lmdb_file(const std::string& folder) {
   while (waitpid(child, &status, 0) < 0) {
     if (errno != EINTR) return error(Errc::io, "can't wait for the check of " + file + ": " + strerror(errno));
   }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == k_exit_good) return ok;
-  std::string how = WIFSIGNALED(status) ? std::string("reading it ends with signal ") + strsignal(WTERMSIG(status))
-                                        : std::string("it can't be read to its end");
-  return error(Errc::io, "state file " + file + " is damaged (" + how + "): restore a copy, or move it away to start afresh");
+  return judge_probe(status, file);
+}
+
+Status judge_probe(int status, const std::string& file) {
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+    return error(Errc::io, "the check of state file " + file + " did not end within " + std::to_string(k_probe_seconds_max) +
+                               " s: is its disk slow or failing, or the machine very busy? The file need not be damaged: start again");
+  }
+  if (WIFSIGNALED(status)) return damaged(file, std::string("reading it ends with signal ") + strsignal(WTERMSIG(status)));
+  const int code = WEXITSTATUS(status);
+  if (code == k_exit_good) return ok;
+  if (code == k_exit_damaged) return damaged(file, "it can't be read to its end");
+  return lmdb_error(code, "read the state file " + file);
 }
 
 }  // namespace millet

@@ -10,5 +10,7 @@ namespace millet {
 
 // Requires: nothing else has the file open for writing. Errors: io (damaged), no_room (no process).
 Status probe_lmdb_file(const std::string& folder);
+// What the child's end, as waitpid() tells it, says about the file.
+Status judge_probe(int status, const std::string& file);
 
 }  // namespace millet

@@ -40,11 +40,12 @@ class Milletd:
         self.data = world.make_folder(f"{self.name}.data")
         self.options = {"node.listen": f"{self.address}:0", "node.data": str(self.data)}
         self.options.update({key.replace("__", "."): value for key, value in options.items()})
+        self.milletd, self.millet = [world.bin / "milletd"], [world.bin / "millet"]
         self.process = None
         self.port = None
 
     def command(self, *arguments):
-        command = [self.world.bin / "milletd", "--state", self.state]
+        command = [*self.milletd, "--state", self.state]
         for key, value in self.options.items():
             command += ["--set", f"{key}={value}"]
         return command + list(arguments)
@@ -85,7 +86,7 @@ class Milletd:
 
     def text(self, *arguments, timeout=60):
         """`millet` for people: (status, standard output, standard error)."""
-        command = [self.world.bin / "millet", "--state", self.state, *arguments]
+        command = [*self.millet, "--state", self.state, *arguments]
         done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 

@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
-ADDRESSES = 20  # NETWORK + "1" ... are usable
+ADDRESSES = int(os.environ.get("MILLET_ADDRESSES") or 20)  # NETWORK + "1" ... are usable
 NETWORK = "10.0.0."  # on the loopback device of the namespace
 
 
@@ -179,6 +179,31 @@ def _inside(arguments, case):
         world.end()
     sys.stdout.flush()
     return status
+
+
+def beside_others(bin_dir, name, body, keep=False):
+    """For scripts that need no namespace: body(world) in a world whose processes end with it; the exit code. use_loopback() comes first."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(1))
+    folder = tempfile.mkdtemp(prefix=f"millet-{name}-")
+    os.chmod(folder, 0o755)
+    world = World(bin_dir, folder, bound=True)
+    try:
+        body(world)
+        return 0
+    except Skip as reason:
+        print(f"skipped: {reason}")
+        return SKIPPED
+    except Failure as failure:
+        print(f"FAILED: {name}: {failure}")
+        world.show_logs()
+        return 1
+    finally:
+        world.end()
+        if keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(cases):

@@ -34,7 +34,7 @@ return view.extend({
 		const map = new form.Map('millet', _('millet: settings'), _('A BitTorrent seeding node that earns: it seeds to everybody, and sells some of its upload slots to peers that bid for them.'));
 
 		let section = map.section(form.NamedSection, 'node', 'node', _('Node'));
-		text(section, 'data', _('Payload folder'), _('Of torrents that are added without one. It must be on a disk; the state is kept in .millet below it.'), '/mnt/sda1/torrents');
+		text(section, 'data', _('Payload folder'), _('Of torrents that are added without one. It must be on a disk.'), '/mnt/sda1/torrents');
 		automatic(section, 'disk_only', _('Disks only'), _('Refuse payload folders in memory, on an overlay and on raw flash.'));
 		text(section, 'listen', _('Address and port'), _('For peers; port 0 picks a free one, [::] takes IPv4 too.'), '[::]:6881');
 		text(section, 'memory', _('Memory'), _('Budget of the whole node in MiB; auto is an eighth of the machine\'s.'), 'auto', 'or("auto", range(8,65536))');
@@ -60,7 +60,7 @@ return view.extend({
 		text(section, 'passphrase_file', _('Passphrase file'), _('Of a locked wallet, best in the state folder; empty: it stays locked, and torrents are seeded for nothing.'), '');
 
 		section = map.section(form.NamedSection, 'openwrt', 'openwrt', _('This router'));
-		text(section, 'state', _('State folder'), _('Of everything durable, the wallet too; empty is .millet in the payload folder.'), '');
+		text(section, 'state', _('State folder'), _('Of everything durable, the wallet too; empty is .millet beside the payload folder.'), '');
 		text(section, 'folders', _('More payload folders'), _('With spaces between them: milletd sees no others from its jail.'), '');
 		text(section, 'user', _('User'), _('That milletd runs as.'), 'millet');
 		flag(section, 'firewall', _('Open the firewall'), _('For the port above, while milletd runs.'), '0');

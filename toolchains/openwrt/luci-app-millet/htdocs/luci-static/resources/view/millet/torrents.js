@@ -1,4 +1,5 @@
 'use strict';
+'require fs';
 'require view';
 'require poll';
 'require ui';
@@ -70,6 +71,7 @@ return view.extend({
 	add: function(ev) {
 		return ui.uploadFile(UPLOAD, ev.target)
 			.then(() => this.act('add', UPLOAD))
+			.finally(() => fs.remove(UPLOAD).catch(() => {})) // it is in the router's memory
 			.catch((reason) => ui.addNotification(null, E('p', [ reason.message ]), 'danger'));
 	},
 

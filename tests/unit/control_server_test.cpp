@@ -1,0 +1,112 @@
+// The control socket's replies: what a command has changed is durable before its reply goes out, or the reply says that it is not.
+#include "driver/control_server.h"
+
+#include "unit/test.h"
+
+using namespace millet;
+
+namespace {
+
+constexpr hal::StreamId k_client = 7;
+constexpr hal::StreamId k_other = 8;
+
+struct FakeStreams final : hal::Streams {
+  void set_events(hal::StreamEvents*) override {}
+  Result<Endpoint> listen(hal::ListenerId, const Endpoint&) override { return Endpoint(); }
+  Status listen_local(hal::ListenerId, const std::string&) override { return ok; }
+  void set_accepting(hal::ListenerId, bool) override {}
+  hal::StreamId connect(const Endpoint&, const std::optional<IpAddress>&) override { return 0; }
+  size_t send(hal::StreamId stream, std::span<const Bytes> parts) override {
+    size_t taken = 0;
+    for (Bytes part : parts) {
+      Bytes some = part.first(std::min(part.size(), room));
+      sent[stream] += as_text(some);
+      taken += some.size();
+      room -= some.size();
+    }
+    return taken;
+  }
+  void set_reading(hal::StreamId stream, bool reading) override { reads[stream] = reading; }
+  void close(hal::StreamId) override {}
+  Endpoint local_endpoint(hal::StreamId) override { return {}; }
+
+  std::map<hal::StreamId, std::string> sent;
+  std::map<hal::StreamId, bool> reads;
+  size_t room = SIZE_MAX;
+};
+
+// "N": a command that is durable with commit N; 0 is a question.
+struct Commands final : RequestHandler {
+  std::string handle(Instant, std::string_view request) override {
+    commit = static_cast<uint64_t>(request[0] - '0');
+    return "done " + std::string(request);
+  }
+  uint64_t awaited() const override { return commit; }
+  std::string not_saved(std::string_view reply, const Error& reason) override {
+    return "not saved: " + std::string(reply) + ": " + reason.reason;
+  }
+  uint64_t commit = 0;
+};
+
+struct Fixture {
+  Fixture() {
+    server.on_accepted(now, k_client);
+    server.on_accepted(now, k_other);
+  }
+  void say(hal::StreamId stream, const std::string& text) { assert_true(server.on_received(now, stream, as_bytes(text))); }
+  bool sent(hal::StreamId stream, const std::string& text) { return streams.sent[stream] == text; }
+  Instant now = Instant::from_us(1'000'000);
+  FakeStreams streams;
+  Commands commands;
+  ControlServer server{streams, commands, {1000, 10'000}};
+};
+
+void a_reply_waits_for_its_commit(void**) {
+  Fixture f;
+  f.say(k_client, "2 a\n0 b\n3 c\n");
+  f.say(k_other, "0 d\n");
+  // Questions of others are answered meanwhile; the client's own wait in line.
+  assert_true(f.sent(k_client, "") && f.sent(k_other, "done 0 d\n"));
+  assert_false(f.streams.reads[k_client]);
+  f.server.on_durable(f.now, 1);
+  assert_true(f.server.on_writable(f.now, k_client));  // says nothing about durability
+  assert_true(f.sent(k_client, ""));
+  f.server.on_durable(f.now, 2);
+  assert_true(f.sent(k_client, "done 2 a\ndone 0 b\n"));
+  f.server.on_durable(f.now, 5);
+  assert_true(f.sent(k_client, "done 2 a\ndone 0 b\ndone 3 c\n"));
+  assert_true(f.streams.reads[k_client]);
+}
+
+void a_commit_that_fails_is_a_reply_that_says_so(void**) {
+  Fixture f;
+  f.say(k_client, "2 a\n0 b\n");
+  f.server.on_commit_failed(f.now, error(Errc::no_room, "full"));
+  assert_true(f.sent(k_client, "not saved: done 2 a: full\ndone 0 b\n"));
+  f.server.on_durable(f.now, 2);
+  assert_true(f.sent(k_client, "not saved: done 2 a: full\ndone 0 b\n"));
+}
+
+void a_client_that_leaves_while_it_waits_leaves_nothing(void**) {
+  Fixture f;
+  f.say(k_client, "2 a\n");
+  f.say(k_other, "2 b\n");
+  assert_true(f.server.on_closed(k_client));
+  f.streams.room = 3;
+  f.server.on_durable(f.now, 2);
+  assert_true(f.sent(k_client, "") && f.sent(k_other, "don"));
+  f.streams.room = SIZE_MAX;
+  assert_true(f.server.on_writable(f.now, k_other));
+  assert_true(f.sent(k_other, "done 2 b\n"));
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(a_reply_waits_for_its_commit),
+      cmocka_unit_test(a_commit_that_fails_is_a_reply_that_says_so),
+      cmocka_unit_test(a_client_that_leaves_while_it_waits_leaves_nothing),
+  };
+  return RUN_TESTS(tests);
+}
