@@ -225,7 +225,7 @@ void run_sequences(StoreKind kind, uint64_t count) {
   assert_int_equal(failed, 0);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(MILLET_SANITIZED)
 constexpr uint64_t k_sequences = 200, k_disk_sequences = 100, k_server_sequences = 10;  // ten times slower
 #else
 constexpr uint64_t k_sequences = 2000, k_disk_sequences = 1000, k_server_sequences = 20;
