@@ -13,6 +13,7 @@
 #include <set>
 #include <span>
 
+#include "base/token_bucket.h"
 #include "speed/auction.h"
 #include "speed/exposure.h"
 #include "speed/records.h"
@@ -59,6 +60,8 @@ class Payee {
   static constexpr Duration k_idle_close = Duration::minutes(10);
   static constexpr Duration k_ledger_fresh = Duration::seconds(60);
   static constexpr Duration k_commit_interval = Duration::seconds(10);
+  static constexpr uint64_t k_resume_commit = 10;  // of the bucket that fills by one a second: one commit for a RESUME in that time, and
+  static constexpr uint64_t k_resume_commits_at_once = 8;
   static constexpr uint64_t k_funds_life_s = 600;
   static constexpr uint64_t k_min_left_s = 25 * 60;  // of a channel that we accept
   static constexpr uint64_t k_margin_min_s = 600;
@@ -322,6 +325,7 @@ class Payee {
   void try_verify(Instant now, Channel& channel);
   void count(Instant now, Channel& channel, const PayMessage& pay);
   void acknowledge(const Channel& channel, AckStatus status);
+  void want_resume(Instant now, Channel& channel);
   void resume_if_durable(Channel& channel);
   std::optional<std::pair<PeerHandle, uint8_t>> place_of(const Channel& channel) const;
   Amount room(const PublicKey& payer, Instant now) const;
@@ -353,6 +357,7 @@ class Payee {
   uint64_t risk_ = 0;  // 256ths of pieces counted and not durable
   uint64_t risk_committing_ = 0;
   bool commit_urgent_ = false;
+  TokenBucket resume_commits_{1, k_resume_commit* k_resume_commits_at_once};
   std::optional<Instant> dirty_since_;
   bool commit_running_ = false;
   Amount counted_total_;

@@ -73,11 +73,17 @@ void Payee::announce(Instant now, Peer& peer, const ChannelMessage& message) {
     return advance(now, channel);
   }
   Channel& channel = it->second;
-  channel.resume_wanted = true;
-  if (channel.dirty) commit_urgent_ = true;
-  resume_if_durable(channel);
+  want_resume(now, channel);
   if (channel.state == ChannelState::refused) acknowledge(channel, channel.refusal);
   if (channel.state == ChannelState::closing) acknowledge(channel, AckStatus::closed);
+}
+
+// A payer that comes back is not kept waiting for its RESUME. One that asks without end must not wear out the flash: it waits for the
+// commit that is due anyway.
+void Payee::want_resume(Instant now, Channel& channel) {
+  channel.resume_wanted = true;
+  if (channel.dirty && !commit_urgent_) commit_urgent_ = resume_commits_.take(now, k_resume_commit);
+  resume_if_durable(channel);
 }
 
 void Payee::resume_if_durable(Channel& channel) {
@@ -135,9 +141,7 @@ Status Payee::on_pay(Instant now, Peer& peer, const PayMessage& pay) {
   if (pay.seq <= channel.counted.seq || pay.cum <= channel.counted.cum) {
     // Never a strike: a payer that lost its state looks like this.
     acknowledge(channel, AckStatus::stale);
-    channel.resume_wanted = true;
-    if (channel.dirty) commit_urgent_ = true;
-    resume_if_durable(channel);
+    want_resume(now, channel);
     return ok;
   }
   if (channel.state == ChannelState::closing) return acknowledge(channel, AckStatus::closed), ok;
@@ -184,8 +188,7 @@ Status Payee::on_verified(Instant now, const WorkRef& work, bool valid) {
   }
   if (pay.seq > channel.counted.seq && pay.cum > channel.counted.cum) count(now, channel, pay);
   try_verify(now, channel);
-  if (channel.resume_wanted && channel.dirty) commit_urgent_ = true;
-  resume_if_durable(channel);
+  if (channel.resume_wanted) want_resume(now, channel);
   bool waits = channel.verifying || channel.waiting || stands_for_debt(channel);
   if (channel.close_wanted && !waits) start_close(now, channel, channel.close_reason);
   return ok;

@@ -534,10 +534,40 @@ void payments_faster_than_blocks_are_a_protocol_error(void**) {
   assert_true(duo.disconnected("more payments than served blocks"));
 }
 
+// Each RESUME names what is durable: a payer that pays and announces its channel every second would have the provider commit as often.
+void a_payer_that_announces_without_end_does_not_wear_out_the_flash(void**) {
+  Settings settings;
+  settings.pieces = 4000;
+  Duo duo(settings);
+  std::optional<ChannelMessage> notice;
+  uint64_t resumes = 0;
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    if (const auto* channel = std::get_if<ChannelMessage>(&message)) notice = *channel;
+    if (&from == duo.provider && std::holds_alternative<ResumeMessage>(message)) ++resumes;
+    return true;
+  };
+  duo.start();
+  assert_true(duo.run(10, [&] { return duo.counted() > 0; }));
+  constexpr uint64_t k_seconds = 90;
+  const uint64_t before = duo.provider->commits, paid = duo.counted();
+  resumes = 0;
+  for (uint64_t i = 0; i < k_seconds; ++i) {
+    duo.world.inject(*duo.requester, duo.world.only_peer(*duo.requester), *notice);
+    duo.run(1);
+  }
+  // One in ten seconds that are due, as many for RESUMEs, eight at once, and one for each of the few channels that are new.
+  assert_true(duo.provider->commits - before <= k_seconds / 10 * 2 + 8 + 4);
+  assert_true(resumes >= k_seconds / 10);
+  assert_true(duo.counted() > paid + k_seconds * 1000);
+  assert_true(duo.world.violations.empty());
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {
+      cmocka_unit_test(a_payer_that_announces_without_end_does_not_wear_out_the_flash),
       cmocka_unit_test(a_payment_of_another_channel_or_ledger_is_a_bad_signature),
       cmocka_unit_test(an_older_payment_changes_nothing_and_is_no_strike),
       cmocka_unit_test(a_payment_above_the_capacity_does_not_count_and_serving_stops),

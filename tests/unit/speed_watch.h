@@ -61,7 +61,8 @@ struct Node {
   std::map<std::pair<std::string, std::vector<uint8_t>>, std::vector<uint8_t>> store;  // durable
   Instant store_free;                                                                  // commits are done in order
   std::deque<StoreBatch> under_way;                                                    // commits that the disk is busy with
-  std::deque<decltype(store)> earlier;                                                 // the store as it was, newest last
+  uint64_t commits = 0;
+  std::deque<decltype(store)> earlier;  // the store as it was, newest last
   Instant timer = Instant::never();
   Instant rechoke_at;
   Amount budget;

@@ -491,6 +491,7 @@ class World : public Watch {
     }
     Instant done = std::max(node.store_free, now) + time;
     node.store_free = done;
+    ++node.commits;
     node.under_way.push_back(commit.changes);
     post(done - now, [this, n, life, sequence = commit.sequence] {
       if (!n->running || n->life != life) return;  // power was cut before it was durable
