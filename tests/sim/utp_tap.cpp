@@ -69,12 +69,15 @@ void UtpTap::on_received(uint32_t machine, const Endpoint& from, const Endpoint&
 }
 
 void UtpTap::on_socket_closed(uint32_t machine, uint16_t port) {
-  for (auto& [key, connection] : connections_) {
-    for (int side : {0, 1}) {
-      bool behind = connection.side[side].machine == machine && connection.side[side].port == port;
-      if (behind && connection.side[side].state == End::open) end(connection, side);
-    }
+  for (auto it = open_.lower_bound({machine, port, 0}); it != open_.end(); it = open_.lower_bound({machine, port, 0})) {
+    const auto& [of, behind, stream] = it->first;
+    if (of != machine || behind != port) return;
+    end(*it->second, static_cast<int>(stream % 2));
   }
+}
+
+UtpTap::Place UtpTap::place(const Connection& connection, int side) {
+  return {connection.side[side].machine, connection.side[side].port, connection.stream + static_cast<uint64_t>(side)};
 }
 
 void UtpTap::open(const Key& key, Connection& connection, int side, uint32_t machine) {
@@ -83,11 +86,15 @@ void UtpTap::open(const Key& key, Connection& connection, int side, uint32_t mac
   const Endpoint& dialled = std::get<0>(key);
   const Endpoint& accepted = std::get<1>(key);
   connection.side[side].port = side == 0 ? dialled.port : accepted.port;
+  open_[place(connection, side)] = &connection;
   out_.on_open(connection.stream + static_cast<uint64_t>(side), machine, side == 0 ? dialled : accepted, side == 0 ? accepted : dialled);
 }
 
 void UtpTap::end(Connection& connection, int side) {
-  if (connection.side[side].state == End::open) out_.on_end(connection.stream + static_cast<uint64_t>(side));
+  if (connection.side[side].state == End::open) {
+    open_.erase(place(connection, side));
+    out_.on_end(connection.stream + static_cast<uint64_t>(side));
+  }
   connection.side[side].state = End::over;
   // What the other side still sends is nobody's.
   connection.way[1 - side].arrived.clear();

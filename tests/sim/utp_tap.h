@@ -57,12 +57,14 @@ class UtpTap final : public sim::DatagramTap {
     Side side[2];  // 0 dialled
     Direction way[2];
   };
-  using Key = std::tuple<Endpoint, Endpoint, uint16_t>;  // dialled, was dialled, connection id of the SYN
-  static constexpr uint16_t k_kept = 16'384;             // packets: more than any window of a test
+  using Key = std::tuple<Endpoint, Endpoint, uint16_t>;         // dialled, was dialled, connection id of the SYN
+  using Place = std::tuple<uint32_t, uint16_t, hal::StreamId>;  // machine, port, stream
+  static constexpr uint16_t k_kept = 16'384;                    // packets: more than any window of a test
 
   Key find(const Endpoint& from, const Endpoint& to, uint16_t connection, int& from_side) const;
   void on_reset_received(const Endpoint& from, const Endpoint& to, uint16_t connection);
   void on_syn_sent(uint32_t machine, const Endpoint& from, const Endpoint& to, const UtpHeader& header);
+  static Place place(const Connection& connection, int side);
   void open(const Key& key, Connection& connection, int side, uint32_t machine);
   void end(Connection& connection, int side);
   void end_if_finished(Connection& connection, int side);
@@ -71,6 +73,7 @@ class UtpTap final : public sim::DatagramTap {
 
   sim::Tap& out_;
   std::map<Key, Connection> connections_;
+  std::map<Place, Connection*> open_;  // sides that are open, by what a socket's end ends
   hal::StreamId next_stream_ = k_first_stream;
   uint64_t changed_ = 0;
   uint64_t retransmissions_ = 0;
