@@ -246,6 +246,9 @@ class Payee {
     FundsMessage funds;
     enum class Funds : uint8_t { none, held, verifying, good } funds_state = Funds::none;
     Ticket funds_check = 0;
+    // By the newest statement whose signature is good: it counts until the check of the next one is through.
+    Amount backing;
+    LedgerTime backing_time;
     bool superseded = false;
     std::optional<Amount> overdue;  // due with the unpaid piece that cost it the slot
     // slot

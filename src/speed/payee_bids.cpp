@@ -66,10 +66,8 @@ bool Payee::is_backed(Instant now, const Peer& peer) const {
   const PublicKey& key = peer.session->other_key();
   uint64_t piece = peer.session->info().piece_size;
   std::optional<LedgerTime> time = ctx_.clock.now(now);
-  if (peer.funds_state == Peer::Funds::good && time && time->seconds_since(peer.funds.time) <= k_funds_life_s &&
-      peer.funds.available >= price_of(peer.bid, piece * k_backing_pieces)) {
+  if (time && time->seconds_since(peer.backing_time) <= k_funds_life_s && peer.backing >= price_of(peer.bid, piece * k_backing_pieces))
     return true;
-  }
   return room(key, now) >= price_of(peer.bid, piece);
 }
 

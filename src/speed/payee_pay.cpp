@@ -171,6 +171,8 @@ Status Payee::on_verified(Instant now, const WorkRef& work, bool valid) {
     if (peer == nullptr || peer->funds_state != Peer::Funds::verifying || peer->funds_check != work.ticket) return ok;
     if (!valid) return error(Errc::denied, "funds that the ledger did not sign");
     peer->funds_state = Peer::Funds::good;
+    peer->backing = peer->funds.available;
+    peer->backing_time = peer->funds.time;
     advance_bid(now, *peer);
     return ok;
   }

@@ -275,7 +275,12 @@ void Payer::advance_bid(Instant now, Peer& peer) {
   } else if (peer.rarity != peer.rarity_wanted && wants) {
     arm(peer.bid_credit_since + k_bid_interval);
   }
-  if (rate == current) return;
+  if (rate == current) {
+    // A statement backs a bid for ten minutes only, and a bid may wait for hours.
+    bool old = ctx_.clock.floor(now).seconds_since(peer.funds_sent) >= k_funds_refresh_s;
+    if (!rate.is_zero() && old) send_funds(peer);
+    return;
+  }
   if (!rate.is_zero()) {
     if (peer.bid_credit == 0) return arm(peer.bid_credit_since + k_bid_interval);
     --peer.bid_credit;
@@ -283,13 +288,16 @@ void Payer::advance_bid(Instant now, Peer& peer) {
   send_bid(now, peer, rate);
 }
 
+void Payer::send_funds(Peer& peer) {
+  if (!funds_.known || peer.funds_sent >= funds_.time) return;
+  peer.funds_sent = funds_.time;
+  ctx_.send(peer.session->peer(), FundsMessage{funds_.available, funds_.time, funds_.signature});
+}
+
 void Payer::send_bid(Instant now, Peer& peer, Rate rate) {
   PeerHandle handle = peer.session->peer();
   bool withdraw = rate.is_zero();
-  if (!withdraw && funds_.known && peer.funds_sent < funds_.time) {
-    peer.funds_sent = funds_.time;
-    ctx_.send(handle, FundsMessage{funds_.available, funds_.time, funds_.signature});
-  }
+  if (!withdraw) send_funds(peer);
   if (!peer.bids.empty()) peer.bids.back().until = now + (withdraw ? k_withdrawn : k_honour);
   std::erase_if(peer.bids, [&](const SentBid& bid) { return now > bid.until; });
   peer.bids.push_back({++peer.bid_seq, rate, Instant::never()});

@@ -257,6 +257,7 @@ class Payer {
   bool wants_to_bid(Instant now, const Peer& peer);
   Rate bid_to(const Peer& peer) const;
   void advance_bid(Instant now, Peer& peer);
+  void send_funds(Peer& peer);
   void send_bid(Instant now, Peer& peer, Rate rate);
   void fetch_funds(Instant now);
   Status on_rate(Instant now, Peer& peer, const RateMessage& rate);

@@ -94,6 +94,48 @@ void a_winner_that_was_alone_pays_the_new_price(void**) {
   assert_int_equal(world.violations.size(), 0);
 }
 
+// A bid that never changes is backed for as long as it waits, and sets the winner's price all that time.
+void a_bid_that_waits_longer_than_its_funds_last_stays_backed(void**) {
+  Settings settings;
+  settings.auction_slots = 1;
+  settings.pieces = 2000;
+  settings.block_time = Duration::ms(300);
+  settings.work_time = Duration::ms(200);  // of a small processor, which must not lose the statement before while it checks the next one
+  World world(1, settings);
+  Node& provider = world.add("provider", true);
+  for (uint64_t rate : {9000, 5000}) {
+    Node& node = world.add("bidder" + std::to_string(rate), false, 1'000'000'000);
+    node.max_rate = Rate::pico_per_byte(rate);
+    world.ledger.fund(node.key, 2'000'000'000);
+    world.connect(node, provider);
+  }
+  std::vector<Instant> bids, funds;
+  Rate asked;
+  world.on_send = [&](Node& from, PeerHandle to, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    if (const auto* rate = std::get_if<RateMessage>(&message); rate != nullptr && to == world.links[0].handle_b) asked = rate->rate;
+    if (&from != world.nodes[2].get()) return true;
+    if (std::holds_alternative<BidMessage>(message)) bids.push_back(world.now);
+    if (std::holds_alternative<FundsMessage>(message)) funds.push_back(world.now);
+    return true;
+  };
+  for (auto& node : world.nodes) world.start(*node);
+  world.run(world.now + Duration::seconds(31));
+  bool backed = true;
+  Instant end = world.now + Duration::minutes(35);
+  world.run(end, [&] {
+    backed = backed && provider.speed->payee().backed_bid(world.now, world.links[1].handle_b) == Rate::pico_per_byte(5000);
+    return !backed || asked != Rate::pico_per_byte(5000);
+  });
+  assert_true(backed);
+  assert_int_equal(asked.in_pico_per_byte(), 5000);
+  assert_true(world.now == end);
+  assert_int_equal(bids.size(), 1);
+  assert_in_range(funds.size(), 6, 9);
+  for (size_t i = 1; i < funds.size(); ++i) assert_true(funds[i] - funds[i - 1] >= Duration::minutes(4));
+  assert_int_equal(world.violations.size(), 0);
+}
+
 // Alone at the reserve: to the micro-BTT.
 void a_download_at_the_reserve_costs_exactly_its_bytes(void**) {
   Settings settings;
@@ -577,6 +619,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(an_auction_with_four_bidders_is_paid_as_the_rule_says),
       cmocka_unit_test(a_winner_that_was_alone_pays_the_new_price),
+      cmocka_unit_test(a_bid_that_waits_longer_than_its_funds_last_stays_backed),
       cmocka_unit_test(a_download_at_the_reserve_costs_exactly_its_bytes),
       cmocka_unit_test(a_payment_that_is_checked_after_its_payer_left_is_earned_for_its_torrent),
       cmocka_unit_test(free_slots_cost_nothing_and_open_no_channel),
