@@ -212,14 +212,14 @@ class Storage::HashJob final : public StorageJob {
   bool takes(const HashPiece& request) const { return pieces_.size() == 1 && torrent_.handle == request.torrent; }
   // On the loop, before the job is submitted. Requires: takes(), but for the first.
   void add(const HashPiece& request) {
-    ExtentWalk walk = torrent_.layout.extents(request.piece, 0, torrent_.layout.piece_size(request.piece));
+    uint32_t size = request.length != 0 ? request.length : torrent_.layout.piece_size(request.piece);
+    ExtentWalk walk = torrent_.layout.extents(request.piece, request.begin, size);
     for (FileExtent extent; walk.next(extent);) {
       expect(extent.file, false);
       // What it reads may be in the page cache only, written by a process that was killed: the next sync takes it along.
       torrent_.dirty[extent.file] = true;
     }
-    uint32_t size = torrent_.layout.piece_size(request.piece);
-    pieces_.push_back({request.ticket, torrent_.layout.extents(request.piece, 0, size), {}, size, Sha1(cpu()), ok});
+    pieces_.push_back({request.ticket, torrent_.layout.extents(request.piece, request.begin, size), {}, size, Sha1(cpu()), ok});
   }
   void run() override {
     size_t buffer_size = std::min<size_t>(pieces_[0].left, k_hash_buffer);

@@ -129,6 +129,9 @@ Status Downloads::on_block(Instant now, Peer& peer, const wire::BlockRange& rang
     writes_[ticket] = {torrent.handle, block, torrent.picker_epoch};
     ++torrent.writes_open;
     core_.act(WriteBlock{ticket, {torrent.handle, range.piece, range.begin, range.length}, std::move(data)});
+  } else if (bought && !torrent.have.test(range.piece)) {
+    // It is not written, and so not hashed with its piece.
+    keep({torrent.info_hash, range.piece, peer.handle, range.begin, range.length, torrent.picker_epoch, 0, Sha1::of(data)});
   }
   for (SourceId other : others) {
     if (Peer* duplicate = core_.peers.find(other)) cancel(*duplicate, range);
@@ -320,6 +323,9 @@ void Downloads::write_failed(Instant now, Torrent& torrent, const Error& reason)
 }
 
 void Downloads::on_piece_hashed(Instant now, Ticket ticket, const Result<Sha1Digest>& digest) {
+  for (size_t i = 0; i < evidence_.size(); ++i) {
+    if (evidence_[i].ticket == ticket) return evidence_[i].digest ? on_compared(now, i, digest) : on_gathered(now, i, digest);
+  }
   auto found = hashes_.find(ticket);
   CHECK(found != hashes_.end());
   Hash hash = found->second;
@@ -332,19 +338,108 @@ void Downloads::on_piece_hashed(Instant now, Ticket ticket, const Result<Sha1Dig
     return;
   }
   bool good = *digest == torrent->piece_hash(hash.piece) || core_.faults.has(speed::Bug::skip_hash);
-  std::vector<SourceId> sources = torrent->picker->on_hashed(hash.piece, good);
+  // Before anybody is asked for its blocks again, which would take the place of these.
+  if (!good && gather(*torrent, hash.piece)) return;
+  piece_hashed(now, *torrent, hash.piece, good);
+}
+
+void Downloads::piece_hashed(Instant now, Torrent& torrent, uint32_t piece, bool good) {
+  std::vector<SourceId> sources = torrent.picker->on_hashed(piece, good);
   if (good) {
-    piece_verified(now, *torrent, hash.piece, sources);
+    piece_verified(now, torrent, piece, sources);
   } else {
-    piece_bad(now, *torrent, hash.piece, sources);
+    piece_bad(now, torrent, piece, sources);
   }
-  core_.hungry.insert(torrent->handle);
+  core_.hungry.insert(torrent.handle);
+}
+
+// ---- evidence (speed/PROTOCOL.md section 7) ----
+
+// False: there is no room, and it is not to be paid.
+bool Downloads::keep(const Evidence& evidence) {
+  auto idle = evidence_.begin();
+  while (evidence_.size() == k_evidence_max && idle != evidence_.end() && idle->ticket != 0) ++idle;
+  bool full = evidence_.size() == k_evidence_max;
+  const Evidence* loser = !full ? nullptr : idle == evidence_.end() ? &evidence : &*idle;
+  if (loser != nullptr) payments_.forget_blocks(loser->source, loser->torrent, loser->piece);
+  if (loser == &evidence) return false;
+  if (full) evidence_.erase(idle);
+  evidence_.push_back(evidence);
+  return true;
+}
+
+// The piece has failed its hash: true if several sources had a part in it and some are to be paid for theirs, which is hashed first.
+bool Downloads::gather(Torrent& torrent, uint32_t piece) {
+  uint32_t blocks = torrent.layout.block_count(piece);
+  bool any = false;
+  for (uint32_t block = 0, end = 0; block < blocks; block = end) {
+    SourceId source = torrent.picker->source_of({piece, block});
+    for (end = block + 1; end < blocks && torrent.picker->source_of({piece, end}) == source;) ++end;
+    if (end - block == blocks) return false;
+    if (!payments_.is_pending(source, torrent.info_hash, piece)) continue;
+    uint32_t begin = block * k_block_size;
+    uint32_t length = std::min(end * k_block_size, torrent.layout.piece_size(piece)) - begin;
+    Ticket ticket = core_.new_ticket(TicketKind::piece);
+    if (!keep({torrent.info_hash, piece, source, begin, length, torrent.picker_epoch, ticket, std::nullopt})) continue;
+    core_.act(HashPiece{ticket, torrent.handle, piece, begin, length});
+    any = true;
+  }
+  return any;
+}
+
+// The piece has verified: true if there is evidence about it, which is compared first.
+bool Downloads::compare(const Torrent& torrent, uint32_t piece) {
+  bool any = false;
+  for (Evidence& one : evidence_) {
+    if (one.torrent != torrent.info_hash || one.piece != piece || one.ticket != 0) continue;
+    one.ticket = core_.new_ticket(TicketKind::piece);
+    core_.act(HashPiece{one.ticket, torrent.handle, piece, one.begin, one.length});
+    any = true;
+  }
+  return any;
+}
+
+bool Downloads::is_open(const InfoHash& torrent, uint32_t piece) const {
+  return std::any_of(evidence_.begin(), evidence_.end(),
+                     [&](const Evidence& one) { return one.ticket != 0 && one.torrent == torrent && one.piece == piece; });
+}
+
+void Downloads::on_gathered(Instant now, size_t index, const Result<Sha1Digest>& digest) {
+  Evidence one = evidence_[index];
+  Torrent* torrent = core_.find_torrent(one.torrent);
+  bool stale = torrent == nullptr || torrent->picker == nullptr || torrent->picker_epoch != one.epoch;
+  if (stale || !digest) {
+    payments_.forget_blocks(one.source, one.torrent, one.piece);
+    evidence_.erase(evidence_.begin() + static_cast<std::ptrdiff_t>(index));
+    if (!stale) core_.failures.push_back({torrent->handle, digest.error().reason});
+    return;
+  }
+  evidence_[index].digest = *digest;
+  evidence_[index].ticket = 0;
+  if (!is_open(one.torrent, one.piece)) piece_hashed(now, *torrent, one.piece, false);
+}
+
+void Downloads::on_compared(Instant now, size_t index, const Result<Sha1Digest>& digest) {
+  Evidence one = evidence_[index];
+  evidence_.erase(evidence_.begin() + static_cast<std::ptrdiff_t>(index));
+  if (!digest) {
+    payments_.forget_blocks(one.source, one.torrent, one.piece);
+  } else if (*digest != *one.digest) {
+    condemn(now, one.source, one.torrent, one.piece);
+  }
+  if (!is_open(one.torrent, one.piece)) payments_.on_piece_verified(now, one.torrent, one.piece);
+}
+
+// What it sent of the piece was wrong. It may be gone.
+void Downloads::condemn(Instant now, SourceId source, const InfoHash& torrent, uint32_t piece) {
+  payments_.on_bad_blocks(now, source, torrent, piece);
+  core_.blamed.push_back({source, "sent a bad piece " + std::to_string(piece), k_bad_piece_ban});
 }
 
 void Downloads::piece_verified(Instant now, Torrent& torrent, uint32_t piece, const std::vector<SourceId>& sources) {
   torrent.have.set(piece);
   torrent.resume.verified(piece);
-  payments_.on_piece_verified(now, torrent, piece);
+  if (!compare(torrent, piece)) payments_.on_piece_verified(now, torrent.info_hash, piece);
   plan_sync(now, torrent);
   if (sources.size() == 1) {
     if (Peer* peer = core_.peers.find(sources[0])) {
@@ -384,12 +479,8 @@ void Downloads::piece_bad(Instant now, Torrent& torrent, uint32_t piece, const s
       .add("torrent", torrent.info_hash.hex())
       .add("piece", piece)
       .add("sources", uint64_t{sources.size()});
-  payments_.on_piece_failed(now, torrent, piece, sources.size() == 1 ? core_.peers.find(sources[0]) : nullptr);
-  std::string reason = "sent a bad piece " + std::to_string(piece);
-  if (sources.size() == 1) {
-    core_.blamed.push_back({sources[0], reason, k_bad_piece_ban});
-    return;
-  }
+  if (sources.size() == 1) return condemn(now, sources[0], torrent.info_hash, piece);
+  payments_.on_piece_failed(now, torrent.info_hash, piece);
   // Which of them is unknown: from now on each gets pieces of its own, and the next bad one is its own. However many pieces two of them
   // had begun together: an honest one must not be banned for its company.
   for (SourceId source : sources) {

@@ -23,6 +23,8 @@ class Downloads {
   static constexpr Duration k_bad_piece_ban = Duration::hours(24);
   // Addresses that had a part in a bad piece: who comes back is still suspected.
   static constexpr size_t k_suspects_max = 32;
+  // Runs of blocks that are kept for evidence, 100 bytes each. The oldest makes room: then it is neither paid nor held against its sender.
+  static constexpr size_t k_evidence_max = 64;
   // A snubbed peer keeps one request open: its answer ends the snub.
   static constexpr uint64_t k_far_slower = 4;  // times: then a piece is better paid for than waited for
   static constexpr uint32_t k_requests_when_snubbed = 1;
@@ -89,6 +91,26 @@ class Downloads {
     uint32_t piece;
     uint64_t epoch;
   };
+  // What one source sent for money, of a piece that failed its hash with several sources, or that came without being written. When the
+  // piece has verified, the right bytes tell whether these were right.
+  struct Evidence {
+    InfoHash torrent;
+    uint32_t piece;
+    SourceId source;
+    uint32_t begin;
+    uint32_t length;
+    uint64_t epoch;
+    Ticket ticket;                     // not 0: being hashed; what came, if `digest` is not known yet, else the right bytes
+    std::optional<Sha1Digest> digest;  // of what came
+  };
+  bool keep(const Evidence& evidence);
+  bool gather(Torrent& torrent, uint32_t piece);
+  bool compare(const Torrent& torrent, uint32_t piece);
+  bool is_open(const InfoHash& torrent, uint32_t piece) const;
+  void on_gathered(Instant now, size_t index, const Result<Sha1Digest>& digest);
+  void on_compared(Instant now, size_t index, const Result<Sha1Digest>& digest);
+  void condemn(Instant now, SourceId source, const InfoHash& torrent, uint32_t piece);
+  void piece_hashed(Instant now, Torrent& torrent, uint32_t piece, bool good);
   bool may_ask(const Torrent& torrent, const Peer& peer) const;
   // Requests and blocks that are not on the disk yet, of the whole node.
   void update_interest(Peer& peer);
@@ -111,6 +133,7 @@ class Downloads {
   Payments& payments_;
   std::map<Ticket, Write> writes_;
   std::map<Ticket, Hash> hashes_;
+  std::vector<Evidence> evidence_;  // oldest first
   uint64_t epochs_ = 0;
   Fifo<IpAddress> suspects_;  // oldest first
 };

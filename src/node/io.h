@@ -94,11 +94,13 @@ struct CheckFiles {
   Ticket ticket;
   TorrentHandle torrent;
 };
-// SHA-1 of a whole piece as it is on disk. on_piece_hashed answers.
+// SHA-1 of a whole piece as it is on disk, or of some bytes of it. on_piece_hashed answers.
 struct HashPiece {
   Ticket ticket;
   TorrentHandle torrent;
   uint32_t piece;
+  uint32_t begin = 0;
+  uint32_t length = 0;  // 0: the whole piece
 };
 // Writes a downloaded block. on_block_written answers. The data is handed over.
 struct WriteBlock {

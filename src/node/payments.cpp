@@ -264,21 +264,31 @@ bool Payments::on_block_received(Instant now, const Peer& peer, const wire::Bloc
   return bought;
 }
 
-void Payments::on_piece_verified(Instant now, const Torrent& torrent, uint32_t piece) {
+void Payments::on_piece_verified(Instant now, const InfoHash& torrent, uint32_t piece) {
   if (speed_ == nullptr) return;
-  speed_->payer().on_piece_verified(now, torrent.info_hash, piece);
-  core_.money_changed.insert(torrent.info_hash);
+  speed_->payer().on_piece_verified(now, torrent, piece);
+  core_.money_changed.insert(torrent);
   pump(now);
 }
 
-void Payments::on_piece_failed(Instant now, const Torrent& torrent, uint32_t piece, const Peer* culprit) {
+void Payments::on_piece_failed(Instant now, const InfoHash& torrent, uint32_t piece) {
   if (speed_ == nullptr) return;
-  if (culprit == nullptr) {
-    speed_->payer().on_piece_failed(now, torrent.info_hash, piece);
-  } else if (culprit->speaks_speed) {
-    speed_->payer().on_bad_blocks(now, culprit->handle, torrent.info_hash, piece);
-  }
+  speed_->payer().on_piece_failed(now, torrent, piece);
   pump(now);
+}
+
+bool Payments::is_pending(PeerHandle peer, const InfoHash& torrent, uint32_t piece) const {
+  return speed_ != nullptr && speed_->payer().is_pending(peer, torrent, piece);
+}
+
+void Payments::on_bad_blocks(Instant now, PeerHandle peer, const InfoHash& torrent, uint32_t piece) {
+  if (speed_ == nullptr) return;
+  speed_->payer().on_bad_blocks(now, peer, torrent, piece);
+  pump(now);
+}
+
+void Payments::forget_blocks(PeerHandle peer, const InfoHash& torrent, uint32_t piece) {
+  if (speed_ != nullptr) speed_->payer().forget_blocks(peer, torrent, piece);
 }
 
 void Payments::update_budget(Instant now, const InfoHash& hash) {

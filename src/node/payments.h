@@ -64,9 +64,13 @@ class Payments {
   bool on_block_received(Instant now, const Peer& peer, const wire::BlockRange& range);
   // Blocks of this peer cost money now: its requests must be whole pieces in order, and nobody else's.
   bool is_bought(const Peer& peer) const;
-  void on_piece_verified(Instant now, const Torrent& torrent, uint32_t piece);
-  // culprit: the only source of the piece, if there was only one and it is still here.
-  void on_piece_failed(Instant now, const Torrent& torrent, uint32_t piece, const Peer* culprit);
+  void on_piece_verified(Instant now, const InfoHash& torrent, uint32_t piece);
+  // It came from several sources; on_bad_blocks() or forget_blocks() follows for those that are not to be paid, before it has verified.
+  void on_piece_failed(Instant now, const InfoHash& torrent, uint32_t piece);
+  // As of speed::Payer. The connection may be gone.
+  bool is_pending(PeerHandle peer, const InfoHash& torrent, uint32_t piece) const;
+  void on_bad_blocks(Instant now, PeerHandle peer, const InfoHash& torrent, uint32_t piece);
+  void forget_blocks(PeerHandle peer, const InfoHash& torrent, uint32_t piece);
 
   // Payments to this peer, or words about them, are still to come: the connection must stay.
   bool is_busy(const Peer& peer) const { return peer.speaks_speed && speed_->payer().is_busy(peer.handle); }

@@ -201,8 +201,13 @@ void Payer::on_peer_gone(Instant now, PeerHandle handle) {
   for (auto& [other, candidate] : peers_) {
     if (candidate.session->provides() && candidate.session->other_key() == provider->key) return attach(now, candidate);
   }
-  if (provider->channels.empty() && provider->pending.empty() && owed(*provider).is_zero() && !provider->known)
-    providers_.erase(provider->key);
+  drop_if_idle(providers_.find(provider->key));
+}
+
+void Payer::drop_if_idle(std::map<PublicKey, Provider>::iterator it) {
+  const Provider& provider = it->second;
+  if (!provider.peer && provider.channels.empty() && provider.pending.empty() && owed(provider).is_zero() && !provider.known)
+    providers_.erase(it);
 }
 
 void Payer::set_wanted(Instant now, PeerHandle handle, bool wanted) {
@@ -397,14 +402,17 @@ Rate Payer::price(PeerHandle handle) const {
 void Payer::disconnect(const Peer& peer, const std::string& reason) { ctx_.out.push_back(DisconnectPeer{peer.session->peer(), reason}); }
 
 void Payer::ban(Instant now, const Peer& peer, uint64_t seconds, const char* why) {
-  LedgerTime time = ctx_.clock.floor(now);
-  const IpAddress& address = peer.session->info().address;
-  ctx_.bans.ban(time, BanList::of(address), seconds);
   // The key only if it is the peer's for certain, or anybody could have another provider banned.
-  if (peer.session->proven()) ctx_.bans.ban(time, BanList::of(peer.session->other_key()), seconds);
+  ban(now, peer.session->info().address, peer.session->proven() ? &peer.session->other_key() : nullptr, seconds, why);
+  disconnect(peer, std::string("banned: ") + why);
+}
+
+void Payer::ban(Instant now, const IpAddress& address, const PublicKey* key, uint64_t seconds, const char* why) {
+  LedgerTime time = ctx_.clock.floor(now);
+  ctx_.bans.ban(time, BanList::of(address), seconds);
+  if (key != nullptr) ctx_.bans.ban(time, BanList::of(*key), seconds);
   LogLine(ctx_.log, LogLevel::warn, "speed_ban").add("peer", address.to_string()).add("why", why).add("seconds", seconds);
   if (!dirty_since_) dirty_since_ = now;
-  disconnect(peer, std::string("banned: ") + why);
 }
 
 // ---- time and settings ----

@@ -108,10 +108,14 @@ class Payer {
 
   // ---- pieces ----
   void on_piece_verified(Instant now, const InfoHash& torrent, uint32_t piece);
-  // It failed its hash and came from several peers.
+  // It failed its hash and came from several peers: whose blocks were wrong is known when it has verified.
   void on_piece_failed(Instant now, const InfoHash& torrent, uint32_t piece);
-  // This peer's blocks of the piece were wrong for certain: they are not paid, and the provider is banned.
+  // Blocks of it came from this connection for money, and are not paid yet.
+  bool is_pending(PeerHandle peer, const InfoHash& torrent, uint32_t piece) const;
+  // What it sent of the piece was wrong for certain: it is not paid, and the provider is banned. The connection may be gone.
   void on_bad_blocks(Instant now, PeerHandle peer, const InfoHash& torrent, uint32_t piece);
+  // Whether it was wrong will never be known: it is not paid.
+  void forget_blocks(PeerHandle peer, const InfoHash& torrent, uint32_t piece);
 
   // ---- settings ----
   void set_options(Instant now, const PayerOptions& options);
@@ -183,16 +187,25 @@ class Payer {
     Step step = Step::none;
     Backoff retry;
   };
+  // Of one piece, from one connection: who claims a provider's key and proves nothing does not spoil what the provider sends.
   struct Pending {
     Meter cost;
     uint64_t bytes = 0;
+    IpAddress address;
+    bool proven = false;
+  };
+  struct PendingKey {
+    InfoHash torrent;
+    uint32_t piece;
+    PeerHandle peer;
+    auto operator<=>(const PendingKey&) const = default;
   };
   // One payee, over all its channels and connections.
   struct Provider {
     PublicKey key;
-    Meter payable;                                             // for verified pieces, since the start of this process
-    Amount allocated;                                          // of it, to channels
-    std::map<std::pair<InfoHash, uint32_t>, Pending> pending;  // received, not verified
+    Meter payable;                          // for verified pieces, since the start of this process
+    Amount allocated;                       // of it, to channels
+    std::map<PendingKey, Pending> pending;  // received, not verified
     uint64_t pending_bytes = 0;
     uint64_t verified_bytes = 0;      // verified since the last payment
     bool owed_again = false;          // a channel ended without a payment that was signed for it
@@ -266,10 +279,14 @@ class Payer {
   void check_honour(Instant now, Peer& peer);
   void disconnect(const Peer& peer, const std::string& reason);
   void ban(Instant now, const Peer& peer, uint64_t seconds, const char* why);
+  void ban(Instant now, const IpAddress& address, const PublicKey* key, uint64_t seconds, const char* why);
+  void drop_if_idle(std::map<PublicKey, Provider>::iterator provider);
   void arm(Instant at) { deadline_ = earlier(deadline_, at); }
 
   // payer_pay.cpp
+  static Pending take_pending(Provider& provider, std::map<PendingKey, Pending>::iterator& it);
   bool settle_piece(Instant now, Provider& provider, const InfoHash& hash, uint32_t piece);
+  bool settle_blocks(Instant now, Provider& provider, const InfoHash& hash, const Pending& pending);
   bool add_spent(Instant now, const InfoHash& hash, const Meter& cost, uint64_t bytes);
   void pay(Instant now, Provider& provider);
   bool pays_now(Instant now, const Provider& provider) const;

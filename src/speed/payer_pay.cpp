@@ -14,7 +14,7 @@ void Payer::on_block_received(Instant now, PeerHandle handle, uint32_t piece, ui
   if (!peer->rated || peer->rate.is_zero()) return;
   Provider* provider = provider_of(*peer);
   if (provider == nullptr) return;
-  auto key = std::make_pair(peer->session->info().info_hash, piece);
+  PendingKey key{peer->session->info().info_hash, piece, handle};
   if (provider->pending.size() >= k_pending_max && !provider->pending.contains(key)) {
     return disconnect(*peer, "too many paid pieces that are not verified");
   }
@@ -26,8 +26,10 @@ void Payer::on_block_received(Instant now, PeerHandle handle, uint32_t piece, ui
     left -= part;
   }
   pending.bytes += bytes;
+  pending.address = peer->session->info().address;
+  pending.proven = peer->session->proven();
   provider->pending_bytes += bytes;
-  if (ctx_.faults.has(Bug::pay_unverified)) on_piece_verified(now, key.first, piece);
+  if (ctx_.faults.has(Bug::pay_unverified)) on_piece_verified(now, key.torrent, piece);
 }
 
 // What a torrent has spent and the history of it: in one commit, always. False if the sum would pass the supply.
@@ -40,13 +42,24 @@ bool Payer::add_spent(Instant now, const InfoHash& hash, const Meter& cost, uint
   return true;
 }
 
-// The cost of a verified piece becomes owed. False if this provider had no part in it.
-bool Payer::settle_piece(Instant now, Provider& provider, const InfoHash& hash, uint32_t piece) {
-  auto it = provider.pending.find({hash, piece});
-  if (it == provider.pending.end()) return false;
+Payer::Pending Payer::take_pending(Provider& provider, std::map<PendingKey, Pending>::iterator& it) {
   Pending pending = it->second;
   provider.pending_bytes -= pending.bytes;
-  provider.pending.erase(it);
+  it = provider.pending.erase(it);
+  return pending;
+}
+
+// The cost of a verified piece becomes owed. False if this provider had no part in it.
+bool Payer::settle_piece(Instant now, Provider& provider, const InfoHash& hash, uint32_t piece) {
+  bool any = false;
+  auto it = provider.pending.lower_bound({hash, piece, 0});
+  while (it != provider.pending.end() && it->first.torrent == hash && it->first.piece == piece) {
+    if (settle_blocks(now, provider, hash, take_pending(provider, it))) any = true;
+  }
+  return any;
+}
+
+bool Payer::settle_blocks(Instant now, Provider& provider, const InfoHash& hash, const Pending& pending) {
   Torrent& t = torrent(hash);
   Meter spent = t.spent;
   bool fits = spent.add(pending.cost).has_value();
@@ -71,21 +84,43 @@ void Payer::on_piece_verified(Instant now, const InfoHash& hash, uint32_t piece)
 
 void Payer::on_piece_failed(Instant, const InfoHash& hash, uint32_t piece) {
   for (auto& [key, provider] : providers_) {
-    if (provider.peer && provider.pending.contains({hash, piece})) ctx_.send(*provider.peer, HoldMessage{piece});
+    auto it = provider.pending.lower_bound({hash, piece, 0});
+    bool paid = it != provider.pending.end() && it->first.torrent == hash && it->first.piece == piece;
+    if (provider.peer && paid) ctx_.send(*provider.peer, HoldMessage{piece});
+  }
+}
+
+bool Payer::is_pending(PeerHandle handle, const InfoHash& hash, uint32_t piece) const {
+  for (const auto& [key, provider] : providers_) {
+    if (provider.pending.contains({hash, piece, handle})) return true;
+  }
+  return false;
+}
+
+void Payer::forget_blocks(PeerHandle handle, const InfoHash& hash, uint32_t piece) {
+  for (auto provider = providers_.begin(); provider != providers_.end(); ++provider) {
+    auto it = provider->second.pending.find({hash, piece, handle});
+    if (it == provider->second.pending.end()) continue;
+    take_pending(provider->second, it);
+    return drop_if_idle(provider);
   }
 }
 
 void Payer::on_bad_blocks(Instant now, PeerHandle handle, const InfoHash& hash, uint32_t piece) {
-  Peer* peer = find(handle);
-  if (peer == nullptr) return;
-  if (Provider* provider = provider_of(*peer)) {
-    auto it = provider->pending.find({hash, piece});
-    if (it != provider->pending.end()) {
-      provider->pending_bytes -= it->second.bytes;
-      provider->pending.erase(it);
-    }
+  constexpr const char* k_why = "blocks of a piece that failed its hash";
+  const Peer* peer = find(handle);
+  for (auto provider = providers_.begin(); provider != providers_.end(); ++provider) {
+    auto it = provider->second.pending.find({hash, piece, handle});
+    if (it == provider->second.pending.end()) continue;
+    Pending pending = take_pending(provider->second, it);
+    if (peer != nullptr) break;
+    ban(now, pending.address, pending.proven ? &provider->first : nullptr, k_ban_bad_piece_s, k_why);
+    // It may have come back.
+    const Peer* newer = provider->second.peer ? find(*provider->second.peer) : nullptr;
+    if (newer != nullptr && pending.proven && newer->session->proven()) disconnect(*newer, std::string("banned: ") + k_why);
+    return drop_if_idle(provider);
   }
-  ban(now, *peer, k_ban_bad_piece_s, "blocks of a piece that failed its hash");
+  if (peer != nullptr) ban(now, *peer, k_ban_bad_piece_s, k_why);
 }
 
 // ---- owed and allocated ----

@@ -12,7 +12,7 @@
 //                payee().may_send() before every block, payee().on_block_sent() when it enters the stream
 //   requester    payer().set_torrent(), set_bytes_left(), finish(); set_wanted() per peer; on_choked(), on_unchoked(), on_block_received()
 //   in
-//                the order of the stream; on_piece_verified(), on_piece_failed(), on_bad_blocks()
+//                the order of the stream; on_piece_verified(), on_piece_failed(), on_bad_blocks(), forget_blocks()
 //   outputs      in their order. SendMessage goes out before any block that is not in the stream yet
 //   work         on_signed(), on_verified(), on_durable(), on_ledger()
 //

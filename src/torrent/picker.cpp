@@ -278,6 +278,13 @@ void Picker::on_write_failed(BlockIndex index) {
   endgame_ = false;
 }
 
+SourceId Picker::source_of(BlockIndex index) const {
+  for (const Begun& begun : begun_) {
+    if (begun.piece == index.piece) return begun.blocks[index.block].who[0];
+  }
+  return 0;
+}
+
 std::vector<SourceId> Picker::on_hashed(uint32_t piece, bool good) {
   Begun* begun = find(piece);
   CHECK(begun != nullptr && begun->written == begun->blocks.size());

@@ -98,6 +98,8 @@ class Picker {
   bool on_written(BlockIndex block);
   // The block is to be requested again. Requires: as on_written.
   void on_write_failed(BlockIndex block);
+  // Who delivered a block. Requires: on_written gave true for its piece, and on_hashed was not called.
+  SourceId source_of(BlockIndex block) const;
   // Returns the sources of the piece's blocks, each once, in order. Requires: on_written gave true for it.
   std::vector<SourceId> on_hashed(uint32_t piece, bool good);
 

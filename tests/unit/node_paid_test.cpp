@@ -399,6 +399,100 @@ static void corrupt_pieces_are_not_paid(void**) {
   assert_true(buyer.log.has("event=speed_ban") && !bad.node->peers(market.world.now, std::nullopt).size());
 }
 
+// A seller and a node that gives for nothing have parts in one piece: the seller sends some of its blocks and stops, the other sends the
+// rest. One of them sends garbage.
+struct Mixed {
+  enum class End { withdraws, leaves };
+  static constexpr uint64_t k_reserve = 1000;  // pBTT per byte
+
+  Market market;
+  Payload payload = make_payload(16, k_piece, {96 * k_piece});
+  Machine& seller = market.seed_of(payload, 16'000);
+  Machine& giver = market.add();
+  Machine& buyer = market.add(100);
+  std::optional<uint32_t> piece;
+  uint32_t sold = 0;  // blocks of it
+  bool stopped = false;
+  bool too_late = false;  // the block under way is one of it that is not sent
+
+  Mixed(uint32_t blocks, bool seller_lies, End end) {
+    giver.config.speed_enabled = false;
+    giver.config.upload_rate = 60'000;
+    giver.put(payload);
+    giver.start();
+    giver.add(payload, {}, true);
+    buyer.config.budget = Amount::micro(50 * k_btt);
+    buyer.start();
+    market.world.run(Duration::seconds(3));
+    seller.tamper = [this, blocks, seller_lies, end](const BlockRef& block, std::vector<uint8_t>& bytes) {
+      if (!piece && block.begin == 0 && seller.status(payload.hash).bytes_paid_up > 2 * k_piece) piece = block.piece;
+      too_late = piece == block.piece && sold == blocks && !(stopped && end == End::leaves);
+      if (piece != block.piece || sold == blocks) return;
+      if (seller_lies) bytes[7] ^= 1;
+      if (++sold < blocks) return;
+      market.world.at(market.world.now, [this, end] {
+        stopped = true;
+        if (end == End::leaves) return seller.crash();
+        seller.config.speed_enabled = false;
+        seller.reconfigure();
+      });
+    };
+    market.world.on_wire = [this](const World::Wire& wire, std::vector<uint8_t>& bytes) {
+      if (wire.from == &seller && too_late && bytes.size() > k_block_size) bytes.clear();
+    };
+    giver.tamper = [this, blocks, lied = false, seller_lies](const BlockRef& block, std::vector<uint8_t>& bytes) mutable {
+      if (seller_lies || lied || sold < blocks || piece != block.piece) return;
+      lied = true;
+      bytes[7] ^= 1;
+    };
+    buyer.add(payload, {seller.endpoint, giver.endpoint});
+    CHECK(market.world.run_until(Duration::minutes(2), [&] { return sold == blocks; }));
+    if (end == End::leaves) {
+      market.world.run(Duration::seconds(20));
+      seller.start();
+    }
+    CHECK(market.completes(buyer, payload));
+    market.world.run(Duration::minutes(2));
+  }
+  // What came for money, but for these bytes, is paid.
+  bool pays_all_but(uint64_t bytes) {
+    TorrentStatus bought = buyer.status(payload.hash);
+    return bought.spent == price_of(Rate::pico_per_byte(k_reserve), bought.bytes_paid_down - bytes);
+  }
+};
+
+// A piece with garbage in it is made whole by another's block, and fails; it verifies with other bytes later.
+static void garbage_among_good_blocks_is_not_paid(void**) {
+  for (Mixed::End end : {Mixed::End::withdraws, Mixed::End::leaves}) {
+    Mixed mixed(3, true, end);
+    assert_int_equal(Market::count(mixed.buyer, "event=bad_piece"), 1);
+    assert_true(mixed.buyer.log.has("sources=2"));
+    assert_int_equal(Market::count(mixed.buyer, "event=speed_ban"), 1);
+    assert_true(mixed.pays_all_but(3 * k_block_size));
+    assert_true(mixed.seller.node->peers(mixed.market.world.now, std::nullopt).empty());
+  }
+}
+
+static void good_blocks_of_a_failed_piece_are_paid(void**) {
+  for (Mixed::End end : {Mixed::End::withdraws, Mixed::End::leaves}) {
+    Mixed mixed(3, false, end);
+    assert_int_equal(Market::count(mixed.buyer, "event=bad_piece"), 1);
+    assert_true(mixed.buyer.log.has("sources=2"));
+    assert_false(mixed.buyer.log.has("event=speed_ban"));
+    assert_true(mixed.pays_all_but(0));
+  }
+}
+
+// It is gone before the hash of its piece is done, and comes back for its money.
+static void who_leaves_before_its_piece_fails_is_banned_and_not_paid(void**) {
+  Mixed mixed(4, true, Mixed::End::leaves);
+  assert_int_equal(Market::count(mixed.buyer, "event=bad_piece"), 1);
+  assert_true(mixed.buyer.log.has("sources=1"));
+  assert_int_equal(Market::count(mixed.buyer, "event=speed_ban"), 1);
+  assert_true(mixed.pays_all_but(4 * k_block_size));
+  assert_true(mixed.seller.node->peers(mixed.market.world.now, std::nullopt).empty());
+}
+
 static void a_clean_stop_and_start_goes_on(void**) {
   Market market;
   Payload payload = make_payload(9, k_piece, {4'000'000});
@@ -471,6 +565,9 @@ int main() {
       cmocka_unit_test(a_killed_side_goes_on_paying),
       cmocka_unit_test(a_ledger_that_goes_away_strikes_nobody),
       cmocka_unit_test(corrupt_pieces_are_not_paid),
+      cmocka_unit_test(garbage_among_good_blocks_is_not_paid),
+      cmocka_unit_test(good_blocks_of_a_failed_piece_are_paid),
+      cmocka_unit_test(who_leaves_before_its_piece_fails_is_banned_and_not_paid),
       cmocka_unit_test(a_clean_stop_and_start_goes_on),
       cmocka_unit_test(a_ledger_with_two_logs_gets_no_new_channels),
   };

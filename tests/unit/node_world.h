@@ -484,7 +484,8 @@ inline Result<std::vector<uint8_t>> Machine::read(TorrentHandle handle, uint32_t
 
 inline void Machine::do_hash(const HashPiece& hash) {
   ++pieces_hashed;
-  Result<std::vector<uint8_t>> bytes = read(hash.torrent, hash.piece, 0, layouts_.at(hash.torrent).piece_size(hash.piece));
+  Result<std::vector<uint8_t>> bytes =
+      read(hash.torrent, hash.piece, hash.begin, hash.length != 0 ? hash.length : layouts_.at(hash.torrent).piece_size(hash.piece));
   Result<Sha1Digest> digest = bytes ? Result<Sha1Digest>(Sha1::of(*bytes)) : Result<Sha1Digest>(bytes.error());
   later(Duration::ms(1), [this, digest, ticket = hash.ticket] { node->on_piece_hashed(world.now, ticket, digest); });
 }
