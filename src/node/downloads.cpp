@@ -518,7 +518,13 @@ void Downloads::on_synced(Instant now, Ticket ticket, const Result<FileStates>& 
     }
     torrent.files_now = *files;
     torrent.resume.on_synced();
-    store_.save_resume(torrent);
+    // The next leases go with this record, so that at an even rate there is no commit for them alone.
+    std::vector<uint32_t> leases;
+    if (torrent.is_downloading() && torrent.phase == TorrentPhase::active) torrent.picker->plan_lease(leases, true);
+    if (leases.empty())
+      store_.save_resume(torrent);
+    else
+      lease(torrent, leases);
     if (torrent.resume.needs_sync()) plan_sync(now, torrent);
     return;
   }

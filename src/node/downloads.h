@@ -16,7 +16,7 @@ namespace millet {
 class Downloads {
  public:
   // Between two syncs of a torrent: bounds what is hashed again after a crash, and how often flash is written.
-  static constexpr Duration k_sync_every = Duration::seconds(5);
+  static constexpr Duration k_sync_every = Duration::seconds(10);
   // After a write failed for lack of room.
   static constexpr Duration k_retry_every = Duration::seconds(60);
   // Of a peer that alone sent a bad piece.

@@ -412,7 +412,7 @@ void Payer::ban(Instant now, const IpAddress& address, const PublicKey* key, uin
   ctx_.bans.ban(time, BanList::of(address), seconds);
   if (key != nullptr) ctx_.bans.ban(time, BanList::of(*key), seconds);
   LogLine(ctx_.log, LogLevel::warn, "speed_ban").add("peer", address.to_string()).add("why", why).add("seconds", seconds);
-  if (!dirty_since_) dirty_since_ = now;
+  commit_by(now + k_commit_interval);
 }
 
 // ---- time and settings ----

@@ -50,7 +50,16 @@ class Payer {
   static constexpr Duration k_resume_wait = Duration::seconds(10);
   static constexpr Duration k_pay_interval = Duration::ms(250);
   static constexpr uint64_t k_pay_bytes = 64 * 1024;
+  static constexpr Duration k_commit_interval = Duration::seconds(10);
+  // What was spent is written down less often: the lease stands for it meanwhile.
+  static constexpr Duration k_spent_interval = Duration::seconds(60);
+  // A channel is for 64 pieces at least. Where the provider was paid more than that in ten minutes, it is for so much: each costs commits
+  // on both sides and two operations of the ledger. At most four times the one before, so that a provider has shown what it is trusted
+  // with, and at most a quarter of what the account and the budget have left: it may lock it until the channel expires.
   static constexpr uint64_t k_channel_pieces = 64;
+  static constexpr uint64_t k_channel_s = 600;
+  static constexpr uint64_t k_channel_growth = 4;
+  static constexpr uint64_t k_channel_share = 4;
   static constexpr uint64_t k_first_life_s = 3600;
   static constexpr uint64_t k_life_s = 24 * 3600;
   static constexpr uint64_t k_valid_s = 500;  // the ledger takes at most 600
@@ -58,7 +67,7 @@ class Payer {
   static constexpr uint64_t k_ban_bad_piece_s = 24 * 3600;
   static constexpr uint64_t k_ban_refusal_s = 3600;
   static constexpr size_t k_pending_max = 1024;  // unverified paid pieces of one provider
-  static constexpr uint64_t k_seq_lease = 1024;
+  static constexpr uint64_t k_seq_lease = 65536;
   static constexpr uint32_t k_rarity_max = 4;
   static constexpr uint64_t k_rounding_micro = 8;  // for providers that are yet to come
 
@@ -127,7 +136,7 @@ class Payer {
   void on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply);
 
   // ---- commits ----
-  Instant commit_at() const;
+  Instant commit_at() const { return commit_at_; }
   void collect(StoreBatch& batch);
   void on_durable(Instant now);
 
@@ -180,6 +189,7 @@ class Payer {
     CloseReason close_reason = CloseReason::complete;
     std::optional<uint8_t> slot;  // on the provider's paying connection
     bool resumed = false;
+    Instant planned;
     Instant resume_by;
     std::optional<Resuming> resuming;
     Amount counted;  // as the payee says
@@ -307,7 +317,8 @@ class Payer {
 
   // payer_ledger.cpp
   void ensure_channel(Instant now, Provider& provider);
-  Amount capacity_for(const Provider& provider, const Peer& peer, const Torrent& torrent) const;
+  Amount recent_traffic(Instant now, const Provider& provider) const;
+  Amount capacity_for(Instant now, const Provider& provider, const Peer& peer, const Torrent& torrent) const;
   bool wants_channel(Instant now, const Provider& provider, const Peer& peer) const;
   void reopen(Instant now, Provider& provider);
   void plan_channel(Instant now, Provider& provider, const Peer& peer, Amount capacity);
@@ -321,6 +332,7 @@ class Payer {
 
   // payer_store.cpp
   void touch(Instant now, Channel& channel, bool urgent);
+  void commit_by(Instant at) { commit_at_ = earlier(commit_at_, at); }
 
   PayerOptions options_;
   Context& ctx_;
@@ -340,8 +352,7 @@ class Payer {
     Signature signature;
     Backoff retry;
   } funds_;
-  std::optional<Instant> dirty_since_;
-  bool commit_urgent_ = false;
+  Instant commit_at_ = Instant::never();
   bool shutting_down_ = false;
   Amount signed_total_;
   Instant deadline_ = Instant::never();

@@ -32,15 +32,28 @@ bool Payer::wants_channel(Instant now, const Provider& provider, const Peer& pee
   return room < needed && room.in_micro() <= newest.in_micro() / 4;
 }
 
-// 64 pieces at our bid, or what is left to buy and one piece more, within what the account and the budget have.
-Amount Payer::capacity_for(const Provider& provider, const Peer& peer, const Torrent& t) const {
+// What the provider was paid in ten minutes, by what its newest channel has taken since it was planned; k_channel_growth bounds it.
+Amount Payer::recent_traffic(Instant now, const Provider& provider) const {
+  if (provider.channels.empty()) return Amount();
+  const Channel& newest = channels_.at(provider.channels.back());
+  uint64_t seconds = 1 + static_cast<uint64_t>((now - newest.planned).in_ms()) / 1000;
+  uint64_t most = newest.terms.capacity.in_micro() * k_channel_growth;
+  uint64_t traffic = std::min(newest.here.in_micro() / seconds, most / k_channel_s) * k_channel_s;
+  return Amount::micro(std::min(traffic, Amount::supply().in_micro()));
+}
+
+// 64 pieces at our bid or ten minutes of what it was paid lately, or what is left to buy and one piece more, within what the account and
+// the budget have.
+Amount Payer::capacity_for(Instant now, const Provider& provider, const Peer& peer, const Torrent& t) const {
   Amount due = owed(provider);
   Amount want;
   if (peer.rated && !peer.rate.is_zero() && t.active) {
     uint64_t piece = peer.session->info().piece_size;
-    uint64_t bytes = std::min(k_channel_pieces * piece, t.bytes_left + piece);
     Rate bid = peer.bids.empty() ? peer.rate : std::max(peer.rate, peer.bids.back().rate);
-    want = std::min(price_of(bid, bytes), budget_left(t));
+    Amount budget = budget_left(t);
+    Amount share = Amount::micro(std::min(budget, funds_.left).in_micro() / k_channel_share);
+    want = std::max(price_of(bid, k_channel_pieces * piece), std::min(recent_traffic(now, provider), share));
+    want = std::min({want, price_of(bid, t.bytes_left + piece), budget});
   }
   want = std::max(want.plus(due).value_or(Amount::supply()), options_.capacity_min);
   return std::min(want, funds_.left);
@@ -55,7 +68,7 @@ void Payer::ensure_channel(Instant now, Provider& provider) {
   if (provider.channels.size() >= k_slots_max) return;
   if (now < provider.open_retry.at) return arm(provider.open_retry.at);
   if (!funds_.known) return fetch_funds(now);
-  Amount capacity = capacity_for(provider, peer, torrent(peer.session->info().info_hash));
+  Amount capacity = capacity_for(now, provider, peer, torrent(peer.session->info().info_hash));
   if (capacity < options_.capacity_min || capacity < owed(provider)) {
     LogLine(ctx_.log, LogLevel::warn, "speed_no_funds").add("available", funds_.left.to_btt()).add("needed", owed(provider).to_btt());
     provider.open_retry.failed(now);
@@ -92,6 +105,7 @@ void Payer::plan_channel(Instant now, Provider& provider, const Peer& peer, Amou
   channel.terms = terms;
   channel.id = id;
   channel.torrent = peer.session->info().info_hash;
+  channel.planned = now;
   channel.lease_wanted = true;
   provider.channels.push_back(id);
   funds_.left = funds_.left.minus_or_zero(capacity);
@@ -244,7 +258,7 @@ void Payer::drop(Instant now, const ChannelId& id) {
   std::erase(providers_.at(it->second.terms.payee).channels, id);
   if (it->second.stored || it->second.in_commit) {
     dropped_.push_back(id);
-    if (!dirty_since_) dirty_since_ = now;
+    commit_by(now + k_commit_interval);
   }
   channels_.erase(it);
 }

@@ -72,7 +72,7 @@ bool Payer::settle_blocks(Instant now, Provider& provider, const InfoHash& hash,
   if (ctx_.faults.has(Bug::pay_twice)) static_cast<void>(provider.payable.add(pending.cost));
   add_spent(now, hash, pending.cost, pending.bytes);
   provider.verified_bytes += pending.bytes;
-  if (!dirty_since_) dirty_since_ = now;
+  commit_by(now + k_spent_interval);
   return true;
 }
 

@@ -5,12 +5,6 @@
 #include "speed/payer.h"
 
 namespace millet::speed {
-namespace {
-
-constexpr Duration k_commit_interval = Duration::seconds(10);
-
-}  // namespace
-
 Status Payer::restore_channel(Bytes key, Bytes value) {
   TRY_ASSIGN(PayerChannelRecord record, decode_record<PayerChannelRecord>(value));
   ChannelId id{blake2b_256(preimage(record.terms))};
@@ -24,7 +18,7 @@ Status Payer::restore_channel(Bytes key, Bytes value) {
   channel.id = id;
   channel.state = static_cast<PayerChannelState>(record.state);
   channel.torrent = record.torrent;
-  channel.cum = channel.signed_cum = record.cum;
+  channel.cum = channel.signed_cum = channel.cum_stored = record.cum;
   channel.ceiling = channel.ceiling_at_start = record.ceiling;
   // Anything up to the lease may have been signed: the next sequence is above it, and the amount counts as spent until we know.
   channel.seq = channel.seq_ceiling = record.seq_ceiling;
@@ -51,13 +45,7 @@ Status Payer::restore_torrent(Bytes key, Bytes value) {
 
 void Payer::touch(Instant now, Channel& channel, bool urgent) {
   channel.dirty = true;
-  if (!dirty_since_) dirty_since_ = now;
-  if (urgent) commit_urgent_ = true;
-}
-
-Instant Payer::commit_at() const {
-  if (!dirty_since_) return Instant::never();
-  return commit_urgent_ ? Instant() : *dirty_since_ + k_commit_interval;
+  commit_by(urgent ? Instant() : now + k_commit_interval);
 }
 
 // One commit holds a consistent picture: the amounts of all channels and what the torrents have spent belong together.
@@ -67,8 +55,10 @@ void Payer::collect(StoreBatch& batch) {
   for (auto& [id, channel] : channels_) {
     if (!channel.dirty && channel.cum == channel.cum_stored) continue;
     channel.dirty = false;
-    // A quarter of a channel is 16 pieces.
+    // A quarter of a channel is 16 pieces, or two minutes and a half. What is paid over is leased anew with every record, so that at an
+    // even rate nothing waits for a lease, and no commit is made for one.
     Amount lease = Amount::micro(channel.terms.capacity.in_micro() / 4);
+    channel.lease_wanted = channel.lease_wanted || channel.cum != channel.cum_stored;
     channel.ceiling_committing = channel.ceiling;
     channel.seq_ceiling_committing = channel.seq_ceiling;
     if (channel.lease_wanted) {
@@ -101,8 +91,7 @@ void Payer::collect(StoreBatch& batch) {
     batch.push_back(
         {k_table_payer_torrents, {hash.raw.begin(), hash.raw.end()}, encode_record(TorrentRecord{t.spent.whole_micro(), t.spent.rest()})});
   }
-  dirty_since_.reset();
-  commit_urgent_ = false;
+  commit_at_ = Instant::never();
 }
 
 void Payer::on_durable(Instant now) {

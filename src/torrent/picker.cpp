@@ -26,9 +26,9 @@ void Picker::plan(uint32_t piece, std::vector<uint32_t>& out) {
   out.push_back(piece);
 }
 
-void Picker::plan_lease(std::vector<uint32_t>& out) {
+void Picker::plan_lease(std::vector<uint32_t>& out, bool fill) {
   // Half of the lead is left: a commit takes far less time than that much data.
-  if (ahead_bytes_ > k_lease_ahead / 2 || lease_is_full()) return;
+  if (ahead_bytes_ >= (fill ? k_lease_ahead : k_lease_ahead / 2 + 1) || lease_is_full()) return;
   std::vector<uint32_t> chosen;
   uint64_t bytes = 0;
   availability_.visit_rarest([&](uint32_t piece) {

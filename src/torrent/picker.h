@@ -53,8 +53,8 @@ class Picker {
   const Availability& availability() const { return availability_; }
 
   // ---- lease ----
-  // Appends the pieces to lease now: none while enough are ahead.
-  void plan_lease(std::vector<uint32_t>& out);
+  // Appends the pieces to lease now: none while enough are ahead. `fill`: as many as may be, because a commit is made anyway.
+  void plan_lease(std::vector<uint32_t>& out, bool fill = false);
   // For a source that pick() had nothing for.
   void plan_lease_for(const Bitfield& has, std::vector<uint32_t>& out);
   // The lease of a planned piece is durable. Requires: planned, not leased.

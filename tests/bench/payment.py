@@ -42,11 +42,11 @@ class CountedMilletd(Milletd):
 
 
 class Trade:
-    def __init__(self, world, library, rate, seconds, paid):
-        self.rate, self.seconds, self.paid = rate, seconds, paid
+    def __init__(self, world, library, rate, seconds, paid, lead):
+        self.rate, self.seconds, self.paid, self.lead = rate, seconds, paid, lead
         name = f"{rate}{'' if paid else 'free'}"
         # What is bought before and after the measurement, too.
-        self.size = rate * PIECE * (seconds + 40) + 2 * PIECE
+        self.size = rate * PIECE * (seconds + lead + 40) + 2 * PIECE
         source = world.make_folder(f"source{name}")
         make_payload(source, "payload", [("a", self.size)])
         self.torrent = make_torrent(world.path(f"payload{name}.torrent"), source, "payload", [("a", self.size)], piece_size=PIECE)
@@ -71,7 +71,7 @@ class Trade:
         """{side: what a piece costs it}, and pieces a second."""
         money = ("--budget", "5", "--max-rate", str(MAX_RATE)) if self.paid else ()
         self.payer.add(self.torrent, "--peer", self.payee.endpoint, *money)
-        wait_until(lambda: self.pieces() >= min(20, 4 * self.rate), 60, "the first pieces")
+        wait_until(lambda: self.pieces() >= self.lead * self.rate, 60 + 2 * self.lead, "the first pieces")
         sides = {PAYEE: self.payee, PAYER: self.payer}
         start, since = self.pieces(), time.monotonic()
         before = {side: node.cost() for side, node in sides.items()}
@@ -95,11 +95,12 @@ def measure_payment(world, arguments, say):
     subprocess.run([need("cc"), "-O2", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("count_calls.c"), "-ldl"], check=True, stdin=subprocess.DEVNULL)
     rates = (10,) if arguments.quick else arguments.payments or RATES
     for rate in rates:
-        seconds = 4 if arguments.quick else 60 if rate == 1 else 40
+        # Two minutes show what is written once a minute; the first seconds are of small channels, as no other minute of a day is.
+        seconds, lead = (4, 2) if arguments.quick else (120, 30) if rate <= 10 else (60, 10)
         costs = {}
         for paid in (True, False):
             say(f"payment: {rate} pieces a second, {'paid' if paid else 'free'}")
-            trade = Trade(world, library, rate, seconds, paid)
+            trade = Trade(world, library, rate, seconds, paid, lead)
             costs[paid], reached = trade.measure()
             trade.end()
             if paid:

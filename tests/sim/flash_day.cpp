@@ -1,5 +1,6 @@
 // What the state of a seeding node writes to flash, exactly (LMDB's bytes, before what the file system adds): a virtual day of an idle
-// seeder, and minutes of one that is paid for ten pieces a second. Ends with 1 if a day would be over the budget.
+// seeder, and minutes of one that is paid for ten pieces a second, and of a node that pays for as many while it downloads them. Ends with 1
+// if a day would be over the budget.
 #include <cstdio>
 
 #include "sim/scenario_tools.h"
@@ -32,14 +33,14 @@ Figures figures_of(Swarm& swarm, uint32_t seeder, const LmdbStore& store, Durati
   return figures;
 }
 
-NodeSpec make_seeder(Store& store) {
+NodeSpec make_seeder(Store* store, uint32_t piece_size = k_piece_size) {
   NodeSpec spec;
   spec.name = "seeder";
   spec.seeds = true;
-  spec.store = &store;
+  spec.store = store;
   spec.config.speed_enabled = true;
   spec.config.upload_slots = k_payers + 2;  // one is optimistic, one is for peers without a bid
-  spec.config.upload_rate = k_pieces_per_second * k_piece_size * 11 / 10;
+  spec.config.upload_rate = k_pieces_per_second * piece_size * 11 / 10;
   spec.config.reserve = Rate::pico_per_byte(1'000);
   return spec;
 }
@@ -47,7 +48,7 @@ NodeSpec make_seeder(Store& store) {
 Result<Figures> idle_day(const Run& run, LmdbStore& store) {
   Swarm swarm(run, PayloadOptions{});
   swarm.add_tracker(sim::LinkOptions{});
-  uint32_t seeder = swarm.add_node(make_seeder(store));
+  uint32_t seeder = swarm.add_node(make_seeder(&store));
   swarm.add_ledger(sim::LinkOptions{});
   swarm.run_for(Duration::hours(24));
   if (!swarm.report().clean()) return error(Errc::io, swarm.report().breaches().front());
@@ -59,7 +60,7 @@ Result<Figures> paid_minutes(const Run& run, LmdbStore& store, uint64_t& pieces)
   payload.size = 48'000'000;
   payload.piece_size = k_piece_size;
   Swarm swarm(run, payload);
-  uint32_t seeder = swarm.add_node(make_seeder(store));
+  uint32_t seeder = swarm.add_node(make_seeder(&store));
   std::vector<uint32_t> payers;
   for (uint32_t i = 0; i < k_payers; ++i) {
     NodeSpec spec;
@@ -92,6 +93,38 @@ Result<Figures> paid_minutes(const Run& run, LmdbStore& store, uint64_t& pieces)
   return after;
 }
 
+// The other side, with smaller pieces: what a piece costs is the same, and more minutes fit into memory.
+Result<Figures> paying_minutes(const Run& run, LmdbStore& store, uint64_t& pieces) {
+  constexpr Duration k_start = Duration::seconds(10), k_end = Duration::seconds(490);
+  PayloadOptions payload;
+  payload.size = 96'000'000;
+  payload.piece_size = 16 * 1024;
+  Swarm swarm(run, payload);
+  uint32_t seeder = swarm.add_node(make_seeder(nullptr, payload.piece_size));
+  NodeSpec spec;
+  spec.name = "payer";
+  spec.store = &store;
+  spec.config.speed_enabled = true;
+  spec.config.trackers = false;
+  spec.config.upload_rate = 1'000;
+  spec.peers = {swarm.endpoint(seeder)};
+  spec.funds = spec.budget.emplace(Amount::micro(k_funds));
+  spec.max_rate = Rate::pico_per_byte(2'000);
+  uint32_t payer = swarm.add_node(std::move(spec));
+  swarm.add_ledger(sim::LinkOptions{});
+  auto bought = [&] { return swarm.money().sales()[{swarm.node(payer).key(), swarm.node(seeder).key()}].bytes; };
+  swarm.run_for(k_start);
+  Figures before = figures_of(swarm, payer, store, k_start);
+  uint64_t bought_before = bought();
+  swarm.run_for(k_end - k_start);
+  Figures after = figures_of(swarm, payer, store, k_end - k_start);
+  pieces = (bought() - bought_before) / payload.piece_size;
+  if (!swarm.report().clean()) return error(Errc::io, swarm.report().breaches().front());
+  after.written -= before.written;
+  after.commits -= before.commits;
+  return after;
+}
+
 bool report(const char* what, const Result<Figures>& figures, uint64_t budget) {
   if (!figures) {
     std::printf("%s: %s\n", what, figures.error().reason.c_str());
@@ -104,20 +137,28 @@ bool report(const char* what, const Result<Figures>& figures, uint64_t budget) {
   return figures->written > 0 && figures->in_a_day() <= budget;
 }
 
+bool measure_paid(const char* what, const Run& run, const std::string& folder,
+                  Result<Figures> (*minutes)(const Run&, LmdbStore&, uint64_t&)) {
+  Result<std::unique_ptr<LmdbStore>> store = LmdbStore::open(folder);
+  if (!store) return false;
+  uint64_t pieces = 0;
+  Result<Figures> figures = minutes(run, **store, pieces);
+  bool good = report(what, figures, k_paid_budget);
+  if (!figures) return false;
+  std::printf("%s: %llu pieces, %.1f a second\n", what, static_cast<unsigned long long>(pieces),
+              static_cast<double>(pieces) / static_cast<double>(figures->seconds));
+  return good && pieces >= k_pieces_per_second * figures->seconds;
+}
+
 bool measure() {
   TempFolder folder(TempFolder::memory_base());
   Run run;
   run.forced = Transports::tcp;
-  Result<std::unique_ptr<LmdbStore>> idle = LmdbStore::open(folder / "idle"), paid = LmdbStore::open(folder / "paid");
-  if (!idle || !paid) return false;
+  Result<std::unique_ptr<LmdbStore>> idle = LmdbStore::open(folder / "idle");
+  if (!idle) return false;
   bool good = report("idle", idle_day(run, **idle), k_idle_budget);
-  uint64_t pieces = 0;
-  Result<Figures> figures = paid_minutes(run, **paid, pieces);
-  good = report("paid", figures, k_paid_budget) && good;
-  if (!figures) return false;
-  std::printf("paid: %llu pieces, %.1f a second\n", static_cast<unsigned long long>(pieces),
-              static_cast<double>(pieces) / static_cast<double>(figures->seconds));
-  return good && pieces >= k_pieces_per_second * figures->seconds;
+  good = measure_paid("paid", run, folder / "paid", paid_minutes) && good;
+  return measure_paid("paying", run, folder / "paying", paying_minutes) && good;
 }
 
 }  // namespace
