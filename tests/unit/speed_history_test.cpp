@@ -269,6 +269,73 @@ void by_default_nobody_has_more_than_one_piece_unpaid(void**) {
   for (const RateMessage& rate : rates.seen) assert_true(rate.window <= settings.piece_size);
 }
 
+// A payer's record of version 1, byte for byte: half of a known payer's block is unpaid.
+const char* const k_first_debt_record =
+    "01"  // version
+    "00000000000003e7"
+    "000f423f"  // settled: 999.999999 micro-BTT
+    "0000000000000008"
+    "0002ee00"          // open: 8.192 micro-BTT,
+    "0000000000002000"  // for 8192 bytes
+    "00000000000003e8"  // paid
+    "0000000000001000"  // pieces paid, in 256ths: 16 make a payer known
+    "00"                // nothing of it is taken from the bucket
+    "01"
+    "0a020001000000000000000000000000";  // 10.2.0.1
+
+struct Restored {
+  std::vector<uint32_t> windows;  // in pieces, without repetitions
+  AccountRecord account;          // at the end
+  uint64_t earned;
+};
+
+// What a provider makes of such a record of its only payer.
+Restored sells_after(const std::vector<uint8_t>& record) {
+  Settings settings;
+  settings.pieces = 40;
+  Duo duo(settings);
+  duo.provider->options.payee.window_pieces = 8;
+  Tap<RateMessage> rates(duo.world, *duo.provider);
+  const auto where =
+      std::make_pair(std::string(k_table_payee_debts), std::vector<uint8_t>(duo.requester->key.raw.begin(), duo.requester->key.raw.end()));
+  duo.provider->store[where] = record;
+  duo.start();
+  assert_true(duo.run_to_end());
+  assert_int_equal(duo.world.violations.size(), 0);
+  Result<AccountRecord> account = decode_record<AccountRecord>(duo.provider->store[where]);
+  assert_true(account.has_value());
+  Restored out{{}, *account, duo.earned()};
+  for (const RateMessage& rate : rates.seen) out.windows.push_back(rate.window / settings.piece_size);
+  out.windows.erase(std::unique(out.windows.begin(), out.windows.end()), out.windows.end());
+  return out;
+}
+
+// Before streaks were counted the record of a payer had none: it keeps its debt and is known, and earns a wider window from the first
+// piece.
+void a_debt_of_the_first_version_is_read_with_no_streak(void**) {
+  std::vector<uint8_t> first(1 + k_fields_size<DebtRecord>);
+  assert_true(from_hex(k_first_debt_record, first).has_value());
+  Result<DebtRecord> read = decode_record<DebtRecord>(first);
+  assert_true(read.has_value() && read->settled_micro == 999 && read->settled_rest == 999'999 && read->paid == Amount::micro(1000));
+  assert_true(read->open_micro == 8 && read->open_rest == 192'000 && read->open_bytes == 8192 && read->paid_pieces == 16 * 256);
+  assert_true(read->charged == 0 && read->network_is_v4 == 1 && read->network[0] == 10 && read->network[3] == 1);
+  const Restored restored = sells_after(first);
+  std::vector<uint8_t> second(1 + k_fields_size<AccountRecord>);  // the same, and a streak
+  std::copy(first.begin(), first.end(), second.begin());
+  second[0] = AccountRecord::k_version;
+  const Restored without = sells_after(second);
+  assert_true(restored.account == without.account && restored.windows == without.windows && restored.earned == without.earned);
+  assert_true(restored.windows == (std::vector<uint32_t>{1, 2, 4}));
+  const DebtRecord& last = restored.account.debt;
+  assert_int_equal(last.paid.in_micro(), 1000 + restored.earned);
+  assert_int_equal(last.paid_pieces, 256 * (16 + 40));
+  assert_int_equal(restored.account.streak, 256 * 40);
+  // Whoever had a streak, and nothing unpaid, keeps it.
+  std::fill_n(second.begin() + 13, 20, uint8_t{0});
+  store_be<uint64_t>(second.data() + first.size(), 256 * 64);
+  assert_true(sells_after(second).windows == (std::vector<uint32_t>{1, 8}));
+}
+
 // ---- the end ----
 
 void a_shutdown_claims_what_was_earned(void**) {
@@ -321,6 +388,7 @@ int main() {
       cmocka_unit_test(rare_pieces_raise_the_bid_within_the_maximum),
       cmocka_unit_test(a_clean_history_earns_a_wider_window_and_loses_it),
       cmocka_unit_test(by_default_nobody_has_more_than_one_piece_unpaid),
+      cmocka_unit_test(a_debt_of_the_first_version_is_read_with_no_streak),
       cmocka_unit_test(a_shutdown_claims_what_was_earned),
       cmocka_unit_test(a_shutdown_does_not_wait_for_a_ledger_that_is_away),
   };
