@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "apps/daemon.h"
+#include "driver/file_error.h"
 #include "driver/key_file.h"
 #include "driver/state_file.h"
 #include "ledger/common/address.h"
@@ -92,14 +93,6 @@ Result<std::string> put_key(const std::string& path, const StoredKey& key, const
   return kept;
 }
 
-Status sync_folder(const std::string& folder) {
-  int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  bool synced = fd >= 0 && fsync(fd) == 0;
-  if (fd >= 0) close(fd);
-  if (!synced) return error(Errc::io, "can't make what is in " + folder + " durable: is its disk all right?");
-  return ok;
-}
-
 // Built beside, and put in its place by one rename: a power cut leaves what was there before, or the whole import.
 Result<Done> import_here(const CommandContext& context, const std::string& path) {
   TRY_ASSIGN(StoredKey key, check_state_file(path));
@@ -125,7 +118,7 @@ Result<Done> import_here(const CommandContext& context, const std::string& path)
   if (rename((draft + "/data.mdb").c_str(), data.c_str()) != 0) {
     return error(Errc::io, "can't put the imported state into " + context.state + ": " + strerror(errno));
   }
-  TRY(sync_folder(context.state));
+  TRY(sync_folder_of(data, "the imported state in " + context.state));
   remove_draft(draft);
   return Done{rows, std::move(key), std::move(kept)};
 }
