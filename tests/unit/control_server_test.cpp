@@ -1,39 +1,16 @@
 // The control socket's replies: what a command has changed is durable before its reply goes out, or the reply says that it is not.
 #include "driver/control_server.h"
 
+#include "unit/fake_streams.h"
 #include "unit/test.h"
 
 using namespace millet;
+using namespace millet::testing;
 
 namespace {
 
 constexpr hal::StreamId k_client = 7;
 constexpr hal::StreamId k_other = 8;
-
-struct FakeStreams final : hal::Streams {
-  void set_events(hal::StreamEvents*) override {}
-  Result<Endpoint> listen(hal::ListenerId, const Endpoint&) override { return Endpoint(); }
-  Status listen_local(hal::ListenerId, const std::string&) override { return ok; }
-  void set_accepting(hal::ListenerId, bool) override {}
-  hal::StreamId connect(const Endpoint&, const std::optional<IpAddress>&) override { return 0; }
-  size_t send(hal::StreamId stream, std::span<const Bytes> parts) override {
-    size_t taken = 0;
-    for (Bytes part : parts) {
-      Bytes some = part.first(std::min(part.size(), room));
-      sent[stream] += as_text(some);
-      taken += some.size();
-      room -= some.size();
-    }
-    return taken;
-  }
-  void set_reading(hal::StreamId stream, bool reading) override { reads[stream] = reading; }
-  void close(hal::StreamId) override {}
-  Endpoint local_endpoint(hal::StreamId) override { return {}; }
-
-  std::map<hal::StreamId, std::string> sent;
-  std::map<hal::StreamId, bool> reads;
-  size_t room = SIZE_MAX;
-};
 
 // "N": a command that is durable with commit N; 0 is a question.
 struct Commands final : RequestHandler {
@@ -67,7 +44,7 @@ void a_reply_waits_for_its_commit(void**) {
   f.say(k_other, "0 d\n");
   // Questions of others are answered meanwhile; the client's own wait in line.
   assert_true(f.sent(k_client, "") && f.sent(k_other, "done 0 d\n"));
-  assert_false(f.streams.reads[k_client]);
+  assert_false(f.streams.reading[k_client]);
   f.server.on_durable(f.now, 1);
   assert_true(f.server.on_writable(f.now, k_client));  // says nothing about durability
   assert_true(f.sent(k_client, ""));
@@ -75,7 +52,7 @@ void a_reply_waits_for_its_commit(void**) {
   assert_true(f.sent(k_client, "done 2 a\ndone 0 b\n"));
   f.server.on_durable(f.now, 5);
   assert_true(f.sent(k_client, "done 2 a\ndone 0 b\ndone 3 c\n"));
-  assert_true(f.streams.reads[k_client]);
+  assert_true(f.streams.reading[k_client]);
 }
 
 void a_commit_that_fails_is_a_reply_that_says_so(void**) {
