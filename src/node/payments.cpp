@@ -217,9 +217,9 @@ void Payments::hold_auction(Instant now, const std::vector<PeerHandle>& interest
     // speed/PROTOCOL.md section 6: while we download, what a peer gives in return counts like money.
     if (torrent.is_downloading())
       bonus = speed::bonus_for(speed_->payer().bid_of(torrent.info_hash), peer->down.rate(now), peer->up.rate(now));
-    candidates.push_back({handle, free, bonus});
+    candidates.push_back({handle, free, bonus, core_.upload_gate.is_waiting(handle)});
   }
-  speed::AuctionResult result = speed_->payee().rechoke(now, candidates, slots);
+  speed::AuctionResult result = speed_->payee().rechoke(now, candidates, slots, interested.size() > core_.upload_slots());
   if (!result.entries.empty()) remember(result, slots);
   pump(now);
 }

@@ -143,7 +143,7 @@ struct CloseMessage {
   bool operator==(const CloseMessage&) const = default;
 };
 
-enum class StopReason : uint8_t { banned = 0, unpaid = 1, superseded = 2, shutting_down = 3, disabled = 4, no_channel = 5 };
+enum class StopReason : uint8_t { banned = 0, unpaid = 1, superseded = 2, shutting_down = 3, disabled = 4, no_channel = 5, idle = 6 };
 
 // provider -> requester: no paid serving on this connection for retry_after seconds.
 struct StopMessage {

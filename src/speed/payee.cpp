@@ -141,7 +141,7 @@ Status Payee::on_message(Instant now, PeerHandle handle, const Message& message)
   if (const auto* channel = std::get_if<ChannelMessage>(&message)) return on_channel(now, *peer, *channel);
   if (const auto* pay = std::get_if<PayMessage>(&message)) return on_pay(now, *peer, *pay);
   if (const auto* close = std::get_if<CloseMessage>(&message)) return on_close(now, *peer, *close);
-  if (const auto* accept = std::get_if<AcceptMessage>(&message)) on_accept(*peer, *accept);
+  if (const auto* accept = std::get_if<AcceptMessage>(&message)) on_accept(now, *peer, *accept);
   if (const auto* hold = std::get_if<HoldMessage>(&message)) on_hold(now, *peer, *hold);
   return ok;
 }
@@ -150,6 +150,18 @@ Status Payee::on_message(Instant now, PeerHandle handle, const Message& message)
 
 bool Payee::pauses(Instant now) const {
   return ctx_.store_lags(now) || risk_ + risk_committing_ >= uint64_t{2} * 256 * options_.risk_pieces || !ctx_.clock.known();
+}
+
+// A commit, a payment that we have not looked at yet, or a channel that we could not check yet, is our delay.
+bool Payee::waits_for_us(Instant now, const Peer& peer) const {
+  if (pauses(now)) return true;
+  for (const auto& [slot, id] : peer.slots) {
+    auto it = channels_.find(id);
+    if (it == channels_.end()) continue;
+    const Channel& channel = it->second;
+    if (channel.waiting || channel.verifying || channel.state == ChannelState::checking) return true;
+  }
+  return false;
 }
 
 // The payer has channels, and all that are good to be paid over are too near their end to serve against.
@@ -188,6 +200,7 @@ void Payee::on_block_sent(Instant now, PeerHandle handle, uint32_t piece, uint32
   Peer* peer = find(handle);
   if (peer == nullptr) return;
   peer->sent += bytes;
+  peer->busy_at = now;
   if (!is_paid(*peer) || peer->rate.is_zero()) return;
   Account* account = account_of(*peer);
   CHECK(account != nullptr);
@@ -264,20 +277,12 @@ void Payee::check_pieces(Instant now, Peer& peer) {
   std::erase_if(peer.marks, [&](const PieceMark& mark) { return is_paid_to(*account, mark.due); });
   if (peer.marks.empty()) return;
   PieceMark& first = peer.marks.front();
-  bool waits_for_us = pauses(now);
-  for (const auto& [slot, id] : peer.slots) {
-    auto it = channels_.find(id);
-    if (it == channels_.end()) continue;
-    // A payment that we have not looked at yet, or a channel that we could not check yet, is our delay.
-    const Channel& channel = it->second;
-    if (channel.waiting || channel.verifying || channel.state == ChannelState::checking) waits_for_us = true;
-  }
   Instant half = first.deadline - k_pay_timeout / 2;
   if (now < half) return arm(half);
   // Whether the payer could have paid is known only to who has heard of the ledger lately.
   if (!ctx_.clock.reached_within(now, k_pay_timeout)) probe(now);
   if (now < first.deadline) return arm(first.deadline);
-  if (waits_for_us) {
+  if (waits_for_us(now, peer)) {
     first.deadline = now + Duration::seconds(1);
     return arm(first.deadline);
   }
@@ -295,7 +300,7 @@ void Payee::on_unpaid(Instant now, Peer& peer) {
 }
 
 // What is unpaid beyond the pieces of this connection, and keeps the window shut: perhaps blocks that were lost with an earlier connection.
-// Nobody can tell, so it costs a strike.
+// Nobody can tell, so it costs a strike; or the slot, if the payer has no room for it.
 void Payee::check_old_debt(Instant now, Peer& peer) {
   Account* account = account_of(peer);
   if (account == nullptr || !peer.blocked_since) return;
@@ -305,8 +310,10 @@ void Payee::check_old_debt(Instant now, Peer& peer) {
   if (unpaid <= current) return;
   if (now - *peer.blocked_since < k_old_debt) return arm(*peer.blocked_since + k_old_debt);
   if (!ctx_.clock.reached_within(now, k_pay_timeout)) probe(now);
-  if (pauses(now) || !may_strike(now, *account)) {
-    return arm(now + Duration::seconds(5));
+  if (waits_for_us(now, peer) || !ctx_.clock.reached_within(now, k_ledger_fresh)) return arm(now + Duration::seconds(5));
+  if (!may_strike(now, *account)) {
+    revoke(now, peer, StopReason::no_channel);
+    return ctx_.out.push_back(RechokeWanted{});
   }
   strike(now, peer, "old_debt");
   peer.blocked_since.reset();

@@ -35,6 +35,7 @@ struct Candidate {
   PeerHandle peer = 0;
   bool unchoked = false;  // by the choker's own slots, for nothing
   uint64_t bonus = 0;     // bonus_for() on a torrent that downloads
+  bool in_line = false;   // its next block waits for our upload rate
 };
 
 // One channel for listings.
@@ -57,6 +58,10 @@ class Payee {
   static constexpr Duration k_finish_max = Duration::seconds(60);
   static constexpr Duration k_hold_max = Duration::seconds(120);
   static constexpr Duration k_old_debt = Duration::seconds(30);
+  static constexpr Duration k_idle_slot = Duration::seconds(30);  // without a block, while others want the slot
+  static constexpr Duration k_slow_slot = Duration::seconds(60);  // with less than a piece
+  static constexpr uint64_t k_slow_bytes = 256 * 1024;            // or than this, if pieces are larger
+  static constexpr uint32_t k_block_bytes = 16 * 1024;
   static constexpr Duration k_idle_close = Duration::minutes(10);
   static constexpr Duration k_ledger_fresh = Duration::seconds(60);
   static constexpr Duration k_commit_interval = Duration::seconds(10);
@@ -111,7 +116,8 @@ class Payee {
   Exposure exposure(PeerHandle peer) const;
 
   // ---- slots ----
-  AuctionResult rechoke(Instant now, std::span<const Candidate> candidates, uint32_t slots);
+  // others_wait: somebody who wants data has no slot of any kind.
+  AuctionResult rechoke(Instant now, std::span<const Candidate> candidates, uint32_t slots, bool others_wait);
   // A paid slot is held; the choker must leave this peer alone.
   bool holds_slot(PeerHandle peer) const;
   uint32_t slots_held() const;
@@ -261,6 +267,9 @@ class Payee {
     Rate rate;              // in force while slot is paid or finishing
     RateKind kind = RateKind::auction;
     uint32_t window = 0;
+    Instant busy_at;       // something went out, or was kept back by us
+    Instant metered_from;  // a minute of the slot, and `sent` at its start
+    uint64_t metered_sent = 0;
     // stream
     uint64_t sent = 0;  // payload bytes on this connection
     uint64_t sent_paid = 0;
@@ -284,6 +293,7 @@ class Payee {
   static bool is_paid(const Peer& peer) { return peer.slot == Slot::offered || peer.slot == Slot::paid || peer.slot == Slot::finishing; }
   void forget_accounts(Instant now);
   bool pauses(Instant now) const;
+  bool waits_for_us(Instant now, const Peer& peer) const;
   bool channels_expired(const Account& account, Instant now) const;
   void complete_piece(Instant now, Peer& peer);
   void on_hold(Instant now, Peer& peer, const HoldMessage& hold);
@@ -309,7 +319,7 @@ class Payee {
   bool pursue_bid(Instant now, Peer& peer);
   bool eligible(Instant now, const Peer& peer) const;
   bool is_backed(Instant now, const Peer& peer) const;
-  void on_accept(Peer& peer, const AcceptMessage& accept);
+  void on_accept(Instant now, Peer& peer, const AcceptMessage& accept);
   void grant(Instant now, Peer& peer, bool unchoked, const AuctionEntry& entry);
   Rate reserve_of(const Peer& peer) const;
   uint32_t grant_window(Instant now, Peer& peer);
@@ -318,6 +328,9 @@ class Payee {
   void lose_slot(Instant now, Peer& peer);
   void end_slot(Instant now, Peer& peer, bool choke);
   void want_rechoke_if_idle();
+  AuctionResult auction(Instant now, std::span<const Candidate> candidates, uint32_t slots);
+  bool is_idle(Instant now, Peer& peer, bool in_line);
+  void revoke(Instant now, Peer& peer, StopReason reason);
   void revoke_without_channel(Instant now, Peer& peer);
 
   // payee_pay.cpp
@@ -354,7 +367,7 @@ class Payee {
   std::map<PeerHandle, Peer> peers_;
   std::map<PublicKey, Account> accounts_;
   std::map<ChannelId, Channel> channels_;
-  std::map<PublicKey, Instant> ignored_;  // never opened a channel: their bids do not count until then
+  std::map<PublicKey, Instant> ignored_;  // held a slot for nothing: their bids do not count until then
   std::vector<ChannelId> dropped_;        // records to erase
   std::vector<PublicKey> dropped_accounts_;
   uint64_t risk_ = 0;  // 256ths of pieces counted and not durable

@@ -85,18 +85,16 @@ Rate Payee::backed_bid(Instant now, PeerHandle handle) {
   return peer != nullptr && eligible(now, *peer) && is_backed(now, *peer) ? peer->bid : Rate();
 }
 
-AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates, uint32_t slots) {
+AuctionResult Payee::auction(Instant now, std::span<const Candidate> candidates, uint32_t slots) {
   AuctionRules rules;
   rules.slots = slots;
   rules.reserve = options_.reserve;
   rules.faults = ctx_.faults;
   ctx_.random.fill(rules.tie_seed);
   std::vector<AuctionBidder> bidders;
-  std::map<PeerHandle, bool> unchoked;
   for (const Candidate& candidate : candidates) {
     Peer* peer = find(candidate.peer);
     if (peer == nullptr || !eligible(now, *peer)) continue;
-    unchoked[candidate.peer] = candidate.unchoked;
     AuctionBidder bidder;
     bidder.peer = candidate.peer;
     bidder.key = peer->session->other_key();
@@ -110,18 +108,54 @@ AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates,
     bidder.waiting_since = peer->waiting_since;
     bidders.push_back(bidder);
   }
-  AuctionResult result = hold_auction(rules, std::move(bidders));
+  return hold_auction(rules, std::move(bidders));
+}
+
+// Nothing goes out of the slot, and that is the payer's doing.
+bool Payee::is_idle(Instant now, Peer& peer, bool in_line) {
+  const Account* account = account_of(peer);
+  // While the window is shut by whole pieces, their pay timer runs.
+  bool unpaid = !peer.marks.empty() && account->debt.unpaid_bytes() + k_block_bytes > peer.window;
+  bool excused = peer.slot == Slot::offered || in_line || unpaid || waits_for_us(now, peer);
+  // A new channel can't be opened while the ledger is away.
+  if (!excused && channels_expired(*account, now) && !ctx_.clock.reached_within(now, k_ledger_fresh)) {
+    probe(now);
+    excused = true;
+  }
+  if (excused) peer.busy_at = now;
+  if (now - peer.busy_at >= k_idle_slot) return true;
+  if (!excused && now - peer.metered_from < k_slow_slot) return false;
+  bool slow = !excused && peer.sent - peer.metered_sent < std::min<uint64_t>(peer.session->info().piece_size, k_slow_bytes);
+  peer.metered_from = now;
+  peer.metered_sent = peer.sent;
+  return slow;
+}
+
+AuctionResult Payee::rechoke(Instant now, std::span<const Candidate> candidates, uint32_t slots, bool others_wait) {
+  std::map<PeerHandle, bool> unchoked;
+  std::vector<Peer*> idle;
+  for (const Candidate& candidate : candidates) {
+    unchoked[candidate.peer] = candidate.unchoked;
+    Peer* peer = find(candidate.peer);
+    if (peer != nullptr && is_paid(*peer) && is_idle(now, *peer, candidate.in_line)) idle.push_back(peer);
+  }
+  AuctionResult result = auction(now, candidates, slots);
+  for (const AuctionEntry& entry : result.entries)
+    others_wait = others_wait || (entry.outcome == AuctionOutcome::lost && entry.bidder.backed);
+  // Nobody is thrown out while nobody else wants the slot.
+  if (others_wait && !idle.empty()) {
+    for (Peer* peer : idle) revoke(now, *peer, StopReason::idle);
+    result = auction(now, candidates, slots);
+  }
 
   std::map<PeerHandle, const AuctionEntry*> winners;
-  std::set<PeerHandle> interested;
-  for (const Candidate& candidate : candidates) interested.insert(candidate.peer);
   for (const AuctionEntry& entry : result.entries) {
     if (entry.outcome == AuctionOutcome::won) winners[entry.bidder.peer] = &entry;
   }
   // Losers first: their choke goes out before anybody takes their place.
   for (auto& [handle, peer] : peers_) {
     if (!is_paid(peer) || winners.contains(handle)) continue;
-    if (interested.contains(handle))
+    if (unchoked.contains(handle))
       lose_slot(now, peer);
     else
       end_slot(now, peer, true);
@@ -168,9 +202,11 @@ void Payee::grant(Instant now, Peer& peer, bool unchoked, const AuctionEntry& en
 }
 
 // Whatever the requester asked for before it knew the price has been refused by now: only then is it unchoked.
-void Payee::on_accept(Peer& peer, const AcceptMessage& accept) {
+void Payee::on_accept(Instant now, Peer& peer, const AcceptMessage& accept) {
   if (peer.slot != Slot::offered || accept.epoch != peer.epoch) return;
   peer.slot = Slot::paid;
+  peer.busy_at = peer.metered_from = now;
+  peer.metered_sent = peer.sent;
   ctx_.out.push_back(UnchokePeer{peer.session->peer()});
 }
 
@@ -245,28 +281,30 @@ void Payee::end_slot(Instant now, Peer& peer, bool choke) {
   if (choke) ctx_.out.push_back(ChokePeer{peer.session->peer()});
 }
 
+// The slot was held for nothing.
+void Payee::revoke(Instant now, Peer& peer, StopReason reason) {
+  ctx_.send(peer.session->peer(), StopMessage{static_cast<uint8_t>(reason), static_cast<uint32_t>(k_ignore.in_seconds())});
+  ignored_[peer.session->other_key()] = now + k_ignore;
+  arm(now + k_ignore);
+  end_slot(now, peer, true);
+}
+
 void Payee::revoke_without_channel(Instant now, Peer& peer) {
-  bool payable = peer.rate.is_zero() || !room(peer.session->other_key(), now).is_zero();
+  Amount left = room(peer.session->other_key(), now);
+  const Account* account = account_of(peer);
+  bool payable = peer.rate.is_zero() || (!left.is_zero() && left >= account->debt.owed());
   if (payable && peer.slot != Slot::offered) {
     peer.channel_by = Instant::never();
     return;
   }
   // The clock of this rule stands still while we can't ask the ledger, or are asking it.
-  bool checking = false;
-  for (const auto& [slot, id] : peer.slots) {
-    auto it = channels_.find(id);
-    checking = checking || (it != channels_.end() && it->second.state == ChannelState::checking);
-  }
   bool fresh = ctx_.clock.reached_within(now, k_ledger_fresh);
   if (!fresh) probe(now);
-  if (peer.slot != Slot::offered && (checking || !fresh || pauses(now))) {
+  if (peer.slot != Slot::offered && (!fresh || waits_for_us(now, peer))) {
     peer.channel_by = now + Duration::seconds(1);
     return arm(peer.channel_by);
   }
-  ctx_.send(peer.session->peer(), StopMessage{static_cast<uint8_t>(StopReason::no_channel), static_cast<uint32_t>(k_ignore.in_seconds())});
-  ignored_[peer.session->other_key()] = now + k_ignore;
-  arm(now + k_ignore);
-  end_slot(now, peer, true);
+  revoke(now, peer, StopReason::no_channel);
   // The price of the others falls now, not at the next interval.
   ctx_.out.push_back(RechokeWanted{});
 }

@@ -121,7 +121,7 @@ void Payee::acknowledge(const Channel& channel, AckStatus status) {
 
 Status Payee::on_pay(Instant now, Peer& peer, const PayMessage& pay) {
   // One per 16 KiB served; a reconnect may bring the newest of each slot again, and a debt may be split.
-  if (++peer.pays > peer.sent_paid / 16'384 + k_slots_max + 4) return error(Errc::protocol, "more payments than served blocks");
+  if (++peer.pays > peer.sent_paid / k_block_bytes + k_slots_max + 4) return error(Errc::protocol, "more payments than served blocks");
   auto slot = peer.slots.find(pay.slot);
   if (slot == peer.slots.end()) {
     ctx_.send(peer.session->peer(), ResumeMessage());

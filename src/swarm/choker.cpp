@@ -87,12 +87,14 @@ void Choker::decide(Instant now, uint32_t slots, bool full, const std::vector<Ch
   for (size_t i = 0; i < candidates.size(); ++i) {
     const ChokeCandidate& candidate = candidates[i];
     if (taken[i] != SlotKind::none) continue;
-    if (keeps(candidate) || (!candidate.snubbed && !candidate.bidding)) order.push_back(i);
+    if (keeps(candidate) || !candidate.snubbed) order.push_back(i);
   }
   heap_sort(order, [&](size_t a, size_t b) {
     const ChokeCandidate& x = candidates[a];
     const ChokeCandidate& y = candidates[b];
     if (keeps(x) != keeps(y)) return keeps(x);
+    // A bidder has its chance in the auction: it gets what nobody else wants.
+    if (x.bidding != y.bidding) return y.bidding;
     if (x.rate != y.rate) return x.rate > y.rate;
     bool x_has = x.slot != SlotKind::none;
     bool y_has = y.slot != SlotKind::none;

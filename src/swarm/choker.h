@@ -26,7 +26,7 @@ struct ChokeCandidate {
   SlotKind slot = SlotKind::none;  // that it has now; auction: keeps it, whatever else is decided here
   uint64_t rate = 0;               // bytes per second that count for its rank
   bool snubbed = false;            // gives nothing although asked: no regular slot
-  bool bidding = false;            // has a bid that did not win: regular slots are for peers without one
+  bool bidding = false;            // has a bid that did not win: gets a regular slot that nobody without one wants
   uint64_t bid = 0;                // breaks ties between those that wait equally long, to a round; 0: none, or not backed
   Instant waiting_since;           // connected, or lost its last slot
 };

@@ -21,11 +21,16 @@ bool RateGate::take(Instant now, uint32_t connection, uint32_t bytes) {
     return true;
   }
   if (line_.empty() && bucket_.take(now, bytes)) return true;
-  for (const Waiting& waiting : line_) {
-    if (waiting.connection == connection) return false;
-  }
+  if (is_waiting(connection)) return false;
   if (line_.empty()) wait_for_batch(now);
   line_.push_back({connection, bytes});
+  return false;
+}
+
+bool RateGate::is_waiting(uint32_t connection) const {
+  for (const Waiting& waiting : line_) {
+    if (waiting.connection == connection) return true;
+  }
   return false;
 }
 

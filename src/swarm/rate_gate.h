@@ -26,6 +26,8 @@ class RateGate {
 
   // True: `bytes` may be moved now. False: the connection waits in line; grant() will name it. Requires: bytes <= k_bytes_max.
   bool take(Instant now, uint32_t connection, uint32_t bytes);
+  // In line: only the rate keeps it back.
+  bool is_waiting(uint32_t connection) const;
   // The connection wants nothing any more, or is gone.
   void leave(uint32_t connection);
 

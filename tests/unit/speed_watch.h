@@ -68,6 +68,7 @@ struct Node {
   Amount budget;
   Rate max_rate = Rate::pico_per_byte(Rate::k_max);
   // the torrent
+  uint64_t may_ask = UINT64_MAX;  // so many blocks more
   std::vector<bool> have;
   std::map<uint32_t, std::vector<bool>> partial;
   struct PeerState {

@@ -133,6 +133,11 @@ class World : public Watch {
     }
     return false;
   }
+  // A requester that asks for no more than it is allowed.
+  void allow(Node& node, uint64_t blocks) {
+    node.may_ask = blocks;
+    if (node.running) ask(node);
+  }
   bool everybody_complete() const {
     for (const auto& node : nodes) {
       if (!node->complete()) return false;
@@ -281,7 +286,7 @@ class World : public Watch {
     for (const auto& [handle, peer] : node.peers) {
       if (!nodes[links[peer.link].a]->complete()) candidates.push_back({handle, peer.unchoked});
     }
-    node.speed->payee().rechoke(now, candidates, set.auction_slots);
+    node.speed->payee().rechoke(now, candidates, set.auction_slots, candidates.size() > set.auction_slots + set.free_slots);
     drain(node);
     if (!node.running) return;
     // The rest goes for nothing, to who comes first.
@@ -353,7 +358,7 @@ class World : public Watch {
   // Whole pieces from one provider, the next one only after every missing block of the one before.
   void ask(Node& node) {
     for (auto& [handle, peer] : node.peers) {
-      while (peer.unchoked && peer.asked.size() < set.pipeline) {
+      while (peer.unchoked && peer.asked.size() < set.pipeline && node.may_ask > 0) {
         if (!peer.piece) {
           // Begun pieces first; a piece at one provider at a time.
           std::set<uint32_t> elsewhere;
@@ -383,6 +388,7 @@ class World : public Watch {
           peer.piece.reset();
           continue;
         }
+        if (node.may_ask != UINT64_MAX) --node.may_ask;
         peer.asked.push_back({*peer.piece, index});
         send(node, handle, {Wire::request, {}, *peer.piece, index});
       }

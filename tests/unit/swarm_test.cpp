@@ -274,6 +274,26 @@ static void auction_slots_stay_and_losing_bidders_get_no_regular_slot(void**) {
   assert_int_equal(count_of(decided, SlotKind::none), 2);
 }
 
+static void losing_bidders_use_free_slots_that_nobody_else_wants(void**) {
+  Choker choker;
+  std::vector<ChokeCandidate> candidates = candidates_of(4);
+  candidates[0].slot = SlotKind::auction;
+  for (ChokeCandidate& candidate : candidates) candidate.bidding = true;
+  auto decided = decide(choker, at(0), 4, true, candidates);
+  assert_int_equal(count_of(decided, SlotKind::regular), 2);
+  assert_int_equal(count_of(decided, SlotKind::optimistic), 1);
+  // They give way at the next round to whoever does not bid, however slow; the optimistic slot is not theirs for good.
+  for (ChokeCandidate& candidate : candidates) candidate.slot = decided[candidate.peer];
+  std::vector<ChokeCandidate> more = candidates_of(6);
+  for (size_t i = 4; i < 6; ++i) {
+    more[i].rate = 0;
+    candidates.push_back(more[i]);
+  }
+  decided = decide(choker, at(10), 4, true, candidates);
+  assert_true(decided[5] == SlotKind::regular && decided[6] == SlotKind::regular);
+  assert_int_equal(count_of(decided, SlotKind::none), 2);
+}
+
 static void between_equals_that_wait_the_higher_bid_has_the_optimistic_slot(void**) {
   Choker choker;
   std::vector<ChokeCandidate> candidates = candidates_of(3);
@@ -445,6 +465,7 @@ int main() {
       cmocka_unit_test(the_optimistic_slot_visits_everybody),
       cmocka_unit_test(peers_of_one_address_take_turns_too),
       cmocka_unit_test(auction_slots_stay_and_losing_bidders_get_no_regular_slot),
+      cmocka_unit_test(losing_bidders_use_free_slots_that_nobody_else_wants),
       cmocka_unit_test(between_equals_that_wait_the_higher_bid_has_the_optimistic_slot),
       cmocka_unit_test(no_bid_overtakes_who_has_waited_a_round_longer),
       cmocka_unit_test(a_bidder_has_one_optimistic_turn_in_ten_minutes),
