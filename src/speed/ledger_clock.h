@@ -1,6 +1,10 @@
-// The time by which channels are judged (PROTOCOL.md): the last time that the ledger signed, and monotonic time since. Routers boot
-// without a clock, so a calendar is never asked. What was known at the last commit is a floor; before the first signed reply of this
-// process the time itself is unknown, and nothing is served for money.
+// The time by which channels are judged (PROTOCOL.md section 9): the last time that the ledger signed, and monotonic time since. Routers
+// boot without a clock, so a calendar is never asked. Before the first signed reply of this process the time is unknown, and nothing is
+// served for money.
+//
+// Where our own clock runs fast, or the ledger's was set back, the ledger is right: after several answers in a row that say so, the time
+// follows. What had passed once stays a floor, for what must never happen twice or too late: it stands still until the time has caught up.
+// Both count answers to requests of ours only, each with its nonce: a time that was signed long ago and is shown again sets nothing back.
 #pragma once
 
 #include <algorithm>
@@ -12,24 +16,40 @@ namespace millet::speed {
 
 class LedgerClock {
  public:
+  static constexpr uint64_t k_delay_s = 5;     // that an answer may be under way, and the time in it old
+  static constexpr uint32_t k_behind_max = 3;  // answers in a row that are behind by more: they are right
+
   // From the store.
   void restore(LedgerTime floor) { floor_ = std::max(floor_, floor); }
   // A reply that the ledger signed came in.
   void observe(Instant now, LedgerTime time) {
     LedgerTime estimate = known_ ? at(now) : floor_;
-    base_ = std::max(estimate, time);
-    base_at_ = now;
+    floor_ = std::max({floor_, estimate, time});
     known_ = true;
     reached_ = now;
-    floor_ = std::max(floor_, base_);
+    base_at_ = now;
+    base_ = std::max(estimate, time);
+    if (estimate.seconds_since(time) <= k_delay_s || time.in_seconds() == 0) {
+      behind_ = 0;
+      return;
+    }
+    // The latest of the row was under way for the shortest time.
+    uint64_t passed = static_cast<uint64_t>(std::max<int64_t>((now - behind_at_).in_seconds(), 0));
+    behind_time_ = behind_ == 0 ? time : std::max(time, behind_time_.plus_seconds(passed));
+    behind_at_ = now;
+    if (++behind_ < k_behind_max) return;
+    behind_ = 0;
+    base_ = behind_time_;
   }
 
   std::optional<LedgerTime> now(Instant instant) const {
     if (!known_) return std::nullopt;
     return at(instant);
   }
-  // The latest time that is certain to have passed: for bans and for the store.
-  LedgerTime floor(Instant instant) const { return known_ ? at(instant) : floor_; }
+  // The latest time that is certain to have passed once: for bans, for the end of channels, and for the store.
+  LedgerTime floor(Instant instant) const { return known_ ? std::max(floor_, at(instant)) : floor_; }
+  // What the ledger's clock says, as far as anybody can tell here.
+  LedgerTime best(Instant instant) const { return known_ ? at(instant) : floor_; }
   // When now() will be `time`; never while the time is unknown.
   Instant when(Instant instant, LedgerTime time) const {
     if (!known_) return Instant::never();
@@ -50,6 +70,9 @@ class LedgerClock {
   LedgerTime base_;
   Instant base_at_;
   Instant reached_;
+  uint32_t behind_ = 0;  // answers in a row
+  LedgerTime behind_time_;
+  Instant behind_at_;
   bool known_ = false;
 };
 

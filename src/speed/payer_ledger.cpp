@@ -83,7 +83,7 @@ void Payer::reopen(Instant now, Provider& provider) {
   for (const ChannelId& id : provider.channels) {
     Channel& channel = channels_.at(id);
     if (channel.state != PayerChannelState::opening || !channel.restored) continue;
-    if (ctx_.clock.floor(now) >= channel.terms.valid_until) continue;
+    if (ctx_.clock.best(now) >= channel.terms.valid_until) continue;
     channel.restored = false;
     channel.retry.reset();
     advance(now, channel);
@@ -116,7 +116,7 @@ void Payer::plan_channel(Instant now, Provider& provider, const Peer& peer, Amou
 void Payer::advance(Instant now, Channel& channel) {
   if (channel.step != Step::none) return;
   if (now < channel.retry.at) return arm(channel.retry.at);
-  LedgerTime time = ctx_.clock.floor(now);
+  LedgerTime time = ctx_.clock.best(now);
   if (channel.state == PayerChannelState::opening) {
     if (!channel.stored && !ctx_.faults.has(Bug::skip_persist)) return;
     if (!channel.restored && time < channel.terms.valid_until) {

@@ -211,7 +211,7 @@ void the_ban_list_is_bounded(void**) {
   assert_int_equal(kept, BanList::k_subjects_max);
 }
 
-void ledger_time_is_unknown_until_the_ledger_signs_and_never_runs_back(void**) {
+void ledger_time_is_unknown_until_the_ledger_signs_and_one_answer_sets_nothing_back(void**) {
   LedgerClock clock;
   clock.restore(ledger(5000));
   assert_false(clock.now(at(10)).has_value());
@@ -226,6 +226,51 @@ void ledger_time_is_unknown_until_the_ledger_signs_and_never_runs_back(void**) {
   assert_true(*clock.now(at(30)) == ledger(6010));
   assert_true(clock.reached_within(at(89), Duration::seconds(60)));
   assert_false(clock.reached_within(at(91), Duration::seconds(60)));
+}
+
+// Our clock is 50 ppm fast, and the ledger is asked four times an hour, over weeks; some answers are late.
+void a_fast_clock_follows_the_ledger_over_weeks(void**) {
+  LedgerClock clock;
+  Random random(5);
+  LedgerTime floor;
+  for (int64_t real = 0; real < 60 * 24 * 3600; real += 900) {
+    Instant now = Instant::from_us(real * 1'000'050);
+    uint64_t time = 1'800'000'000 + static_cast<uint64_t>(real);
+    clock.observe(now, ledger(time - random.below(4)));
+    uint64_t known = clock.now(now)->in_seconds();
+    assert_in_range(known, time - 3, time + LedgerClock::k_delay_s + 1);
+    assert_true(clock.floor(now) >= floor && clock.floor(now) >= *clock.now(now));
+    floor = clock.floor(now);
+    assert_in_range(floor.in_seconds(), known, time + LedgerClock::k_delay_s + 1);
+  }
+}
+
+void a_ledger_that_is_set_back_is_followed_and_the_floor_stays(void**) {
+  LedgerClock clock;
+  clock.observe(at(0), ledger(10'000));
+  // Two minutes back: two answers are not enough, and one that says otherwise in between begins the row again.
+  clock.observe(at(10), ledger(9890));
+  clock.observe(at(20), ledger(9900));
+  clock.observe(at(30), ledger(10'030));
+  clock.observe(at(40), ledger(9920));
+  clock.observe(at(50), ledger(9930));
+  assert_true(*clock.now(at(50)) == ledger(10'050));
+  clock.observe(at(61), ledger(9940));  // it was late
+  assert_true(*clock.now(at(61)) == ledger(9941));
+  assert_true(clock.when(at(61), ledger(9951)) == at(71));
+  // What has passed has passed: the floor waits.
+  assert_true(clock.floor(at(61)) == ledger(10'061));
+  assert_true(clock.floor(at(180)) == ledger(10'061));
+  assert_true(clock.floor(at(191)) == ledger(10'071));
+  // A floor of the store that is ahead is followed back in the same way, and one signed time is no reason.
+  LedgerClock restarted;
+  restarted.restore(ledger(20'000));
+  restarted.observe(at(0), ledger(19'400));
+  assert_true(*restarted.now(at(0)) == ledger(20'000));
+  restarted.observe(at(1), ledger(19'401));
+  restarted.observe(at(2), ledger(19'402));
+  assert_true(*restarted.now(at(2)) == ledger(19'402));
+  assert_true(restarted.floor(at(2)) == ledger(20'002));
 }
 
 template <typename Record>
@@ -288,7 +333,9 @@ int main() {
       cmocka_unit_test(forgiven_strikes_do_not_count),
       cmocka_unit_test(bans_survive_a_restart),
       cmocka_unit_test(the_ban_list_is_bounded),
-      cmocka_unit_test(ledger_time_is_unknown_until_the_ledger_signs_and_never_runs_back),
+      cmocka_unit_test(ledger_time_is_unknown_until_the_ledger_signs_and_one_answer_sets_nothing_back),
+      cmocka_unit_test(a_fast_clock_follows_the_ledger_over_weeks),
+      cmocka_unit_test(a_ledger_that_is_set_back_is_followed_and_the_floor_stays),
       cmocka_unit_test(every_record_survives_a_round_trip),
       cmocka_unit_test(records_have_fixed_bytes),
   };
