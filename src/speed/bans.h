@@ -1,6 +1,6 @@
-// Strikes and bans (PROTOCOL.md section 11), by key and by address, for both sides. Durable: a restart is no pardon. Times are the
-// ledger's, because a router has no other clock that survives a reboot; while it is unknown, the floor counts, so a ban may last longer,
-// never shorter.
+// Strikes and bans (PROTOCOL.md section 11), by key and by address, for both sides. Durable: a restart is no pardon. Times are the ledger's
+// floor (ledger_clock.h), because a router has no other clock that survives a reboot; while the ledger is away, monotonic time goes on from
+// it, so that a ban lasts longer by the time that the machine was off, and ends.
 #pragma once
 
 #include <map>

@@ -19,11 +19,15 @@ class LedgerClock {
   static constexpr uint64_t k_delay_s = 5;     // that an answer may be under way, and the time in it old
   static constexpr uint32_t k_behind_max = 3;  // answers in a row that are behind by more: they are right
 
-  // From the store.
-  void restore(LedgerTime floor) { floor_ = std::max(floor_, floor); }
+  // From the store. Until the ledger answers, the floor goes on from there with monotonic time: nobody stays banned for ever because the
+  // ledger is gone.
+  void restore(Instant now, LedgerTime floor) {
+    floor_ = std::max(floor_, floor);
+    base_at_ = now;
+  }
   // A reply that the ledger signed came in.
   void observe(Instant now, LedgerTime time) {
-    LedgerTime estimate = known_ ? at(now) : floor_;
+    LedgerTime estimate = known_ ? at(now) : floor(now);
     floor_ = std::max({floor_, estimate, time});
     known_ = true;
     reached_ = now;
@@ -47,9 +51,9 @@ class LedgerClock {
     return at(instant);
   }
   // The latest time that is certain to have passed once: for bans, for the end of channels, and for the store.
-  LedgerTime floor(Instant instant) const { return known_ ? std::max(floor_, at(instant)) : floor_; }
+  LedgerTime floor(Instant instant) const { return known_ ? std::max(floor_, at(instant)) : floor_.plus_seconds(since_base(instant)); }
   // What the ledger's clock says, as far as anybody can tell here.
-  LedgerTime best(Instant instant) const { return known_ ? at(instant) : floor_; }
+  LedgerTime best(Instant instant) const { return known_ ? at(instant) : floor(instant); }
   // When now() will be `time`; never while the time is unknown.
   Instant when(Instant instant, LedgerTime time) const {
     if (!known_) return Instant::never();
@@ -62,13 +66,11 @@ class LedgerClock {
   bool reached_within(Instant now, Duration age) const { return known_ && now - reached_ <= age; }
 
  private:
-  LedgerTime at(Instant now) const {
-    int64_t passed = (now - base_at_).in_seconds();
-    return base_.plus_seconds(passed > 0 ? static_cast<uint64_t>(passed) : 0);
-  }
+  uint64_t since_base(Instant now) const { return static_cast<uint64_t>(std::max<int64_t>((now - base_at_).in_seconds(), 0)); }
+  LedgerTime at(Instant now) const { return base_.plus_seconds(since_base(now)); }
   LedgerTime floor_;
   LedgerTime base_;
-  Instant base_at_;
+  Instant base_at_;  // of base_, or of floor_ while the time is unknown
   Instant reached_;
   uint32_t behind_ = 0;  // answers in a row
   LedgerTime behind_time_;

@@ -22,7 +22,7 @@ Status Speed::restore(Instant now, std::string_view table, Bytes key, Bytes valu
   if (table == k_table_bans) return ctx_.bans.restore(key, value);
   if (table == k_table_meta && as_text(key) == k_clock_key) {
     TRY_ASSIGN(ClockRecord record, decode_record<ClockRecord>(value));
-    ctx_.clock.restore(record.floor);
+    ctx_.clock.restore(now, record.floor);
     clock_stored_ = record.floor;
     return ok;
   }

@@ -524,6 +524,28 @@ void who_never_pays_gets_three_pieces_and_a_ban(void**) {
   assert_true(duo.banned_for() > 0);
 }
 
+// The whole connection is refused, also for what would cost nothing: that must end without a ledger, too, and over restarts.
+void a_ban_ends_although_the_ledger_is_gone_for_good(void**) {
+  Duo duo;
+  duo.start();
+  tamper<PayMessage>(duo.world, *duo.requester, [](PayMessage&) { return false; });
+  for (int i = 0; i < 20 && duo.banned_for() == 0; ++i) {
+    duo.run(45);
+    duo.world.cut(0, duo.world.now + Duration::seconds(1));
+  }
+  duo.run(15);
+  duo.world.ledger.up = false;
+  duo.world.crash(*duo.provider);
+  duo.world.start(*duo.provider);
+  uint64_t left = duo.banned_for();
+  assert_in_range(left, 3000, BanList::k_ban_s);
+  duo.run(1800);
+  assert_in_range(duo.banned_for(), left - 1801, left - 1799);
+  duo.run(static_cast<int64_t>(left) - 1800);
+  assert_int_equal(duo.banned_for(), 0);
+  assert_true(duo.run(60, [&] { return duo.world.links[0].up; }));
+}
+
 void payments_faster_than_blocks_are_a_protocol_error(void**) {
   Duo duo;
   duo.start();
@@ -591,6 +613,7 @@ int main() {
       cmocka_unit_test(a_resume_with_a_false_signature_ends_the_connection),
       cmocka_unit_test(the_check_of_one_resume_does_not_vouch_for_another),
       cmocka_unit_test(who_never_pays_gets_three_pieces_and_a_ban),
+      cmocka_unit_test(a_ban_ends_although_the_ledger_is_gone_for_good),
       cmocka_unit_test(payments_faster_than_blocks_are_a_protocol_error),
   };
   return RUN_TESTS(tests);

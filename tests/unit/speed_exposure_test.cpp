@@ -213,12 +213,12 @@ void the_ban_list_is_bounded(void**) {
 
 void ledger_time_is_unknown_until_the_ledger_signs_and_one_answer_sets_nothing_back(void**) {
   LedgerClock clock;
-  clock.restore(ledger(5000));
+  clock.restore(at(0), ledger(5000));
   assert_false(clock.now(at(10)).has_value());
-  assert_true(clock.floor(at(10)) == ledger(5000));
+  assert_true(clock.floor(at(10)) == ledger(5010));
   assert_true(clock.when(at(10), ledger(6000)).is_never());
   clock.observe(at(10), ledger(4000));  // behind what is certain
-  assert_true(*clock.now(at(10)) == ledger(5000));
+  assert_true(*clock.now(at(10)) == ledger(5010));
   clock.observe(at(20), ledger(6000));
   assert_true(*clock.now(at(25)) == ledger(6005));
   assert_true(clock.when(at(25), ledger(6100)) == at(120));
@@ -264,7 +264,7 @@ void a_ledger_that_is_set_back_is_followed_and_the_floor_stays(void**) {
   assert_true(clock.floor(at(191)) == ledger(10'071));
   // A floor of the store that is ahead is followed back in the same way, and one signed time is no reason.
   LedgerClock restarted;
-  restarted.restore(ledger(20'000));
+  restarted.restore(at(0), ledger(20'000));
   restarted.observe(at(0), ledger(19'400));
   assert_true(*restarted.now(at(0)) == ledger(20'000));
   restarted.observe(at(1), ledger(19'401));
