@@ -28,20 +28,44 @@ Payee::Account* Payee::account_of(const Peer& peer) {
   return &it->second;
 }
 
-Payee::Account* Payee::make_account(Instant now, const PublicKey& key) {
+Payee::Channel& Payee::add_channel(const ChannelId& id, const ChannelTerms& terms) {
+  Channel& channel = channels_[id];
+  channel.terms = terms;
+  channel.id = id;
+  channels_of_[terms.payer].push_back(id);
+  return channel;
+}
+
+std::span<const ChannelId> Payee::channels_of(const PublicKey& payer) const {
+  auto it = channels_of_.find(payer);
+  return it == channels_of_.end() ? std::span<const ChannelId>() : it->second;
+}
+
+// Names are for nothing: those of one network do not take the whole table.
+bool Payee::network_full(Instant now, const IpAddress& network) {
+  auto count = [&] {
+    return std::count_if(accounts_.begin(), accounts_.end(),
+                         [&](const auto& entry) { return entry.second.network == network && !is_known(entry.second); });
+  };
+  if (count() < static_cast<std::ptrdiff_t>(k_network_accounts)) return false;
+  forget_accounts(now);
+  return count() >= static_cast<std::ptrdiff_t>(k_network_accounts);
+}
+
+Payee::Account* Payee::make_account(Instant now, const PublicKey& key, const IpAddress* network) {
   auto it = accounts_.find(key);
   if (it != accounts_.end()) return &it->second;
+  if (network != nullptr && network_full(now, *network)) return nullptr;
   if (accounts_.size() >= k_accounts_max) forget_accounts(now);
   if (accounts_.size() >= k_accounts_max) return nullptr;
   Account& account = accounts_[key];
   account.key = key;
+  if (network != nullptr) account.network = *network;
   account.offline_since = now;
   return &account;
 }
 
 void Payee::forget_accounts(Instant now) {
-  std::set<PublicKey> with_channel;
-  for (const auto& [id, channel] : channels_) with_channel.insert(channel.terms.payer);
   for (auto it = accounts_.begin(); it != accounts_.end();) {
     Account& account = it->second;
     bool full = accounts_.size() >= k_accounts_max;
@@ -52,7 +76,7 @@ void Payee::forget_accounts(Instant now) {
     }
     // Gone for good, as far as anybody can tell: what it owes is lost, and the bucket recovers with time.
     if (account.charged > 0) write_off(now, account, account.debt.unpaid_bytes());
-    if (with_channel.contains(account.key)) {
+    if (channels_of_.contains(account.key)) {
       ++it;
       continue;
     }
@@ -79,11 +103,20 @@ void Payee::on_peer_gone(Instant now, PeerHandle handle) {
     if (account->stored) touch(now, *account);
     // A disconnect makes everything durable that was counted: the payer asks for it when it comes back.
     if (dirty_since_) commit_urgent_ = true;
-    for (auto& [id, channel] : channels_) {
-      if (channel.terms.payer == account->key) arm(now + k_idle_close);
-    }
+    forget_unchecked(now, account->key);
+    if (channels_of_.contains(account->key)) arm(now + k_idle_close);
   }
   peers_.erase(handle);
+}
+
+// Channels that the ledger has not confirmed, and over which nothing was paid: the payer announces them again when it comes back. While the
+// ledger is away they would stay, and their payers with them.
+void Payee::forget_unchecked(Instant now, const PublicKey& payer) {
+  std::span<const ChannelId> all = channels_of(payer);
+  for (const ChannelId& id : std::vector<ChannelId>(all.begin(), all.end())) {
+    const Channel& channel = channels_.at(id);
+    if (channel.state == ChannelState::checking && !channel.waiting) drop(now, id);
+  }
 }
 
 void Payee::on_withdrawn(Instant now, PeerHandle handle) {
@@ -100,7 +133,8 @@ void Payee::on_proven(Instant now, PeerHandle handle) {
     ctx_.send(handle, StopMessage{static_cast<uint8_t>(StopReason::banned), retry});
     return disconnect(*peer, "the payer's key is banned");
   }
-  Account* account = make_account(now, key);
+  IpAddress network = peer->session->info().address.network();
+  Account* account = make_account(now, key, &network);
   if (account == nullptr) return;
   if (account->peer && *account->peer != handle) {
     if (Peer* old = find(*account->peer)) {
@@ -116,7 +150,6 @@ void Payee::on_proven(Instant now, PeerHandle handle) {
   account->piece_size = peer->session->info().piece_size;
   if (ctx_.faults.has(Bug::forget_debt)) account->debt = Debt();
   account->old_owed = account->debt.owed();
-  IpAddress network = peer->session->info().address.network();
   if (account->charged > 0 && account->network != network) {
     bucket_.give_back(account->network, account->charged);
     bucket_.restore(network, account->charged);
@@ -167,8 +200,9 @@ bool Payee::waits_for_us(Instant now, const Peer& peer) const {
 // The payer has channels, and all that are good to be paid over are too near their end to serve against.
 bool Payee::channels_expired(const Account& account, Instant now) const {
   bool expiring = false;
-  for (const auto& [id, channel] : channels_) {
-    if (channel.terms.payer != account.key || channel.state != ChannelState::active) continue;
+  for (const ChannelId& id : channels_of(account.key)) {
+    const Channel& channel = channels_.at(id);
+    if (channel.state != ChannelState::active) continue;
     if (!is_expiring(channel, now)) return false;
     expiring = true;
   }

@@ -75,6 +75,7 @@ class Payee {
   static constexpr uint64_t k_forgive_pieces = 4;    // paid for: one strike less
   static constexpr uint64_t k_covering_pieces = 16;  // room of a channel that stands for an empty bucket
   static constexpr size_t k_accounts_max = 4096;     // payers remembered
+  static constexpr size_t k_network_accounts = 256;  // of them, unknown payers of one /24 or /48
   static constexpr uint32_t k_retry_after_s = 60;
   static constexpr size_t k_marks_max = 64;  // pieces of one peer with a running pay timer
   static constexpr uint32_t k_window_pieces_max = 64;
@@ -288,8 +289,12 @@ class Payee {
 
   // payee.cpp
   Account* account_of(const Peer& peer);
-  Account* make_account(Instant now, const PublicKey& key);
+  Account* make_account(Instant now, const PublicKey& key, const IpAddress* network);
+  bool network_full(Instant now, const IpAddress& network);
+  void forget_unchecked(Instant now, const PublicKey& payer);
   Peer* find(PeerHandle peer);
+  Channel& add_channel(const ChannelId& id, const ChannelTerms& terms);
+  std::span<const ChannelId> channels_of(const PublicKey& payer) const;
   static bool is_paid(const Peer& peer) { return peer.slot == Slot::offered || peer.slot == Slot::paid || peer.slot == Slot::finishing; }
   void forget_accounts(Instant now);
   bool pauses(Instant now) const;
@@ -367,6 +372,7 @@ class Payee {
   std::map<PeerHandle, Peer> peers_;
   std::map<PublicKey, Account> accounts_;
   std::map<ChannelId, Channel> channels_;
+  std::map<PublicKey, std::vector<ChannelId>> channels_of_;  // by payer
   std::map<PublicKey, Instant> ignored_;  // held a slot for nothing: their bids do not count until then
   std::vector<ChannelId> dropped_;        // records to erase
   std::vector<PublicKey> dropped_accounts_;

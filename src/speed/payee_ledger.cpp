@@ -233,6 +233,9 @@ void Payee::drop(Instant now, const ChannelId& id) {
     dropped_.push_back(id);
     if (!dirty_since_) dirty_since_ = now;
   }
+  auto of = channels_of_.find(it->second.terms.payer);
+  std::erase(of->second, id);
+  if (of->second.empty()) channels_of_.erase(of);
   channels_.erase(it);
 }
 

@@ -29,8 +29,9 @@ bool Payee::is_expiring(const Channel& channel, Instant now) const { return ctx_
 
 Amount Payee::room(const PublicKey& payer, Instant now) const {
   Amount sum;
-  for (const auto& [id, channel] : channels_) {
-    if (channel.terms.payer != payer || channel.state != ChannelState::active || is_expiring(channel, now)) continue;
+  for (const ChannelId& id : channels_of(payer)) {
+    const Channel& channel = channels_.at(id);
+    if (channel.state != ChannelState::active || is_expiring(channel, now)) continue;
     sum = sum.plus(channel.terms.capacity.minus_or_zero(channel.counted.cum)).value_or(Amount::supply());
   }
   return sum;
@@ -56,9 +57,8 @@ void Payee::announce(Instant now, Peer& peer, const ChannelMessage& message) {
                      message.nonce,  message.valid_until};
   ChannelId id{blake2b_256(preimage(terms))};
   auto it = channels_.find(id);
-  size_t of_payer = 0;
-  for (const auto& [other, channel] : channels_) of_payer += channel.terms.payer == terms.payer ? 1 : 0;
-  bool refuse_new = it == channels_.end() && (message.capacity.is_zero() || of_payer >= size_t{2} * k_slots_max || !options_.enabled);
+  bool full = channels_of(terms.payer).size() >= size_t{2} * k_slots_max;
+  bool refuse_new = it == channels_.end() && (message.capacity.is_zero() || full || !options_.enabled);
   if (refuse_new) {
     ctx_.send(handle, ResumeMessage{k_slot_unknown, id, 0, Amount(), Signature()});
     ctx_.send(handle, AckMessage{message.slot, static_cast<uint8_t>(AckStatus::bad_channel), 0, Amount(), Amount(), Amount()});
@@ -66,9 +66,7 @@ void Payee::announce(Instant now, Peer& peer, const ChannelMessage& message) {
   }
   peer.slots[message.slot] = id;
   if (it == channels_.end()) {
-    Channel& channel = channels_[id];
-    channel.terms = terms;
-    channel.id = id;
+    Channel& channel = add_channel(id, terms);
     ctx_.send(handle, ResumeMessage{k_slot_unknown, id, 0, Amount(), Signature()});
     return advance(now, channel);
   }
@@ -202,7 +200,7 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
   channel.counted = {pay.seq, pay.cum, pay.signature};
   counted_total_ = counted_total_.plus(*delta).value_or(Amount::supply());
   touch(now, channel, false);
-  Account* account = make_account(now, channel.terms.payer);
+  Account* account = make_account(now, channel.terms.payer, nullptr);
   if (account == nullptr) {
     ctx_.history.on_earned(ctx_.clock.floor(now), InfoHash(), *delta, 0);
     return acknowledge(channel, AckStatus::counted);

@@ -27,9 +27,7 @@ Status Payee::restore_channel(Bytes key, Bytes value) {
   if (record.terms.payee != ctx_.id.key || record.terms.ledger != ctx_.id.ledger || record.cum > record.terms.capacity) {
     return error(Errc::bad_input, "record of a channel of another account or ledger");
   }
-  Channel& channel = channels_[id];
-  channel.terms = record.terms;
-  channel.id = id;
+  Channel& channel = add_channel(id, record.terms);
   channel.state = record.closing != 0 ? ChannelState::closing : ChannelState::active;
   channel.counted = {record.seq, record.cum, record.signature};
   channel.durable = channel.counted;

@@ -1,6 +1,7 @@
 // Attacks on payers and payees, one test each, over whole engines: what is expected is in PROTOCOL.md sections 6 to 12.
 #include <algorithm>
 
+#include "base/bytes.h"
 #include "speed/records.h"
 #include "unit/speed_duo.h"
 #include "unit/test.h"
@@ -524,6 +525,49 @@ void who_never_pays_gets_three_pieces_and_a_ban(void**) {
   assert_true(duo.banned_for() > 0);
 }
 
+// Somebody with a new name each time, who announces a channel (and pays over it, if `pays`) while nobody can tell whether it exists. The
+// channels that the provider has then.
+size_t visit(World& world, Node& provider, uint32_t number, const IpAddress& from, bool pays) {
+  Node& visitor = world.add("visitor", false);
+  store_be<uint32_t>(visitor.key.raw.data(), 0xee000000 + number);
+  visitor.address = from;
+  world.connect(visitor, provider);
+  world.start(visitor);
+  world.run(world.now + Duration::ms(100));
+  PeerHandle at = world.only_peer(visitor);
+  ChannelMessage channel;
+  channel.capacity = Amount::micro(1'000'000);
+  channel.expiry = world.ledger_now().plus_seconds(3600);
+  channel.valid_until = world.ledger_now().plus_seconds(500);
+  world.inject(visitor, at, channel);
+  world.run(world.now + Duration::ms(100));
+  if (pays) world.inject(visitor, at, PayMessage{0, 1, Amount::micro(1), Signature()});
+  world.run(world.now + Duration::ms(100));
+  size_t channels = provider.speed->payee().channels().size();
+  world.crash(visitor);
+  return channels;
+}
+
+void names_that_come_and_go_while_the_ledger_is_away_take_no_room(void**) {
+  World world(1);
+  Node& provider = world.add("provider", true);
+  world.ledger.up = false;
+  world.start(provider);
+  auto channels = [&] { return provider.speed->payee().channels().size(); };
+  uint32_t number = 0;
+  for (; number < 5; ++number) {
+    assert_int_equal(visit(world, provider, number, IpAddress::v4({10, 200, 0, 1}), false), 1);
+    assert_int_equal(channels(), 0);
+  }
+  // A payment that waits may be money: it is kept, but not for all the names of one network. The first five are remembered for a while.
+  for (uint32_t i = 0; i < Payee::k_network_accounts + 10; ++i)
+    visit(world, provider, ++number, IpAddress::v4({10, 200, 0, static_cast<uint8_t>(i % 200)}), true);
+  assert_int_equal(channels(), Payee::k_network_accounts - 5);
+  visit(world, provider, ++number, IpAddress::v4({10, 201, 0, 1}), true);
+  assert_int_equal(channels(), Payee::k_network_accounts - 4);
+  assert_int_equal(world.violations.size(), 0);
+}
+
 // The whole connection is refused, also for what would cost nothing: that must end without a ledger, too, and over restarts.
 void a_ban_ends_although_the_ledger_is_gone_for_good(void**) {
   Duo duo;
@@ -539,6 +583,7 @@ void a_ban_ends_although_the_ledger_is_gone_for_good(void**) {
   duo.world.start(*duo.provider);
   uint64_t left = duo.banned_for();
   assert_in_range(left, 3000, BanList::k_ban_s);
+  duo.world.links[0].reconnect_at = duo.world.now;
   duo.run(1800);
   assert_in_range(duo.banned_for(), left - 1801, left - 1799);
   duo.run(static_cast<int64_t>(left) - 1800);
@@ -613,6 +658,7 @@ int main() {
       cmocka_unit_test(a_resume_with_a_false_signature_ends_the_connection),
       cmocka_unit_test(the_check_of_one_resume_does_not_vouch_for_another),
       cmocka_unit_test(who_never_pays_gets_three_pieces_and_a_ban),
+      cmocka_unit_test(names_that_come_and_go_while_the_ledger_is_away_take_no_room),
       cmocka_unit_test(a_ban_ends_although_the_ledger_is_gone_for_good),
       cmocka_unit_test(payments_faster_than_blocks_are_a_protocol_error),
   };
