@@ -70,10 +70,14 @@ void Payee::forget_accounts(Instant now) {
     Account& account = it->second;
     bool full = accounts_.size() >= k_accounts_max;
     if (account.peer || (now - account.offline_since < k_idle_close && !full)) {
-      if (!account.peer && account.charged > 0) arm(account.offline_since + k_idle_close);
+      if (!account.peer && (account.charged > 0 || account.owing)) arm(account.offline_since + k_idle_close);
       ++it;
       continue;
     }
+    // It could have paid, and did not come back to do so: whatever its name is next time, it is somebody of this address.
+    bool took = account.owing && account.debt.unpaid_bytes() >= account.piece_size && account.address != IpAddress();
+    account.owing = false;
+    if (took && now - account.offline_since >= k_idle_close) strike(now, account.address, nullptr, "left_unpaid");
     // Gone for good, as far as anybody can tell: what it owes is lost, and the bucket recovers with time.
     if (account.charged > 0) write_off(now, account, account.debt.unpaid_bytes());
     if (channels_of_.contains(account.key)) {
@@ -96,8 +100,10 @@ void Payee::on_peer_gone(Instant now, PeerHandle handle) {
   Peer* peer = find(handle);
   if (peer == nullptr) return;
   if (Account* account = account_of(*peer)) {
+    note_owing(now, *account);
     account->peer.reset();
     account->offline_since = now;
+    if (account->owing) arm(now + k_idle_close);
     release_charge(*account);
     if (account->charged > 0) arm(now + k_idle_close);
     if (account->stored) touch(now, *account);
@@ -303,6 +309,11 @@ void Payee::on_hold(Instant now, Peer& peer, const HoldMessage& hold) {
 // A strike is for a payer that could have paid, seen by a provider that could have known.
 bool Payee::may_strike(Instant now, const Account& account) const {
   return ctx_.clock.reached_within(now, k_ledger_fresh) && room(account.key, now) >= account.debt.owed() && !account.debt.owed().is_zero();
+}
+
+void Payee::note_owing(Instant now, Account& account) {
+  bool owes = account.debt.unpaid_bytes() >= account.piece_size && room(account.key, now) >= account.debt.owed();
+  account.owing = account.owing || owes;
 }
 
 void Payee::check_pieces(Instant now, Peer& peer) {

@@ -208,6 +208,7 @@ class Payee {
     Amount old_owed;          // from earlier connections, perhaps for blocks that were lost with them
     uint64_t charged = 0;     // bytes taken from the bucket; at least the unpaid ones while the payer is unknown
     bool bucketless = false;  // a channel stands for the debt, or the payer is known
+    bool owing = false;       // a piece or more was unpaid, with room for it, when it left or ended a channel
     IpAddress network;
     IpAddress address;                 // of its last connection since the start
     InfoHash torrent;                  // that it gets, or got last
@@ -306,6 +307,7 @@ class Payee {
   void check_old_debt(Instant now, Peer& peer);
   void on_unpaid(Instant now, Peer& peer);
   bool may_strike(Instant now, const Account& account) const;
+  void note_owing(Instant now, Account& account);
   void strike(Instant now, Peer& peer, const char* why);
   bool strike(Instant now, const IpAddress& address, const PublicKey* key, const char* why);
   bool is_known(const Account& account) const { return account.paid_pieces >= k_known_pieces * 256; }
@@ -373,8 +375,8 @@ class Payee {
   std::map<PublicKey, Account> accounts_;
   std::map<ChannelId, Channel> channels_;
   std::map<PublicKey, std::vector<ChannelId>> channels_of_;  // by payer
-  std::map<PublicKey, Instant> ignored_;  // held a slot for nothing: their bids do not count until then
-  std::vector<ChannelId> dropped_;        // records to erase
+  std::map<PublicKey, Instant> ignored_;                     // held a slot for nothing: their bids do not count until then
+  std::vector<ChannelId> dropped_;                           // records to erase
   std::vector<PublicKey> dropped_accounts_;
   uint64_t risk_ = 0;  // 256ths of pieces counted and not durable
   uint64_t risk_committing_ = 0;

@@ -47,13 +47,7 @@ void Payee::advance(Instant now, Channel& channel) {
   LedgerTime time = *ctx_.clock.now(now);
   auto account = accounts_.find(channel.terms.payer);
   bool gone = account == accounts_.end() || (!account->second.peer && now - account->second.offline_since >= k_idle_close);
-  if (gone) {
-    // It took a piece that its channel stood for, and did not come back to pay.
-    bool took = stands_for_debt(channel) && account->second.debt.unpaid_bytes() >= account->second.piece_size &&
-                room(channel.terms.payer, now) >= account->second.debt.owed() && account->second.address != IpAddress();
-    if (took) strike(now, account->second.address, nullptr, "left_unpaid");
-    return start_close(now, channel, CloseReason::idle);
-  }
+  if (gone) return start_close(now, channel, CloseReason::idle);
   if (!account->second.peer) arm(account->second.offline_since + k_idle_close);
   bool waits = channel.verifying || channel.waiting || stands_for_debt(channel);
   if (channel.close_wanted && !waits) return start_close(now, channel, channel.close_reason);

@@ -208,6 +208,7 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
   Result<uint64_t> covered = account->debt.on_paid(*delta);
   uint64_t bytes = covered ? *covered : 0;
   uint64_t pieces = bytes * 256 / account->piece_size;
+  if (account->debt.unpaid_bytes() < account->piece_size) account->owing = false;
   ctx_.history.on_earned(ctx_.clock.floor(now), account->torrent, *delta, bytes);
   account->streak += pieces;
   account->paid_pieces += pieces;
@@ -265,6 +266,7 @@ Status Payee::on_close(Instant now, Peer& peer, const CloseMessage& close) {
     it->second.close_reason = reason;
     return ok;
   }
+  if (Account* account = account_of(peer)) note_owing(now, *account);
   start_close(now, it->second, reason);
   return ok;
 }

@@ -158,6 +158,39 @@ void a_channel_without_room_for_what_is_owed_holds_no_slot(void**) {
   assert_true(!contest.squatter_holds());
 }
 
+// A window of many pieces is earned, filled, and left behind; under another name it would be earned again.
+void who_leaves_with_a_wide_window_unpaid_is_struck(void**) {
+  for (bool closes : {false, true}) {
+    Contest contest;
+    World& world = contest.world;
+    Node& thief = *contest.squatter;
+    thief.may_ask = UINT64_MAX;
+    contest.provider->options.payee.window_pieces = 8;
+    world.start(*contest.provider);
+    world.start(thief);
+    contest.run(60);
+    std::optional<CloseMessage> close;
+    for (const auto& [id, entry] : world.ledger.channels) close = CloseMessage{id, 0, 0, Amount()};
+    world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+      return &from != &thief || !std::holds_alternative<PayMessage>(*decode(payload));
+    };
+    contest.run(10);
+    assert_int_equal(contest.provider->speed->payee().exposure(world.links[0].handle_b).unpaid, 8 * world.set.piece_size);
+    if (closes) world.inject(thief, world.links[0].handle_a, *close);
+    contest.run(1);
+    world.crash(thief);
+    contest.run(590);
+    auto strikes = [&] {
+      uint32_t records = 0;
+      for (const auto& [where, value] : contest.provider->store) records += where.first == k_table_bans;
+      return records;
+    };
+    assert_int_equal(strikes(), 0);
+    contest.run(30);
+    assert_int_equal(strikes(), 1);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -166,6 +199,7 @@ int main() {
       cmocka_unit_test(nobody_is_thrown_out_while_nobody_else_wants_the_slot),
       cmocka_unit_test(who_takes_less_than_a_piece_a_minute_loses_its_slot),
       cmocka_unit_test(a_channel_without_room_for_what_is_owed_holds_no_slot),
+      cmocka_unit_test(who_leaves_with_a_wide_window_unpaid_is_struck),
   };
   return RUN_TESTS(tests);
 }
