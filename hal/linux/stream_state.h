@@ -19,6 +19,7 @@ struct LinuxStreams::Stream {
   bool reading = true;
   bool blocked = false;  // a send took less than it was given
   bool failing = false;  // on_closed(failure) follows
+  bool is_local = false;
 };
 
 struct LinuxStreams::Listener {

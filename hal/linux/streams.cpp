@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -203,7 +204,7 @@ void LinuxStreams::broken(Stream& stream, Error reason) {
   ssize_t got = 0;
   do {
     got = stream.reading ? ::recv(stream.fd.get(), received_.get(), k_receive_bytes_max, 0) : 0;
-    if (got > 0) events_->on_received(id, Bytes(received_.get(), static_cast<size_t>(got)));
+    if (got > 0) hand_over(stream, static_cast<size_t>(got));
     if (find(id) == nullptr) return;  // the receiver has closed it
   } while (got > 0 || (got < 0 && errno == EINTR));
   closed(stream, std::move(reason));
@@ -242,7 +243,14 @@ void LinuxStreams::receive(Stream& stream) {
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
   if (got < 0) return closed(stream, os_error(errno, "the connection broke"));
   if (got == 0) return closed(stream, error(Errc::unavailable, "closed by the peer"));
-  events_->on_received(stream.id, Bytes(received_.get(), static_cast<size_t>(got)));
+  hand_over(stream, static_cast<size_t>(got));
+}
+
+// What came over a local socket may be a passphrase, and nothing of the size of a peer's data.
+void LinuxStreams::hand_over(const Stream& stream, size_t size) {
+  const bool is_local = stream.is_local;  // the receiver may close it
+  events_->on_received(stream.id, Bytes(received_.get(), size));
+  if (is_local) ::explicit_bzero(received_.get(), size);
 }
 
 void LinuxStreams::accept_some(Listener& listener) {
@@ -260,6 +268,7 @@ void LinuxStreams::accept_some(Listener& listener) {
       close(stream.id);
       return out_of_descriptors(ENOMEM);
     }
+    stream.is_local = listener.is_local;
     watch(stream);
     events_->on_accepted(listener.id, stream.id, listener.is_local ? Endpoint{} : from_system(from));
   }

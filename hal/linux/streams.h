@@ -57,6 +57,7 @@ class LinuxStreams final : public Streams {
   void closed(Stream& stream, Error reason);
   void broken(Stream& stream, Error reason);
   void receive(Stream& stream);
+  void hand_over(const Stream& stream, size_t size);
   void connected(Stream& stream);
   void accept_some(Listener& listener);
   void out_of_descriptors(int number);

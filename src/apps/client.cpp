@@ -7,6 +7,8 @@
 
 #include <cstring>
 
+#include "crypto/secret.h"
+
 namespace millet {
 namespace {
 
@@ -47,7 +49,10 @@ Result<Client> Client::connect(const std::string& socket) {
 Result<Json> Client::call(const char* method, Json params) {
   Json request = Json::object();
   request.set("method", method).set("params", std::move(params));
-  TRY(send_line(request.dump() + "\n"));
+  std::string text = request.dump() + "\n";
+  Status sent = send_line(text);
+  wipe_text(text);  // it may hold a passphrase
+  TRY(sent);
   TRY_ASSIGN(std::string line, receive_line());
   TRY_ASSIGN(Json reply, Json::parse_object(line));
   if (const json_t* failure = reply.get("error")) {

@@ -44,11 +44,14 @@ constexpr Command k_commands[] = {
      "starts it again; without HASH: all that are not paused look for their files and ask their trackers anew"},
     {"set", set_command, "[HASH] SECTION.OPTION=VALUE...",
      "changes options while milletd runs; with HASH speed.budget, speed.max_rate, speed.reserve or speed.enabled of one torrent"},
+    {"unlock", unlock_command, "",
+     "opens the wallet of a running milletd that was locked with a passphrase: asks for it, or reads the first line of a pipe"},
     {"wallet", wallet_command,
      "create | address | balance | claim [--captcha RESPONSE] | token | send ADDRESS BTT | passphrase [--remove] "
      "[--new-passphrase-file FILE] [--passphrase-file FILE] [--ledger URL] [--ledger-key KEY]",
      "the account on the ledger: passphrase locks its key (8 MiB of memory and some seconds to open it; milletd then needs "
-     "ledger.passphrase_file), or takes the passphrase away; claim gets the initial balance by proof of work, or for a solved CAPTCHA; the "
+     "`millet unlock` or ledger.passphrase_file), or takes the passphrase away; claim gets the initial balance by proof of work, or for a "
+     "solved CAPTCHA; the "
      "ledger is the one that "
      "milletd uses, unless given"},
     {"state", state_command, "export FILE | import FILE",

@@ -6,6 +6,7 @@
 #include "codec/metainfo.h"
 #include "codec/peer_wire.h"
 #include "control/rpc.h"
+#include "driver/json_memory.h"
 #include "driver/key_file.h"
 #include "driver/node_driver.h"
 #include "driver/state_file.h"
@@ -20,9 +21,10 @@ namespace {
 
 class RpcHandler final : public RequestHandler {
  public:
-  RpcHandler(NodeDriver& driver, const Settings& settings) : rpc_(driver.node(), settings, &driver) {}
+  RpcHandler(NodeDriver& driver, const Settings& settings) : rpc_(driver.node(), settings, &driver, &driver) {}
   std::string handle(Instant now, std::string_view request) override { return rpc_.handle(now, request); }
-  uint64_t awaited() const override { return rpc_.awaited(); }
+  uint64_t awaited() const override { return rpc_.awaits_unlock() ? k_awaits_outcome : rpc_.awaited(); }
+  std::string failed(std::string_view reply, const Error& reason) override { return Rpc::failed(reply, reason); }
   std::string not_saved(std::string_view reply, const Error& reason) override { return Rpc::not_saved(reply, reason); }
 
  private:
@@ -96,16 +98,15 @@ Result<NodeKey> load_node_key(const DaemonStart& start, Store& store, hal::Syste
   }
   const std::string& file = start.settings.passphrase_file;
   if (!file.empty()) {
-    TRY_ASSIGN(std::string passphrase, read_passphrase_file(absolute_path(file)));
-    Result<SigningKey> key = open_key(*stored->sealed, as_bytes(passphrase));
-    wipe(MutBytes(reinterpret_cast<uint8_t*>(passphrase.data()), passphrase.size()));
+    TRY_ASSIGN(Secret passphrase, read_passphrase_file(absolute_path(file)));
+    Result<SigningKey> key = open_key(*stored->sealed, passphrase.bytes());
     if (!key) return std::move(key).error().in("ledger.passphrase_file " + file);
     return NodeKey{std::move(key).value(), std::nullopt};
   }
   LogLine(log, LogLevel::warn, "wallet_locked")
       .add("reason", path +
                          " is locked with a passphrase: torrents are seeded for nothing, nothing is bought, and open channels are neither "
-                         "claimed nor closed until ledger.passphrase_file names a file with it");
+                         "claimed nor closed until `millet unlock` brings it");
   return NodeKey{SigningKey::generate(system.random), stored->sealed->public_key};
 }
 
@@ -133,7 +134,6 @@ int serve(const DaemonStart& start, StderrLog& log, hal::LinuxSystem& machine) {
   NodeDriverOptions options;
   options.config = start.settings.node;
   options.locked_address = key->locked;
-  if (key->locked) options.config.ledger_url.clear();
   options.state = start.state;
   options.peer_id = wire::make_peer_id(system.random);
   hal::LinuxBoard board(board_options(start), machine.uv(), log);
@@ -179,6 +179,7 @@ int run(int argc, char** argv) {
   be_ended_before_others();
   Status crypto = crypto_init();
   if (!crypto) return refuse(k_exit_failed, crypto.error());
+  wipe_json_memory();
   StderrLog log;
   hal::LinuxSystem machine(log);
   machine.set_disk_only(start->settings.disk_only == Automatic::yes);

@@ -18,6 +18,8 @@
 #include "base/utf8.h"
 #include "codec/metainfo.h"
 #include "control/base64.h"
+#include "control/rpc.h"
+#include "driver/json_memory.h"
 
 namespace millet {
 namespace {
@@ -188,6 +190,19 @@ Result<AddArguments> add_arguments(CommandArguments arguments) {
   return out;
 }
 
+// Nobody is asked for a passphrase that no wallet needs.
+Result<Json> unlock(const CommandContext& context) {
+  TRY_ASSIGN(Json stats, call(context, "stats", Json::object()));
+  if (!json_flag(stats.raw(), "wallet_locked")) return error(Errc::conflict, k_not_locked);
+  wipe_json_memory();
+  TRY_ASSIGN(Secret passphrase, ask_or_read_secret("passphrase of the wallet: "));
+  Secret encoded;
+  encoded.text = to_base64(passphrase.bytes());
+  Json params = Json::object();
+  params.set("passphrase", encoded.text);
+  return call(context, "unlock", std::move(params));
+}
+
 }  // namespace
 
 int add_command(const CommandContext& context, CommandArguments arguments) {
@@ -268,6 +283,14 @@ int verify_command(const CommandContext& context, CommandArguments arguments) {
   }
   if (reply && wait) reply = wait_for(context, std::string(json_text(reply->raw(), "info_hash")), false);
   return finish(context, reply, show_torrent);
+}
+
+int unlock_command(const CommandContext& context, CommandArguments arguments) {
+  if (!arguments.empty()) {
+    return report_error(context, error(Errc::bad_input, "unlock takes no arguments: it asks for the passphrase, or reads a line of a pipe"),
+                        true);
+  }
+  return finish(context, unlock(context), [](const Json&) { return std::string("unlocked, until milletd ends\n"); });
 }
 
 int set_command(const CommandContext& context, CommandArguments arguments) {

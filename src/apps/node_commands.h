@@ -17,6 +17,7 @@ int remove_command(const CommandContext& context, CommandArguments arguments);
 int verify_command(const CommandContext& context, CommandArguments arguments);
 int pause_command(const CommandContext& context, CommandArguments arguments);
 int resume_command(const CommandContext& context, CommandArguments arguments);
+int unlock_command(const CommandContext& context, CommandArguments arguments);
 int set_command(const CommandContext& context, CommandArguments arguments);
 
 }  // namespace millet

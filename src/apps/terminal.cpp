@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "crypto/sealed_key.h"
 
 namespace millet {
 namespace {
@@ -17,6 +18,17 @@ size_t width_of(std::string_view text) {
   size_t width = 0;
   for (char c : text) width += (static_cast<uint8_t>(c) & 0xc0) != 0x80;
   return width;
+}
+
+// The first line of standard input. Byte by byte: a buffer would keep it.
+Result<Secret> read_secret() {
+  Secret out;
+  out.text.reserve(k_passphrase_size_max + 1);  // does not move; who gets one byte too many refuses it
+  char c = 0;
+  while (out.text.size() <= k_passphrase_size_max && ::read(STDIN_FILENO, &c, 1) == 1 && c != '\n') out.text += c;
+  if (out.text.ends_with('\r')) out.text.pop_back();
+  if (out.text.empty()) return error(Errc::bad_input, "no passphrase was typed");
+  return out;
 }
 
 std::string padded(const std::string& text, size_t width, bool right) {
@@ -57,7 +69,7 @@ std::string local_time(uint64_t seconds) {
   return out;
 }
 
-Result<std::string> ask_secret(const char* prompt) {
+Result<Secret> ask_secret(const char* prompt) {
   struct termios before;
   if (::isatty(STDIN_FILENO) == 0 || ::tcgetattr(STDIN_FILENO, &before) != 0)
     return error(Errc::unsupported, "there is no terminal to ask");
@@ -65,15 +77,13 @@ Result<std::string> ask_secret(const char* prompt) {
   silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
   std::fputs(prompt, stderr);
   ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-  char line[1100] = {};
-  const bool got = std::fgets(line, sizeof line, stdin) != nullptr;
+  Result<Secret> line = read_secret();
   ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
   std::fputs("\n", stderr);
-  std::string out(line, got ? std::strcspn(line, "\r\n") : 0);
-  ::explicit_bzero(line, sizeof line);
-  if (out.empty()) return error(Errc::bad_input, "no passphrase was typed");
-  return out;
+  return line;
 }
+
+Result<Secret> ask_or_read_secret(const char* prompt) { return ::isatty(STDIN_FILENO) == 0 ? read_secret() : ask_secret(prompt); }
 
 std::string utc_date(uint64_t seconds) {
   const time_t when = static_cast<time_t>(seconds);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "crypto/secret.h"
 
 namespace millet {
 
@@ -16,8 +17,10 @@ std::string human_size(uint64_t bytes);
 std::string human_rate(uint64_t bytes_per_second);
 // "42.1 %", rounded down, so that 100 % is complete.
 std::string human_percent(uint64_t done, uint64_t total);
-// A line from the terminal, not shown while it is typed. Errors: unsupported (there is no terminal), bad_input (nothing was typed).
-Result<std::string> ask_secret(const char* prompt);
+// A line from the terminal, not shown while it is typed. Errors: unsupported (standard input is none), bad_input (nothing was typed).
+Result<Secret> ask_secret(const char* prompt);
+// The same; where standard input is no terminal, its first line. Errors: bad_input.
+Result<Secret> ask_or_read_secret(const char* prompt);
 // "2024-05-01 12:00:00", local time, of seconds since 1970.
 std::string local_time(uint64_t seconds);
 // "2024-05-01", UTC.

@@ -16,7 +16,7 @@
 namespace millet {
 namespace {
 
-constexpr int k_claim_attempts = 3;            // challenges; each is good for 10 to 20 minutes
+constexpr int k_claim_attempts = 3;  // challenges; each is good for 10 to 20 minutes
 
 struct Wallet {
   const CommandContext& context;
@@ -38,24 +38,20 @@ Result<StoredKey> stored_key(const Wallet& wallet) {
 }
 
 // From a file, or from whoever sits at the terminal.
-Result<std::string> passphrase_from(const std::string& file, const char* option, const char* prompt) {
+Result<Secret> passphrase_from(const std::string& file, const char* option, const char* prompt) {
   if (!file.empty()) return read_passphrase_file(file);
-  Result<std::string> typed = ask_secret(prompt);
+  Result<Secret> typed = ask_secret(prompt);
   if (!typed && typed.error().code == Errc::unsupported)
     return error(Errc::denied,
                  "the wallet is locked with a passphrase and there is no terminal to ask for it: give " + std::string(option) + " FILE");
   return typed;
 }
 
-void forget(std::string& secret) { wipe(MutBytes(reinterpret_cast<uint8_t*>(secret.data()), secret.size())); }
-
 Result<SigningKey> existing_key(const Wallet& wallet) {
   TRY_ASSIGN(StoredKey stored, stored_key(wallet));
   if (stored.open) return std::move(*stored.open);
-  TRY_ASSIGN(std::string passphrase, passphrase_from(wallet.passphrase_file, "--passphrase-file", "passphrase of the wallet: "));
-  Result<SigningKey> key = open_key(*stored.sealed, as_bytes(passphrase));
-  forget(passphrase);
-  return key;
+  TRY_ASSIGN(Secret passphrase, passphrase_from(wallet.passphrase_file, "--passphrase-file", "passphrase of the wallet: "));
+  return open_key(*stored.sealed, passphrase.bytes());
 }
 
 Result<LedgerSession> open_session(Wallet& wallet) {
@@ -87,25 +83,21 @@ Status address(Wallet& wallet) {
   return show_address(wallet, key.public_key());
 }
 
-// Locks the key with a new passphrase, or takes it away. milletd reads the file at start only: one that runs goes on.
+// Locks the key with a new passphrase, or takes it away. milletd reads the file at its start and for `millet unlock`: one that runs goes on.
 Status change_passphrase(Wallet& wallet) {
   TRY_ASSIGN(SigningKey key, existing_key(wallet));
   if (wallet.remove) {
     TRY(write_key_file(wallet.key_path(), key));
   } else {
-    TRY_ASSIGN(std::string fresh, passphrase_from(wallet.new_passphrase_file, "--new-passphrase-file", "new passphrase: "));
+    TRY_ASSIGN(Secret fresh, passphrase_from(wallet.new_passphrase_file, "--new-passphrase-file", "new passphrase: "));
     if (wallet.new_passphrase_file.empty()) {
-      TRY_ASSIGN(std::string again, ask_secret("the same again: "));
-      bool same = again == fresh;
-      forget(again);
-      if (!same) return error(Errc::bad_input, "the two passphrases differ: nothing was changed");
+      TRY_ASSIGN(Secret again, ask_secret("the same again: "));
+      if (again.text != fresh.text) return error(Errc::bad_input, "the two passphrases differ: nothing was changed");
     }
-    Result<SealedKey> sealed = seal_key(key, as_bytes(fresh), wallet.random);
+    TRY_ASSIGN(SealedKey sealed, seal_key(key, fresh.bytes(), wallet.random));
     // Before the open key goes: what was sealed can be opened again.
-    Result<SigningKey> opened = sealed ? open_key(*sealed, as_bytes(fresh)) : std::move(sealed).error();
-    forget(fresh);
-    if (!opened) return std::move(opened).error();
-    TRY(write_key_file(wallet.key_path(), *sealed));
+    TRY(open_key(sealed, fresh.bytes()));
+    TRY(write_key_file(wallet.key_path(), sealed));
   }
   if (wallet.context.json) {
     Json out = Json::object();
@@ -115,7 +107,8 @@ Status change_passphrase(Wallet& wallet) {
     std::printf("the wallet has no passphrase any more: whoever reads %s owns the account\n", wallet.key_path().c_str());
   } else {
     std::printf(
-        "locked; milletd needs ledger.passphrase_file from its next start on. Without the passphrase the account is lost: keep it, and a "
+        "locked; milletd needs `millet unlock` or ledger.passphrase_file from its next start on. Without the passphrase the account is "
+        "lost: keep it, and a "
         "copy of %s. The disk may still hold the bytes of the open key\n",
         wallet.key_path().c_str());
   }

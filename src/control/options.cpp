@@ -142,7 +142,7 @@ const Option k_milletd_options[] = {
     {"ledger.key", Key{AT(PublicKey, node.ledger_key)}, "", 0, 0, "", When::start,
      "The ledger's public key, 64 hexadecimal digits; millet-ledgerd logs it at start."},
     {"ledger.passphrase_file", Text{AT(std::string, passphrase_file)}, "", 0, 0, "", When::start,
-     "File (mode 0600) with the passphrase of a locked wallet; empty: a locked wallet stays locked, and torrents are seeded for nothing."},
+     "File (mode 0600) with the passphrase of a locked wallet; empty: torrents are seeded for nothing until `millet unlock`."},
     {"openwrt.state", Text{AT(std::string, openwrt.state)}, "", 0, 0, "", When::start,
      "State folder that /etc/init.d/millet of OpenWrt gives to milletd, as do the options below; empty is .millet beside node.data."},
     {"openwrt.folders", Paths{AT(std::string, openwrt.folders)}, "", 0, 0, "", When::start,

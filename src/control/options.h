@@ -61,7 +61,7 @@ struct Settings {
   NodeConfig node;
   Automatic disk_only = Automatic::automatic;  // of payload folders (hal/files.h, takes_payload)
   OpenwrtConfig openwrt;
-  std::string passphrase_file;  // empty: a locked wallet stays locked
+  std::string passphrase_file;  // empty: a locked wallet stays so until somebody opens it
   std::string control_socket;   // empty: k_control_socket_name in the state folder
   LedgerdConfig ledgerd;
 };

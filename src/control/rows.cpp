@@ -144,6 +144,7 @@ Json row_of(const NodeStats& stats) {
   set_traffic(row, stats);
   row.set("earned", stats.earned).set("spent", stats.spent).set("commits", stats.commits).set("ledger", stats.ledger);
   row.set("ledger_head", stats.ledger_head);
+  row.set("wallet_locked", stats.wallet_locked);
   row.set("memory", row_of(stats.memory));
   Json limits = Json::array();
   for (const DeviceLimit& limit : stats.limits) {

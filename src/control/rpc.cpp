@@ -32,6 +32,7 @@ const Method k_methods[] = {
     {"pause", &Rpc::pause, {"hash"}, true},
     {"resume", &Rpc::resume, {"hash"}, true},
     {"set", &Rpc::set, {"hash", "options"}, true},
+    {"unlock", &Rpc::unlock, {"passphrase"}},
 };
 
 Status check_params(const Method& method, const Json& params) {
@@ -97,6 +98,7 @@ Error unsaved(const Error& reason) {
 
 std::string Rpc::handle(Instant now, std::string_view request) {
   awaited_ = 0;
+  awaits_unlock_ = false;
   Json reply = Json::object();
   Result<Json> parsed =
       request.size() > k_rpc_request_bytes_max ? error(Errc::no_room, "the request is longer than 12 MiB") : Json::parse_object(request);
@@ -111,15 +113,16 @@ std::string Rpc::handle(Instant now, std::string_view request) {
   return reply.set("error", std::move(failure)).dump();
 }
 
-std::string Rpc::not_saved(std::string_view reply, const Error& reason) {
+std::string Rpc::not_saved(std::string_view reply, const Error& reason) { return failed(reply, unsaved(reason)); }
+
+std::string Rpc::failed(std::string_view reply, const Error& reason) {
   Json out = Json::object();
   Result<Json> parsed = Json::parse_object(reply);
   if (parsed) {
     if (json_t* id = parsed->get("id")) json_object_set(out.raw(), "id", id);
   }
-  const Error why = unsaved(reason);
   Json failure = Json::object();
-  failure.set("code", errc_name(why.code)).set("message", why.reason);
+  failure.set("code", errc_name(reason.code)).set("message", reason.reason);
   return out.set("error", std::move(failure)).dump();
 }
 
@@ -329,6 +332,22 @@ Result<Json> Rpc::set(Instant now, const Json& params) {
   TRY(node_.set_config(now, changed.node));
   settings_ = std::move(changed);
   return options(now, params);
+}
+
+Result<Json> Rpc::unlock(Instant, const Json& params) {
+  // In base64: a passphrase is bytes, of which JSON carries those of UTF-8 only.
+  const std::string_view text = json_text(params.raw(), "passphrase");
+  if (text.empty()) return error(Errc::bad_input, "unlock needs the parameter passphrase, in base64");
+  TRY_ASSIGN(std::vector<uint8_t> bytes, from_base64(text));
+  Secret passphrase;
+  passphrase.text = as_text(bytes);
+  wipe(bytes);
+  if (wallet_ == nullptr) return error(Errc::conflict, k_not_locked);
+  TRY(wallet_->unlock(std::move(passphrase)));
+  awaits_unlock_ = true;
+  Json out = Json::object();
+  out.set("wallet_locked", false);
+  return out;
 }
 
 }  // namespace millet

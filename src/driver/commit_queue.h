@@ -35,6 +35,8 @@ class CommitQueue {
   void on_timer(Instant now);
   // After a failure: tries again now, because somebody waits for the outcome.
   void try_again();
+  // A job of it has the store now.
+  bool has_store() const { return in_job_ != 0; }
   // Commits that are not durable yet.
   size_t pending() const { return queue_.size() + in_job_; }
   uint64_t transactions() const { return transactions_; }

@@ -4,6 +4,27 @@
 #include <vector>
 
 namespace millet {
+namespace {
+
+// A request may hold a passphrase: neither what was read nor what a buffer held before it grew stays in memory.
+void append(std::string& to, std::string_view more) {
+  if (to.capacity() - to.size() < more.size()) {
+    std::string larger;
+    larger.reserve(std::max(to.size() + more.size(), 2 * to.size()));
+    larger += to;
+    to.swap(larger);
+    wipe_text(larger);
+  }
+  to += more;
+}
+void drop_front(std::string& text, size_t count) {
+  const size_t left = text.size() - count;
+  text.erase(0, count);
+  text.resize(left + count);  // zeros
+  text.resize(left);
+}
+
+}  // namespace
 
 void ControlServer::on_accepted(Instant now, hal::StreamId stream) {
   Client& client = clients_[stream];
@@ -21,31 +42,34 @@ bool ControlServer::on_received(Instant now, hal::StreamId stream, Bytes bytes) 
     return true;
   }
   buffered_ += bytes.size();
-  client.in += as_text(bytes);
+  append(client.in.text, as_text(bytes));
   handle_lines(now, stream, client);
   return true;
 }
 
 void ControlServer::handle_lines(Instant now, hal::StreamId stream, Client& client) {
   while (client.out.empty()) {
-    size_t end = client.in.find('\n', client.searched);
-    client.searched = end == std::string::npos ? client.in.size() : 0;
+    size_t end = client.in.text.find('\n', client.searched);
+    client.searched = end == std::string::npos ? client.in.text.size() : 0;
     if (end == std::string::npos) break;
-    std::string line = client.in.substr(0, end);
-    client.in.erase(0, end + 1);
+    std::string line = client.in.text.substr(0, end);
+    drop_front(client.in.text, end + 1);
     buffered_ -= end + 1;
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.size() > limits_.request_bytes) return refuse_long(stream, client);
     if (line.empty()) continue;
     client.out = handler_.handle(now, line) + "\n";
     client.awaits = handler_.awaited();
+    wipe_text(line);
     if (client.awaits != 0) {
+      // A worker of ours has begun something, and will end it.
+      if (!awaits_commit(client)) client.deadline = Instant::never();
       streams_.set_reading(stream, false);
     } else {
       flush(now, stream, client);
     }
   }
-  if (client.out.empty() && client.in.size() > limits_.request_bytes) refuse_long(stream, client);
+  if (client.out.empty() && client.in.text.size() > limits_.request_bytes) refuse_long(stream, client);
 }
 
 void ControlServer::refuse_long(hal::StreamId stream, Client& client) {
@@ -82,29 +106,36 @@ void ControlServer::go_on(Instant now, hal::StreamId stream, Client& client) {
   handle_lines(now, stream, client);
 }
 
-void ControlServer::on_durable(Instant now, uint64_t sequence) {
+// The replies that wait and shall not any longer, as `last_word` changes them.
+template <typename Waits, typename LastWord>
+void ControlServer::release(Instant now, Waits waits, LastWord last_word) {
   std::vector<hal::StreamId> ready;
   for (const auto& [stream, client] : clients_) {
-    if (client.awaits != 0 && client.awaits <= sequence) ready.push_back(stream);
+    if (waits(client)) ready.push_back(stream);
   }
   for (hal::StreamId stream : ready) {
     Client& client = clients_.at(stream);
     client.awaits = 0;
+    client.out.pop_back();
+    client.out = last_word(std::move(client.out)) + "\n";
     go_on(now, stream, client);
   }
 }
 
+void ControlServer::on_durable(Instant now, uint64_t sequence) {
+  release(
+      now, [&](const Client& client) { return awaits_commit(client) && client.awaits <= sequence; },
+      [](std::string reply) { return reply; });
+}
+
 void ControlServer::on_commit_failed(Instant now, const Error& reason) {
-  std::vector<hal::StreamId> waiting;
-  for (const auto& [stream, client] : clients_) {
-    if (client.awaits != 0) waiting.push_back(stream);
-  }
-  for (hal::StreamId stream : waiting) {
-    Client& client = clients_.at(stream);
-    client.awaits = 0;
-    client.out = handler_.not_saved(std::string_view(client.out).substr(0, client.out.size() - 1), reason) + "\n";
-    go_on(now, stream, client);
-  }
+  release(now, awaits_commit, [&](std::string reply) { return handler_.not_saved(reply, reason); });
+}
+
+void ControlServer::on_outcome(Instant now, const Status& outcome) {
+  release(
+      now, [](const Client& client) { return client.awaits == RequestHandler::k_awaits_outcome; },
+      [&](std::string reply) { return outcome ? std::move(reply) : handler_.failed(reply, outcome.error()); });
 }
 
 bool ControlServer::on_closed(hal::StreamId stream) {
@@ -115,7 +146,7 @@ bool ControlServer::on_closed(hal::StreamId stream) {
 
 void ControlServer::drop(hal::StreamId stream) {
   auto found = clients_.find(stream);
-  buffered_ -= found->second.in.size();
+  buffered_ -= found->second.in.text.size();
   clients_.erase(found);
 }
 

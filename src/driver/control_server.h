@@ -7,22 +7,28 @@
 #include <string>
 
 #include "base/time.h"
+#include "crypto/secret.h"
 #include "hal/streams.h"
 
 namespace millet {
 
 class RequestHandler {
  public:
+  static constexpr uint64_t k_awaits_outcome = UINT64_MAX;  // no commit
+
   virtual ~RequestHandler() = default;
   // The reply to one line, both without the newline.
   virtual std::string handle(Instant now, std::string_view request) = 0;
-  // The commit that must be durable before the reply that handle() has just given goes out; 0: none.
+  // The commit that must be durable before the reply that handle() has just given goes out; 0: none. k_awaits_outcome: it waits for
+  // ControlServer::on_outcome(), one at a time.
   virtual uint64_t awaited() const { return 0; }
   // What goes out instead of it when that commit fails; both without the newline.
   virtual std::string not_saved(std::string_view reply, const Error& reason) {
     static_cast<void>(reason);
     return std::string(reply);
   }
+  // What goes out instead of it when the outcome is an error.
+  virtual std::string failed(std::string_view reply, const Error& reason) { return not_saved(reply, reason); }
 };
 
 class ControlServer {
@@ -49,9 +55,12 @@ class ControlServer {
   void on_durable(Instant now, uint64_t sequence);
   void on_commit_failed(Instant now, const Error& reason);
 
+  // What a request has begun is over: whoever waits for it is told, if it is still there.
+  void on_outcome(Instant now, const Status& outcome);
+
   // A reply waits for its commit.
   bool is_waiting() const {
-    return std::any_of(clients_.begin(), clients_.end(), [](const auto& entry) { return entry.second.awaits != 0; });
+    return std::any_of(clients_.begin(), clients_.end(), [](const auto& entry) { return awaits_commit(entry.second); });
   }
 
   // Bytes of requests that are not complete.
@@ -61,12 +70,15 @@ class ControlServer {
 
  private:
   struct Client {
-    std::string in;       // of a line that is not complete
+    Secret in;            // of a line that is not complete
     size_t searched = 0;  // bytes of it without an end of line
     std::string out;      // of a reply that the socket has not taken; nothing is read meanwhile
-    uint64_t awaits = 0;  // `out` is held until this commit is durable
+    uint64_t awaits = 0;  // `out` is held until this commit is durable, or for an outcome
     Instant deadline;
   };
+  static bool awaits_commit(const Client& client) { return client.awaits != 0 && client.awaits != RequestHandler::k_awaits_outcome; }
+  template <typename Waits, typename LastWord>
+  void release(Instant now, Waits waits, LastWord last_word);
   void go_on(Instant now, hal::StreamId stream, Client& client);
   void handle_lines(Instant now, hal::StreamId stream, Client& client);
   void refuse(hal::StreamId stream, Client& client, std::string_view code, std::string_view message);

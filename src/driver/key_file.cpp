@@ -42,13 +42,12 @@ Status write_durably(const std::string& draft, const std::string& path, Bytes te
 }
 
 Status create(const std::string& path, const SigningKey& key) {
-  std::string text = to_hex(key.seed()) + "\n";
-  MutBytes secret(reinterpret_cast<uint8_t*>(text.data()), text.size());
+  Secret text;
+  text.text = to_hex(key.seed()) + "\n";
   // Under another name first: a crash in between leaves no half key behind.
   std::string draft = path + ".new";
   unlink(draft.c_str());
-  Status written = write_durably(draft, path, as_bytes(text));
-  wipe(secret);
+  Status written = write_durably(draft, path, text.bytes());
   // link() refuses to replace: two programs that start at once end with one key.
   if (written && link(draft.c_str(), path.c_str()) != 0) written = key_error(path, "create");
   unlink(draft.c_str());
@@ -57,13 +56,6 @@ Status create(const std::string& path, const SigningKey& key) {
 }
 
 constexpr size_t k_file_size_max = 512;
-
-struct Secret {
-  std::string text;
-  Secret() = default;
-  Secret(Secret&&) = default;
-  ~Secret() { wipe(MutBytes(reinterpret_cast<uint8_t*>(text.data()), text.size())); }
-};
 
 // A file that nobody but its owner may read, at most `size_max` bytes of it and one more. `name` is for errors ("the key file /a/b"),
 // `advice` for when others may read it.
@@ -168,7 +160,7 @@ Result<SigningKey> load_key(const std::string& path) {
 Status write_key_file(const std::string& path, const SigningKey& key) {
   Secret text;
   text.text = to_hex(key.seed()) + "\n";
-  return replace(path, as_bytes(text.text));
+  return replace(path, text.bytes());
 }
 
 Status write_key_file(const std::string& path, const SealedKey& sealed) {
@@ -177,14 +169,15 @@ Status write_key_file(const std::string& path, const SealedKey& sealed) {
   return replace(path, as_bytes(text));
 }
 
-Result<std::string> read_passphrase_file(const std::string& path) {
+Result<Secret> read_passphrase_file(const std::string& path) {
   TRY_ASSIGN(Secret file, read_private(path, k_passphrase_size_max + 2, "the passphrase file " + path, "chmod 600 it"));
-  std::string line = file.text.substr(0, file.text.find('\n'));
+  std::string& line = file.text;
+  if (size_t end = line.find('\n'); end != std::string::npos) line.resize(end);
   if (!line.empty() && line.back() == '\r') line.pop_back();
   if (line.empty() || line.size() > k_passphrase_size_max)
     return error(Errc::bad_input, "the passphrase file " + path + " has no passphrase of 1 to " + std::to_string(k_passphrase_size_max) +
                                       " bytes in its first line");
-  return line;
+  return file;
 }
 
 Result<SigningKey> load_or_create_key(const std::string& path, SecureRandom& random) {

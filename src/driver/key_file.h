@@ -8,6 +8,7 @@
 #include <string>
 
 #include "crypto/sealed_key.h"
+#include "crypto/secret.h"
 
 namespace millet {
 
@@ -39,6 +40,6 @@ Status write_key_file(const std::string& path, const SigningKey& key);
 Status write_key_file(const std::string& path, const SealedKey& sealed);
 // The first line of a file that only its owner may read, without its end. Errors: not_found, denied (others may read it), io, bad_input
 // (empty, too long).
-Result<std::string> read_passphrase_file(const std::string& path);
+Result<Secret> read_passphrase_file(const std::string& path);
 
 }  // namespace millet

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "driver/key_file.h"
 #include "node/memory_use.h"
 
 namespace millet {
@@ -9,6 +10,7 @@ namespace {
 
 // Gathers for each connection before other events get their turn.
 constexpr int k_send_rounds = 4;
+constexpr const char* k_ends = "the node ends";
 // Free ports to try until one is free for TCP, too.
 constexpr int k_port_tries = 16;
 
@@ -33,11 +35,17 @@ typename Links::Memory links_memory(const NodeConfig& config) {
 }  // namespace
 
 NodeDriver::NodeDriver(const NodeDriverOptions& options, const SigningKey& key, hal::System& system, Store& store, LogSink& log)
-    : system_(system), store_(store), key_(key), log_(log), listen_(options.config.listen), state_(options.state),
-      node_(options.config, NodeIdentity{options.locked_address.value_or(key.public_key()), options.peer_id}, system.random, log),
+    : system_(system), store_(store), key_(&key), log_(log), listen_(options.config.listen), state_(options.state),
+      node_(options.config,
+            NodeIdentity{options.locked_address.value_or(key.public_key()), options.peer_id, options.locked_address.has_value()},
+            system.random, log),
       storage_(system.files, system.executor, system.cpu, *this, memory_plan(options.config.memory_mib).open_files),
       peers_(links_memory<PeerLinks>(options.config), node_, storage_, system.streams, options.config.listen.address),
       commits_(store, system.executor, system.clock, *this), http_(system, options.config.listen.address, *this) {
+  if (options.locked_address) {
+    WalletLockEvents& wallet_events = *this;
+    wallet_.emplace(state_ + "/" + k_key_file_name, *options.locked_address, system.executor, system.clock, wallet_events);
+  }
   DeviceWatchEvents& device_events = *this;
   if (options.board != nullptr) device_ = std::make_unique<DeviceWatch>(*options.board, system.executor, system.clock, device_events);
   if (options.config.tcp_background) peers_.set_background();
@@ -163,6 +171,7 @@ void NodeDriver::settle() { settle(system_.clock.now()); }
 
 void NodeDriver::settle(Instant now) {
   if (ended_) return;
+  if (opened_ && key_ != &*opened_ && !commits_.has_store()) begin_payments(now);
   do_actions(now);
   bool more = true;
   for (int i = 0; i < k_send_rounds && more && !ended_; ++i) {
@@ -369,6 +378,45 @@ void NodeDriver::on_device(const DeviceReadings& readings) {
   settle(now);
 }
 
+// ---- the wallet ----
+
+Status NodeDriver::unlock(Secret passphrase) {
+  if (!wallet_ || opened_) return error(Errc::conflict, k_not_locked);
+  if (!shutdown_deadline_.is_never()) return error(Errc::unavailable, k_ends);
+  return wallet_->open(std::move(passphrase));
+}
+
+void NodeDriver::on_key_opened(Result<SigningKey> key) {
+  Instant now = system_.clock.now();
+  if (key) {
+    opened_ = std::move(key).value();
+  } else {
+    tell_unlocked(now, std::move(key).error());
+  }
+  settle(now);
+}
+
+// Reads as much as a start does, between two commits.
+void NodeDriver::begin_payments(Instant now) {
+  Status begun = error(Errc::unavailable, k_ends);
+  if (shutdown_deadline_.is_never()) {
+    Result<std::unique_ptr<StoreTransaction>> state = store_.begin_read();
+    begun = state ? node_.unlock(now, **state) : Status(std::move(state).error());
+  }
+  if (begun) {
+    key_ = &*opened_;
+  } else {
+    opened_.reset();
+  }
+  tell_unlocked(now, begun);
+}
+
+void NodeDriver::tell_unlocked(Instant now, const Status& outcome) {
+  LogLine line(log_, outcome ? LogLevel::info : LogLevel::warn, outcome ? "wallet_unlocked" : "wallet_stays_locked");
+  if (!outcome) line.add("reason", outcome.error().reason);
+  if (control_ != nullptr) control_->on_outcome(now, outcome);
+}
+
 // ---- actions of the node ----
 
 void NodeDriver::act(Instant now, ConnectPeer& action) {
@@ -397,7 +445,7 @@ void NodeDriver::act(Instant, HashPiece& action) { storage_.hash(action); }
 void NodeDriver::act(Instant, WriteBlock& action) { storage_.write(std::move(action)); }
 void NodeDriver::act(Instant, SyncTorrent& action) { storage_.sync(action); }
 void NodeDriver::act(Instant now, Commit& action) { commits_.add(now, std::move(action)); }
-void NodeDriver::act(Instant, SignBytes& action) { submit_sign(system_.executor, *this, key_, std::move(action)); }
+void NodeDriver::act(Instant, SignBytes& action) { submit_sign(system_.executor, *this, *key_, std::move(action)); }
 void NodeDriver::act(Instant, VerifyBytes& action) { submit_verify(system_.executor, *this, std::move(action)); }
 void NodeDriver::act(Instant now, HttpExchange& action) { http_.start(now, std::move(action)); }
 void NodeDriver::act(Instant now, CancelHttp& action) { http_.cancel(now, action.ticket); }

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "control/rpc.h"
 #include "driver/commit_queue.h"
 #include "driver/control_server.h"
 #include "driver/crypto_work.h"
@@ -20,6 +21,7 @@
 #include "driver/peer_links.h"
 #include "driver/storage.h"
 #include "driver/utp_links.h"
+#include "driver/wallet_lock.h"
 #include "hal/system.h"
 #include "node/node.h"
 
@@ -28,13 +30,14 @@ namespace millet {
 struct NodeDriverOptions {
   NodeConfig config;
   PeerId peer_id;
-  std::string state;            // folder for evidence against the ledger; empty: it stays in the store
+  std::string state;            // folder for evidence against the ledger, and of the key; empty: evidence stays in the store
   hal::Board* board = nullptr;  // null: nothing is known of the device
-  // Of a wallet whose key is locked: what listings show. The key that the driver gets signs nothing then: config.ledger_url is empty.
+  // Of a wallet whose key is locked: what listings show. The key that the driver gets signs nothing then; unlock() brings the right one.
   std::optional<PublicKey> locked_address = std::nullopt;
 };
 
 class NodeDriver final : public TransportSource,
+                         public WalletOpener,
                          private hal::StreamEvents,
                          private hal::DatagramEvents,
                          private hal::TimerEvents,
@@ -42,7 +45,8 @@ class NodeDriver final : public TransportSource,
                          private CommitEvents,
                          private CryptoEvents,
                          private HttpEvents,
-                         private DeviceWatchEvents {
+                         private DeviceWatchEvents,
+                         private WalletLockEvents {
  public:
   // When a shutdown takes longer, the program ends without it: what is durable is durable.
   static constexpr Duration k_shutdown_max = Duration::seconds(10);
@@ -64,6 +68,9 @@ class NodeDriver final : public TransportSource,
   TransportStatus transport_status() const override;
   void add_memory(std::vector<MemoryShare>& budget) const override;
   uint64_t state_written() const override { return commits_.written_bytes(); }
+
+  // Opens the locked wallet: payments begin, without a new start. The control socket's clients are told the outcome.
+  Status unlock(Secret passphrase) override;
 
   // For commands. After calls of the node from outside, settle() does what the node wants.
   Node& node() { return node_; }
@@ -100,8 +107,11 @@ class NodeDriver final : public TransportSource,
   void on_http_done(Ticket ticket, const Result<HttpReply>& reply) override;
   void on_device(const DeviceReadings& readings) override;
   void on_device_changed() override { settle(); }
+  void on_key_opened(Result<SigningKey> key) override;
 
   Result<Endpoint> open_ports();
+  void begin_payments(Instant now);
+  void tell_unlocked(Instant now, const Status& outcome);
   void settle(Instant now);
   void do_actions(Instant now);
   void arm(Instant now, bool more_to_send);
@@ -129,7 +139,9 @@ class NodeDriver final : public TransportSource,
 
   hal::System& system_;
   Store& store_;
-  const SigningKey& key_;
+  const SigningKey* key_;             // that signs
+  std::optional<WalletLock> wallet_;  // nothing: it was open at the start
+  std::optional<SigningKey> opened_;  // its key, once it was opened
   LogSink& log_;
   const Endpoint listen_;
   const std::string state_;

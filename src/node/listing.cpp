@@ -128,6 +128,7 @@ NodeStats node_stats(const Core& core, const Persistence& persistence, const Pay
   }
   out.ledger = payments.ledger_state();
   out.ledger_head = payments.ledger_head();
+  out.wallet_locked = payments.is_locked();
   out.address = core.identity.key;
   return out;
 }

@@ -24,6 +24,12 @@ Status Node::restore(Instant now, WallTime wall, StoreTransaction& state) {
   return ok;
 }
 
+Status Node::unlock(Instant now, StoreTransaction& state) {
+  Status status = impl_->payments.unlock(now, state);
+  impl_->settle(now);
+  return status;
+}
+
 void Node::shut_down(Instant now) {
   impl_->shut_down(now);
   impl_->settle(now);

@@ -38,6 +38,8 @@ struct TorrentSettings {
 struct NodeIdentity {
   PublicKey key;   // account and channel key; signing is an action
   PeerId peer_id;  // made at start (BEP 20)
+  // The key can't sign yet: nothing is paid, sold or asked of the ledger until Node::unlock().
+  bool locked = false;
 };
 
 // What the driver does for the node's device.
@@ -63,6 +65,8 @@ class Node {
   // ---- life ----
   // Reads everything durable, once, before any other input. Errors: io, bad_input (a record that this version can't read).
   Status restore(Instant now, WallTime wall, StoreTransaction& state);
+  // The key can sign from now on: payments begin. Requires: no commit is under way. Errors: as restore; it stays locked then.
+  Status unlock(Instant now, StoreTransaction& state);
   // Goes on serving nothing, makes state durable, tells trackers; ends with ShutDownDone.
   void shut_down(Instant now);
   // The port that the driver listens on, for announces and the extension handshake.

@@ -44,7 +44,7 @@ Status for_each_record(StoreTransaction& state, const char* table, Take take) {
 
 }  // namespace
 
-Payments::Payments(Core& core, Persistence& persistence) : core_(core), persistence_(persistence) {}
+Payments::Payments(Core& core, Persistence& persistence) : core_(core), persistence_(persistence), locked_(core.identity.locked) {}
 
 // ---- life ----
 
@@ -69,6 +69,7 @@ speed::SpeedOptions Payments::options() const {
 }
 
 Status Payments::restore(Instant now, StoreTransaction& state) {
+  if (locked_) return ok;
   TRY_ASSIGN(std::optional<LedgerRecord> record, load_ledger(state));
   const NodeConfig& config = core_.config;
   if (config.ledger_url.empty() || config.ledger_key.is_zero()) return ok;
@@ -101,6 +102,21 @@ Status Payments::restore(Instant now, StoreTransaction& state) {
   link_->start(now);
   pump(now);
   return ok;
+}
+
+Status Payments::unlock(Instant now, StoreTransaction& state) {
+  CHECK(locked_);
+  locked_ = false;
+  Status restored = restore(now, state);
+  if (restored) {
+    set_config(now);  // peers that are there already are told
+    return ok;
+  }
+  locked_ = true;
+  speed_.reset();
+  link_.reset();
+  ledger_.reset();
+  return restored;
 }
 
 void Payments::make_speed(const LedgerId& ledger) {

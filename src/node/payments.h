@@ -28,6 +28,9 @@ class Payments {
   // ---- life ----
   // Errors: io; bad_input (a record that can't be read, or records of another ledger than the pinned one).
   Status restore(Instant now, StoreTransaction& state);
+  // What restore() leaves to do while the node's key is locked. Errors: as restore; everything is as before then.
+  Status unlock(Instant now, StoreTransaction& state);
+  bool is_locked() const { return locked_; }
   void shut_down(Instant now);
   // Everything that the engines want durable is on its way or durable.
   bool is_quiet() const { return !speed_ || speed_->is_quiet(); }
@@ -148,6 +151,7 @@ class Payments {
   uint64_t round_count_ = 0;
   bool auction_wanted_ = false;
   bool pumping_ = false;
+  bool locked_;  // NodeIdentity::locked, until it is not
   Instant deadline_ = Instant::never();
 };
 

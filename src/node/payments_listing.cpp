@@ -128,7 +128,10 @@ Amount Payments::earned(const Torrent& torrent) const {
   return speed_ != nullptr ? speed_->payee().counted_for(torrent.info_hash) : Amount();
 }
 Amount Payments::spent(const Torrent& torrent) const { return speed_ != nullptr ? speed_->payer().spent(torrent.info_hash) : Amount(); }
-std::string Payments::ledger_state() const { return link_ ? link_->state() : "off"; }
+std::string Payments::ledger_state() const {
+  if (locked_) return "wallet locked: millet unlock";
+  return link_ ? link_->state() : "off";
+}
 std::string Payments::ledger_head() const { return link_ ? link_->head_text() : ""; }
 
 }  // namespace millet

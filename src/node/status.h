@@ -151,9 +151,10 @@ struct NodeStats {
   Amount earned;
   Amount spent;
   uint64_t commits = 0;
-  std::string ledger;               // "off", "unknown", "reachable", "unreachable: why"
+  std::string ledger;               // "off", "unknown", "reachable", "unreachable: why", "wallet locked: millet unlock"
   std::string ledger_head;          // what it last signed about its log (ledger/common/head_text.h); empty: nothing yet
   PublicKey address;                // account of this node
+  bool wallet_locked = false;       // nothing is signed until its passphrase comes
   DeviceReadings device;            // as read last
   bool disk_sleeps = false;         // the payload's
   std::vector<MemoryShare> memory;  // the budget, part by part

@@ -1,11 +1,15 @@
 """`millet wallet` and millet-ledgerd as processes: money arrives once, whatever is killed, full, or lies in between."""
+import base64
+import json
 import os
+import pty
 import random
 import re
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 
@@ -360,7 +364,7 @@ def a_locked_wallet_pays_only_with_its_passphrase(world):
         return node.log()[before:], stats
 
     log, stats = start()
-    expect("event=wallet_locked" in log and stats["ledger"] == "off", "a locked node does not say that it is")
+    expect("event=wallet_locked" in log and stats["wallet_locked"], "a locked node does not say that it is")
     expect(stats["address"] == one.address and f"address={one.address}" in log, "a locked node shows another address")
     log, stats = start(ledger__passphrase_file=right)
     expect("event=wallet_locked" not in log and stats["address"] == one.address, "the passphrase does not unlock it")
@@ -372,10 +376,140 @@ def a_locked_wallet_pays_only_with_its_passphrase(world):
     ledger.stop()
 
 
+def _locked_node(world, ledger, passphrase, number):
+    """A node that earns, whose wallet was locked with this passphrase, started without it."""
+    node = Milletd(world, number, speed__enabled=1, ledger__url=ledger.url, ledger__key=ledger.key)
+    node.call("wallet", "create")
+    file = world.make_folder("secrets") / f"for{number}"
+    file.write_bytes(passphrase + b"\n")
+    file.chmod(0o600)
+    node.call("wallet", "passphrase", "--new-passphrase-file", file)
+    return node.start()
+
+
+def _type(node, text):
+    """`millet unlock` at a terminal where this is typed: (status, what the terminal shows)."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        command = [str(word) for word in (*node.millet, "--state", node.state, "unlock")]
+        os.execv(command[0], command)
+    shown = b""
+    while b"passphrase" not in shown:
+        shown += os.read(terminal, 1000)
+    # The prompt stands there before the echo is off, for an instant.
+    wait_until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, 10, "the echo to be off")
+    os.write(terminal, text)
+    try:
+        while part := os.read(terminal, 1000):
+            shown += part
+    except OSError:  # nobody has the other end open any more
+        pass
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def a_locked_wallet_is_opened_while_the_node_runs(world):
+    """Wrong, right, piped and typed: payments begin without a new start, and the node goes on with everything else meanwhile."""
+    ledger = _start(world)
+    passphrase = b"open s\xe9same"  # Latin-1, and no UTF-8
+    node = _locked_node(world, ledger, passphrase, 2)
+
+    def stats():
+        return node.call("stats")
+
+    def unlock(text):
+        return node.call("unlock", piped=text)
+
+    before = stats()
+    expect(before["wallet_locked"] is True and before["ledger"] == "wallet locked: millet unlock", f"a locked node shows {before}")
+    expect("wallet locked: millet unlock" in node.text("stats")[1], "people are not told")
+    expect_refused(lambda: unlock(b""), "bad_input", "no passphrase")
+    expect_refused(lambda: unlock(b"x" * 2000), "bad_input", "1 to 1024 bytes")
+    expect_refused(lambda: unlock(b"open barley\n"), "denied", "passphrase")
+    expect_refused(lambda: unlock(passphrase), "unavailable", "two seconds")
+    time.sleep(2.1)
+    status, out, err = node.text("unlock", "now")
+    expect(status == 2 and "no arguments" in err, f"an argument is taken: {status} {out} {err}")
+    expect(unlock(passphrase + b"\r\nmore\n") == {"wallet_locked": False}, "the right passphrase")
+    after = stats()
+    expect(after["wallet_locked"] is False and after["address"] == before["address"], f"an open wallet shows {after}")
+    wait_until(lambda: stats()["ledger"] == "reachable", 60, "the node to ask the ledger")
+    expect("event=wallet_unlocked" in node.log() and "event=wallet_stays_locked" in node.log(), "the log says nothing")
+    expect_refused(lambda: unlock(passphrase), "conflict", "not locked")
+    node.stop()
+
+    node.start()
+    status, shown = _type(node, b"open barley\n")
+    expect(status == 1 and "barley" not in shown, f"a wrong passphrase at a terminal: {status} {shown!r}")
+    time.sleep(2.1)
+    status, shown = _type(node, passphrase + b"\n")
+    expect(status == 0 and "unlocked" in shown and "same" not in shown, f"the right passphrase at a terminal: {status} {shown!r}")
+    expect(stats()["wallet_locked"] is False, "it is still locked")
+    node.stop()
+    # A client that does not wait for the outcome, and an end in the middle.
+    node.start()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(node.state / "control.socket"))
+        client.sendall(json.dumps({"method": "unlock", "params": {"passphrase": base64.b64encode(passphrase).decode()}}).encode() + b"\n")
+    wait_until(lambda: stats()["wallet_locked"] is False, 20, "the wallet to be open")
+    node.stop()
+    node.start()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(node.state / "control.socket"))
+        client.sendall(json.dumps({"method": "unlock", "params": {"passphrase": base64.b64encode(passphrase).decode()}}).encode() + b"\n")
+        node.stop()
+    ledger.stop()
+
+
+def _memory_has(pid, words):
+    """Which of these words stand in what a process can write to."""
+    found = set()
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            place, rights = line.split()[:2]
+            start, end = (int(number, 16) for number in place.split("-"))
+            if not rights.startswith("rw") or "[v" in line:
+                continue
+            memory.seek(start)
+            content = memory.read(end - start)
+            found |= {word for word in words if word in content}
+    return found
+
+
+def no_passphrase_stays_in_memory(world):
+    """Neither what was given nor how it was sent, whether it was wrong or right, in one piece or many."""
+    ledger = _start(world)
+    passphrase, wrong = b"correct horse battery staple", b"correct horse battery stable"
+    node = _locked_node(world, ledger, passphrase, 2)
+    words = []
+    for text in (passphrase, wrong):
+        encoded = base64.b64encode(text)
+        words += [text[4:], encoded[4:-8], text[8:20], encoded[8:24]]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(node.state / "control.socket"))
+
+        def ask(text):
+            request = json.dumps({"method": "unlock", "params": {"passphrase": base64.b64encode(text).decode()}}).encode() + b"\n"
+            for at in range(0, len(request), 7):
+                client.sendall(request[at:at + 7])
+                time.sleep(0.005)
+            return json.loads(client.recv(65536))
+
+        client.sendall(b'{"method": "stats", "id": "what is there is found')
+        wait_until(lambda: _memory_has(node.process.pid, [b"what is there is found"]), 10, "half of a request to be found")
+        client.sendall(b'"}\n')
+        client.recv(65536)
+        expect("error" in ask(wrong), "a wrong passphrase")
+        wait_until(lambda: "error" not in ask(passphrase), 20, "the pause to be over")
+    found = _memory_has(node.process.pid, words)
+    expect(not found, f"the memory of milletd has {found}")
+    node.stop()
+    ledger.stop()
+
+
 CASES = {case.__name__: case for case in (
     money_is_claimed_and_sent, a_grant_only_pays_for_service, a_claim_yields_and_can_be_paused, wrong_ledger_key_is_named, ledger_killed_while_sending,
     ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait, old_backup_is_refused, a_users_tree_head_is_a_witness,
-    a_locked_wallet_pays_only_with_its_passphrase)}
+    a_locked_wallet_pays_only_with_its_passphrase, a_locked_wallet_is_opened_while_the_node_runs, no_passphrase_stays_in_memory)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))

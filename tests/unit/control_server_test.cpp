@@ -12,15 +12,19 @@ namespace {
 constexpr hal::StreamId k_client = 7;
 constexpr hal::StreamId k_other = 8;
 
-// "N": a command that is durable with commit N; 0 is a question.
+// "N": a command that is durable with commit N; 0 is a question, 9 begins what has an outcome later.
 struct Commands final : RequestHandler {
   std::string handle(Instant, std::string_view request) override {
     commit = static_cast<uint64_t>(request[0] - '0');
+    if (commit == 9) commit = k_awaits_outcome;
     return "done " + std::string(request);
   }
   uint64_t awaited() const override { return commit; }
   std::string not_saved(std::string_view reply, const Error& reason) override {
     return "not saved: " + std::string(reply) + ": " + reason.reason;
+  }
+  std::string failed(std::string_view reply, const Error& reason) override {
+    return "failed: " + std::string(reply) + ": " + reason.reason;
   }
   uint64_t commit = 0;
 };
@@ -77,6 +81,31 @@ void a_client_that_leaves_while_it_waits_leaves_nothing(void**) {
   assert_true(f.sent(k_other, "done 2 b\n"));
 }
 
+// Commits are no answer to it, nor is time; who asked may be gone.
+void a_reply_waits_for_an_outcome(void**) {
+  Fixture f;
+  f.say(k_client, "9 a\n0 b\n");
+  f.say(k_other, "2 c\n");
+  assert_true(f.server.is_waiting());
+  f.server.on_durable(f.now, 2);
+  f.server.on_commit_failed(f.now, error(Errc::no_room, "full"));
+  assert_false(f.server.is_waiting());  // for a commit
+  f.now = f.now + Duration::minutes(10);
+  f.server.on_timer(f.now);
+  assert_true(f.sent(k_client, "") && f.sent(k_other, "done 2 c\n") && !f.streams.is_closed(k_client));
+  assert_false(f.streams.reading[k_client]);
+  f.server.on_outcome(f.now, error(Errc::denied, "wrong"));
+  assert_true(f.sent(k_client, "failed: done 9 a: wrong\ndone 0 b\n") && f.streams.reading[k_client]);
+  f.say(k_client, "9 d\n");
+  f.server.on_outcome(f.now, ok);
+  assert_true(f.sent(k_client, "failed: done 9 a: wrong\ndone 0 b\ndone 9 d\n"));
+  f.say(k_client, "9 e\n");
+  assert_true(f.server.on_closed(k_client));
+  f.server.on_outcome(f.now, ok);
+  f.server.on_outcome(f.now, ok);
+  assert_true(f.server.next_deadline().is_never() || f.streams.is_closed(k_other));
+}
+
 }  // namespace
 
 int main() {
@@ -84,6 +113,7 @@ int main() {
       cmocka_unit_test(a_reply_waits_for_its_commit),
       cmocka_unit_test(a_commit_that_fails_is_a_reply_that_says_so),
       cmocka_unit_test(a_client_that_leaves_while_it_waits_leaves_nothing),
+      cmocka_unit_test(a_reply_waits_for_an_outcome),
   };
   return RUN_TESTS(tests);
 }

@@ -60,6 +60,7 @@ class Node::Impl {};
 Node::Node(const NodeConfig& config, const NodeIdentity&, SecureRandom&, LogSink&) { fake->config = config; }
 Node::~Node() = default;
 Status Node::restore(Instant, WallTime, StoreTransaction&) { return ok; }
+Status Node::unlock(Instant, StoreTransaction&) { return ok; }
 void Node::shut_down(Instant) {
   fake->shut_down = true;
   if (fake->answers_shutdown) fake->actions.emplace_back(ShutDownDone{});

@@ -154,18 +154,18 @@ void a_passphrase_file_is_its_owners_and_has_one_line(void**) {
   TempFolder folder;
   std::string path = folder.path() + "/pass";
   write_text(path, "open sesame\r\nsecond line\n", 0600);
-  Result<std::string> passphrase = read_passphrase_file(path);
-  assert_true(passphrase.has_value() && *passphrase == "open sesame");
+  Result<Secret> passphrase = read_passphrase_file(path);
+  assert_true(passphrase.has_value() && passphrase->text == "open sesame");
   chmod(path.c_str(), 0644);
-  passphrase = read_passphrase_file(path);
-  assert_true(!passphrase && passphrase.error().code == Errc::denied);
+  Result<Secret> readable = read_passphrase_file(path);
+  assert_true(!readable && readable.error().code == Errc::denied);
   chmod(path.c_str(), 0600);
   for (const std::string& text : {std::string(), std::string("\n"), std::string(k_passphrase_size_max + 1, 'a')}) {
     unlink(path.c_str());
     write_text(path, text.c_str(), 0600);
     assert_false(read_passphrase_file(path).has_value());
   }
-  Result<std::string> missing = read_passphrase_file(folder.path() + "/absent");
+  Result<Secret> missing = read_passphrase_file(folder.path() + "/absent");
   assert_true(!missing && missing.error().code == Errc::not_found);
   assert_non_null(strstr(missing.error().reason.c_str(), "passphrase file"));
 }

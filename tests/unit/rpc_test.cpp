@@ -155,10 +155,39 @@ void what_changes_the_state_is_answered_when_it_is_durable(void**) {
   f.node.on_durable(f.now, f.node.commands_commit());
   f.ask("pause", Fixture::hash_param(added));
   assert_true(f.rpc.awaited() > f.node.durable_commit());
-  assert_string_equal(
-      Rpc::not_saved("{\"id\": 5, \"result\": {}}", error(Errc::no_room, "full")).c_str(),
-      "{\"id\":5,\"error\":{\"code\":\"no_room\",\"message\":\"done, but not saved: full; saving is tried again, and until "
-      "then a restart undoes it\"}}");
+  assert_string_equal(Rpc::not_saved("{\"id\": 5, \"result\": {}}", error(Errc::no_room, "full")).c_str(),
+                      "{\"id\":5,\"error\":{\"code\":\"no_room\",\"message\":\"done, but not saved: full; saving is tried again, and until "
+                      "then a restart undoes it\"}}");
+}
+
+// The reply is ready before the outcome is known, and becomes an error with the same id.
+void unlock_begins_and_its_reply_waits_for_the_outcome(void**) {
+  struct Opener final : WalletOpener {
+    Status unlock(Secret passphrase) override {
+      given = passphrase.text;
+      return answer;
+    }
+    std::string given;
+    Status answer = ok;
+  } opener;
+  Fixture f;
+  assert_string_equal(f.code("unlock", "{\"passphrase\":\"eA==\"}").c_str(), "conflict");  // nothing is locked
+  Rpc rpc(f.node, Fixture::settings(), nullptr, &opener);
+  auto ask = [&](const char* params) {
+    return rpc.handle(f.now, std::string("{\"method\":\"unlock\",\"id\":7,\"params\":") + params + "}");
+  };
+  for (const char* params : {"{}", "{\"passphrase\":\"\"}", "{\"passphrase\":\"x\"}", "{\"passphrase\":5}"}) {
+    assert_non_null(strstr(ask(params).c_str(), "bad_input"));
+    assert_true(!rpc.awaits_unlock() && opener.given.empty());
+  }
+  const std::string reply = ask("{\"passphrase\":\"/28A\"}");
+  assert_true(rpc.awaits_unlock() && opener.given == std::string("\xff\x6f\0", 3));
+  assert_string_equal(reply.c_str(), "{\"id\":7,\"result\":{\"wallet_locked\":false}}");
+  assert_string_equal(Rpc::failed(reply, error(Errc::denied, "wrong")).c_str(),
+                      "{\"id\":7,\"error\":{\"code\":\"denied\",\"message\":\"wrong\"}}");
+  opener.answer = error(Errc::unavailable, "wait");
+  assert_non_null(strstr(ask("{\"passphrase\":\"eA==\"}").c_str(), "wait"));
+  assert_false(rpc.awaits_unlock());
 }
 
 void a_torrent_is_named_by_so_many_digits_that_only_one_begins_with_them(void**) {
@@ -272,6 +301,7 @@ int main() {
       cmocka_unit_test(resume_without_a_hash_is_for_all_that_are_not_paused),
       cmocka_unit_test(a_torrent_is_named_by_so_many_digits_that_only_one_begins_with_them),
       cmocka_unit_test(every_listing_is_there_and_empty_at_first),
+      cmocka_unit_test(unlock_begins_and_its_reply_waits_for_the_outcome),
       cmocka_unit_test(set_changes_live_options_all_or_none),
       cmocka_unit_test(set_of_one_torrent_takes_only_what_a_torrent_has),
       cmocka_unit_test(what_is_not_a_request_is_refused_with_its_reason),

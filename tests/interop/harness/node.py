@@ -84,15 +84,16 @@ class Milletd:
     def endpoint(self):
         return f"{self.address}:{self.port}"
 
-    def text(self, *arguments, timeout=60):
-        """`millet` for people: (status, standard output, standard error)."""
+    def text(self, *arguments, timeout=60, piped=None):
+        """`millet` for people: (status, standard output, standard error). `piped`: bytes that it reads."""
         command = [*self.millet, "--state", self.state, *arguments]
-        done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+        given = {"stdin": subprocess.DEVNULL} if piped is None else {"input": piped}
+        done = subprocess.run([str(word) for word in command], **given, capture_output=True, timeout=timeout, check=False)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
-    def call(self, *arguments, timeout=60):
+    def call(self, *arguments, timeout=60, piped=None):
         """`millet --json`: what it prints, or Refused."""
-        status, out, err = self.text("--json", *arguments, timeout=timeout)
+        status, out, err = self.text("--json", *arguments, timeout=timeout, piped=piped)
         try:
             reply = json.loads(out)
         except ValueError:
