@@ -4,7 +4,7 @@ foreach(name wiretap utp_tap money payload tracker log faults ledger_view sabote
   list(APPEND sim_harness_sources "${CMAKE_CURRENT_LIST_DIR}/${name}.cpp")
 endforeach()
 set(millet_sim_sources "")
-foreach(name millet_sim scenarios scenario_tools scenario_free scenario_paid scenario_auction scenario_board scenario_large cheats cheap_signatures swarm
+foreach(name millet_sim scenarios scenario_tools scenario_free scenario_paid scenario_auction scenario_board scenario_large scenario_market auctioneer cheats cheap_signatures swarm
              node_program ledger_program)
   list(APPEND millet_sim_sources "${CMAKE_CURRENT_LIST_DIR}/${name}.cpp")
 endforeach()

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "sim/auctioneer.h"
 #include "sim/scenario_tools.h"
 
 namespace millet::simtest {
@@ -14,66 +15,6 @@ constexpr uint64_t k_rates[] = {8'000, 6'000, 4'000, 2'500};  // what the bidder
 constexpr uint32_t k_slots = 2;
 constexpr uint64_t k_reserve = 1'000;
 constexpr uint64_t k_funds = 50'000'000;
-// Bids and proofs of funds arrive within the first second; the rechoke after it knows all of them.
-constexpr Duration k_all_known = Duration::seconds(10);
-
-// The provider's bidders as the wire shows them.
-class Auctioneer final : public WireListener {
- public:
-  Auctioneer(sim::World& world, Report& report, uint32_t provider) : world_(world), report_(report), provider_(provider) {}
-  uint64_t sold() const { return sold_; }
-
-  void on_received(PeerSide& side, const wire::Message& message) override {
-    if (side.machine != provider_) return;
-    if (std::holds_alternative<wire::Interested>(message)) bidders_[side.stream].interested = true;
-    if (std::holds_alternative<wire::NotInterested>(message)) bidders_[side.stream].interested = false;
-  }
-  void on_speed_received(PeerSide& side, const speed::Message& message) override {
-    const auto* bid = std::get_if<speed::BidMessage>(&message);
-    if (side.machine == provider_ && bid != nullptr) bidders_[side.stream].bid = bid->rate.in_pico_per_byte();
-  }
-  void on_speed_sent(PeerSide& side, const speed::Message& message) override {
-    const auto* rate = std::get_if<speed::RateMessage>(&message);
-    if (side.machine != provider_ || rate == nullptr || static_cast<speed::RateKind>(rate->kind) == speed::RateKind::free) return;
-    ++sold_;
-    if (world_.now() < Instant() + k_all_known) return;
-    check(side, *rate);
-  }
-  void on_sent(PeerSide&, const wire::Message&) override {}
-  void on_end(PeerSide& side) override {
-    if (side.machine == provider_) bidders_.erase(side.stream);
-  }
-  void on_garbage(PeerSide&, bool, const std::string&) override {}
-
- private:
-  struct Bidder {
-    uint64_t bid = 0;
-    bool interested = false;
-  };
-  // White paper: the highest bids win, all at the highest bid that lost.
-  void check(const PeerSide& side, const speed::RateMessage& rate) {
-    std::vector<uint64_t> bids;
-    for (const auto& [stream, bidder] : bidders_) {
-      if (bidder.interested && bidder.bid >= k_reserve) bids.push_back(bidder.bid);
-    }
-    std::sort(bids.rbegin(), bids.rend());
-    uint64_t price = bids.size() > k_slots ? bids[k_slots] : k_reserve;
-    uint64_t last_winner = bids.empty() ? 0 : bids[std::min<size_t>(bids.size(), k_slots) - 1];
-    uint64_t own = bidders_[side.stream].bid;
-    report_.require(own >= last_winner, "a bid of " + std::to_string(own) + " won against " + std::to_string(last_winner));
-    report_.require(rate.rate.in_pico_per_byte() == price, "the price is " + std::to_string(rate.rate.in_pico_per_byte()) + " where " +
-                                                               std::to_string(bids.size()) + " bids make it " + std::to_string(price));
-    speed::RateKind kind = bids.size() > k_slots ? speed::RateKind::auction : speed::RateKind::reserve;
-    report_.require(static_cast<speed::RateKind>(rate.kind) == kind, "RATE names the wrong kind of price");
-  }
-
-  sim::World& world_;
-  Report& report_;
-  uint32_t provider_;
-  uint64_t sold_ = 0;
-  std::map<hal::StreamId, Bidder> bidders_;
-};
-
 NodeSpec make_spec(const std::string& name) {
   NodeSpec spec;
   spec.name = name;
@@ -158,7 +99,7 @@ Outcome run_auction(const Run& run) {
   legacy.peers = {swarm.endpoint(provider)};
   swarm.add_node(std::move(legacy));
   swarm.add_ledger(sim::LinkOptions{});
-  Auctioneer auctioneer(swarm.world(), swarm.report(), provider);
+  Auctioneer auctioneer(swarm.world(), swarm.report(), {provider, k_slots, k_reserve});
   swarm.wiretap().add(auctioneer);
   swarm.run_until_complete(Duration::minutes(20));
   check_rounds(swarm, provider);

@@ -4,6 +4,7 @@
 #include "sim/scenario_board.h"
 #include "sim/scenario_free.h"
 #include "sim/scenario_large.h"
+#include "sim/scenario_market.h"
 #include "sim/scenario_paid.h"
 
 namespace millet::simtest {
@@ -15,6 +16,7 @@ const Scenario k_scenarios[] = {
     {"board", "hot board, sleeping disk, full connection tracking, shrinking memory, a link that goes and comes: one by each seed",
      run_board, 15},
     {"large", "up to 300 nodes with every fault, up to half of the peers cheating; signatures are cheap ones", run_large, 12},
+    {"market", "one slot, two bidders, for so long that channels, statements of funds and clocks wear out; trade goes on", run_market, 2},
     {nullptr, nullptr, nullptr, 0},
 };
 
