@@ -101,6 +101,16 @@ std::string peers_view(const Json& reply) {
   return table.empty() ? "no peers\n" : table.text();
 }
 
+static std::string no_bids_text(const Json& reply) {
+  std::string out;
+  size_t index;
+  json_t* row;
+  json_array_foreach(reply.get("no_bids"), index, row) {
+    out += "no bid for " + start(row, "info_hash", k_hash_shown) + ": " + shown(text(row, "reason")) + "\n";
+  }
+  return out;
+}
+
 std::string bids_view(const Json& reply) {
   std::string out;
   size_t index;
@@ -128,6 +138,7 @@ std::string bids_view(const Json& reply) {
     own.add({start(row, "info_hash", k_hash_shown), text(row, "remote"), price(row, "bid"), price(row, "price"), text(row, "state")});
   }
   if (!own.empty()) out += "own bids\n" + own.text();
+  out += no_bids_text(reply);
   return out.empty() ? "no bids: neither an auction was held here nor is a bid of this node open\n" : out;
 }
 
@@ -191,6 +202,7 @@ std::string bids_explained(const Json& reply) {
     if (json_number(row, "price_pico_per_byte") > 0) out += " at " + price(row, "price");
     out += "\n" + explain_own(row);
   }
+  if (!out.empty()) out += no_bids_text(reply);
   return out.empty() ? bids_view(reply) : out;
 }
 

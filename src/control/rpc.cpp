@@ -220,8 +220,13 @@ Result<Json> Rpc::bids(Instant, const Json&) {
   for (const AuctionRound& round : node_.auctions()) auctions.append(row_of(round));
   Json own = Json::array();
   for (const OwnBid& bid : node_.own_bids()) own.append(row_of(bid));
+  Json none = Json::array();
+  for (const NoBid& torrent : node_.no_bids()) {
+    Json row = Json::object();
+    none.append(std::move(row.set("info_hash", torrent.info_hash.hex()).set("reason", torrent.reason)));
+  }
   Json out = Json::object();
-  out.set("auctions", std::move(auctions)).set("own_bids", std::move(own));
+  out.set("auctions", std::move(auctions)).set("own_bids", std::move(own)).set("no_bids", std::move(none));
   return out;
 }
 

@@ -217,6 +217,7 @@ std::vector<PeerStatus> Node::peers(Instant now, const std::optional<InfoHash>& 
 std::vector<AuctionRound> Node::auctions() const { return impl_->payments.auctions(); }
 std::vector<HistoryDay> Node::history() const { return impl_->payments.history(); }
 std::vector<OwnBid> Node::own_bids() const { return impl_->payments.own_bids(); }
+std::vector<NoBid> Node::no_bids() const { return impl_->payments.no_bids(); }
 std::vector<ChannelStatus> Node::channels() const { return impl_->payments.channels(); }
 NodeStats Node::stats(Instant now) const {
   NodeStats out = node_stats(impl_->core, impl_->persistence, impl_->payments, now);

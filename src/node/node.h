@@ -130,6 +130,7 @@ class Node {
   std::vector<PeerStatus> peers(Instant now, const std::optional<InfoHash>& torrent) const;
   std::vector<AuctionRound> auctions() const;
   std::vector<OwnBid> own_bids() const;
+  std::vector<NoBid> no_bids() const;
   std::vector<ChannelStatus> channels() const;
   // Newest day first.
   std::vector<HistoryDay> history() const;

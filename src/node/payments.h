@@ -96,6 +96,7 @@ class Payments {
   bool is_proven(const Peer& peer) const;
   std::vector<AuctionRound> auctions() const { return {rounds_.begin(), rounds_.end()}; }
   std::vector<OwnBid> own_bids() const;
+  std::vector<NoBid> no_bids() const;
   std::vector<ChannelStatus> channels() const;
   std::vector<HistoryDay> history() const;
   Amount earned() const;                        // since the start
@@ -126,6 +127,7 @@ class Payments {
   void tell_rarity(Instant now, const Torrent& torrent, const Bitfield& rare, const Peer& peer);
   void remember(const speed::AuctionResult& result, uint32_t slots);
   void remember_bid(const Peer& peer);
+  std::string why_no_bid(const Torrent& torrent) const;
 
   Core& core_;
   Persistence& persistence_;

@@ -83,6 +83,26 @@ std::vector<OwnBid> Payments::own_bids() const {
   return out;
 }
 
+// Empty: it bids, or would if somebody sold.
+std::string Payments::why_no_bid(const Torrent& torrent) const {
+  if (!torrent.speed_enabled.value_or(core_.config.speed_enabled)) return "switched off: speed.enabled is 0";
+  if (!link_) return "no ledger: the wallet is locked, or ledger.url and ledger.key are not set";
+  if (!link_->is_trusted() || speed_ == nullptr || !speed_->payer().funds()) return "the ledger is " + link_->state();
+  if (!speed_->payer().bid_of(torrent.info_hash).is_zero()) return "";
+  if (speed_->payer().funds()->is_zero()) return "no funds: millet wallet claim";
+  return "nothing is left of the budget";
+}
+
+std::vector<NoBid> Payments::no_bids() const {
+  std::vector<NoBid> out;
+  for (const Torrent& torrent : core_.torrents) {
+    bool buys = torrent.is_downloading() && torrent.phase == TorrentPhase::active;
+    if (!buys || torrent.budget.value_or(core_.config.budget).is_zero()) continue;
+    if (std::string reason = why_no_bid(torrent); !reason.empty()) out.push_back({torrent.info_hash, std::move(reason)});
+  }
+  return out;
+}
+
 std::vector<ChannelStatus> Payments::channels() const {
   std::vector<ChannelStatus> out;
   auto add = [&](const std::vector<speed::ChannelView>& views, const char* role) {

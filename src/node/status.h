@@ -117,6 +117,12 @@ struct OwnBid {
   OwnBidBasis basis;
 };
 
+// A download with a budget that bids nothing.
+struct NoBid {
+  InfoHash info_hash;
+  std::string reason;  // and the way out
+};
+
 // What was earned and spent on one day (speed/history.h).
 struct HistoryDay {
   uint32_t day = 0;                   // of the ledger's clock, since 1970; 0: all before the days that are listed

@@ -99,8 +99,12 @@ void Payer::update_bid(Instant now, const InfoHash& hash) {
 
 void Payer::fetch_funds(Instant now) {
   std::optional<LedgerTime> time = ctx_.clock.now(now);
-  bool fresh = funds_.known && time && time->seconds_since(funds_.time) < k_funds_refresh_s;
-  if (fresh) return arm(ctx_.clock.when(now, funds_.time.plus_seconds(k_funds_refresh_s)));
+  uint64_t life_s = k_funds_refresh_s;
+  // Whoever has just claimed an initial balance is not kept waiting.
+  if (funds_.available.is_zero() && std::any_of(peers_.begin(), peers_.end(), [](const auto& entry) { return entry.second.wanted; }))
+    life_s = k_no_funds_refresh_s;
+  bool fresh = funds_.known && time && time->seconds_since(funds_.time) < life_s;
+  if (fresh) return arm(ctx_.clock.when(now, funds_.time.plus_seconds(life_s)));
   if (funds_.asking) return;
   if (now < funds_.retry.at) return arm(funds_.retry.at);
   funds_.asking = true;
@@ -214,6 +218,8 @@ void Payer::set_wanted(Instant now, PeerHandle handle, bool wanted) {
   Peer* peer = find(handle);
   if (peer == nullptr || peer->wanted == wanted) return;
   peer->wanted = wanted;
+  const InfoHash& hash = peer->session->info().info_hash;
+  if (funds_.known && funds_.available.is_zero() && torrents_.contains(hash)) update_bid(now, hash);
   advance_bid(now, *peer);
 }
 

@@ -64,6 +64,7 @@ class Payer {
   static constexpr uint64_t k_life_s = 24 * 3600;
   static constexpr uint64_t k_valid_s = 500;  // the ledger takes at most 600
   static constexpr uint64_t k_funds_refresh_s = 300;
+  static constexpr uint64_t k_no_funds_refresh_s = 15;  // while the account is empty and there is somebody to buy from
   static constexpr uint64_t k_ban_bad_piece_s = 24 * 3600;
   static constexpr uint64_t k_ban_refusal_s = 3600;
   static constexpr size_t k_pending_max = 1024;  // unverified paid pieces of one provider
@@ -103,6 +104,8 @@ class Payer {
   // How many quarters of the pieces that we want from this peer are rare: for each the bid to it is a quarter higher, within the user's
   // maximum. Requires: quarters <= k_rarity_max.
   void set_rarity(Instant now, PeerHandle peer, uint32_t quarters);
+  // What the account can spend beside its channels, as the ledger said last; nothing: it has not said yet.
+  std::optional<Amount> funds() const { return funds_.known ? std::optional(funds_.available) : std::nullopt; }
   std::optional<Rate> market_rate() const { return market_.estimate(); }
 
   // ---- the stream of a connection, in its order ----

@@ -142,6 +142,8 @@ void Payer::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply
       return arm(funds_.retry.at);
     }
     funds_.retry.reset();
+    if (reply.available.is_zero() && channels_.empty() && (!funds_.known || !funds_.available.is_zero()))
+      LogLine(ctx_.log, LogLevel::warn, "speed_no_funds").add("reason", "the account is empty, so nothing is bid: millet wallet claim");
     funds_.known = true;
     funds_.available = funds_.left = reply.available;
     funds_.time = reply.time;

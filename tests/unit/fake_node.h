@@ -131,6 +131,7 @@ std::vector<PeerStatus> Node::peers(Instant, const std::optional<InfoHash>&) con
 std::vector<AuctionRound> Node::auctions() const { return {}; }
 std::vector<HistoryDay> Node::history() const { return {}; }
 std::vector<OwnBid> Node::own_bids() const { return {}; }
+std::vector<NoBid> Node::no_bids() const { return {}; }
 std::vector<ChannelStatus> Node::channels() const { return {}; }
 NodeStats Node::stats(Instant) const { return {}; }
 

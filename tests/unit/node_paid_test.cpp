@@ -254,6 +254,31 @@ static void without_a_budget_nothing_is_bid_or_paid(void**) {
   assert_int_equal(market.balance(leecher), 100 * k_btt);
 }
 
+// Who starts with an empty account, or without a ledger, is told so; what it claims is bid within seconds.
+static void a_torrent_that_cannot_bid_says_why(void**) {
+  Market market;
+  Payload payload = make_payload(17, k_piece, {5'000'000});
+  Machine& seed = market.seed_of(payload, 20'000);
+  market.ledger_up = false;
+  Machine& buyer = market.buyer(payload, seed, 0, 5);
+  auto reason = [&] {
+    std::vector<NoBid> all = buyer.node->no_bids();
+    return all.size() == 1 && all[0].info_hash == payload.hash ? all[0].reason : std::string();
+  };
+  market.world.run(Duration::seconds(30));
+  assert_true(reason().starts_with("the ledger is unreachable"));
+  market.ledger_up = true;
+  market.world.run(Duration::minutes(2));
+  assert_string_equal(reason().c_str(), "no funds: millet wallet claim");
+  assert_int_equal(Market::count(buyer, "event=speed_no_funds"), 1);
+  market.fund(buyer.identity.key, 10 * k_btt);
+  assert_true(market.world.run_until(Duration::seconds(20), [&] { return !buyer.node->own_bids().empty(); }));
+  assert_true(reason().empty());
+  buyer.config.speed_enabled = false;
+  buyer.reconfigure();
+  assert_true(reason().starts_with("switched off"));
+}
+
 static void a_changed_budget_bids_at_once(void**) {
   Market market;
   Payload payload = make_payload(5, k_piece, {5'000'000});
@@ -559,6 +584,7 @@ int main() {
       cmocka_unit_test(a_torrent_sells_at_its_own_reserve),
       cmocka_unit_test(slots_are_never_more_than_configured),
       cmocka_unit_test(without_a_budget_nothing_is_bid_or_paid),
+      cmocka_unit_test(a_torrent_that_cannot_bid_says_why),
       cmocka_unit_test(a_changed_budget_bids_at_once),
       cmocka_unit_test(a_sold_slot_ends_with_the_extension),
       cmocka_unit_test(a_second_connection_does_not_break_a_sale),
