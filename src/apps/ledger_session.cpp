@@ -228,7 +228,9 @@ Result<OperationResult> LedgerSession::submit(const Operation& operation) {
     }
     if (last.code != Errc::unavailable) return last;
   }
-  return std::move(last).in("the operation may or may not have been executed; it is executed at most once");
+  return std::move(last).in(
+      "the operation may or may not have been executed; it is executed at most once (the same 'wallet send' within 8 minutes sends it "
+      "again)");
 }
 
 }  // namespace millet

@@ -7,6 +7,7 @@
 #include "apps/client.h"
 #include "apps/faucet_work.h"
 #include "apps/ledger_place.h"
+#include "apps/sent_note.h"
 #include "apps/terminal.h"
 #include "driver/key_file.h"
 #include "hal/linux/random.h"
@@ -159,11 +160,19 @@ Status send(Wallet& wallet) {
   transfer.statement.from = session.key().public_key();
   transfer.statement.to = to;
   transfer.statement.amount = amount;
-  wallet.random.fill(transfer.statement.nonce);
-  transfer.statement.valid_until = session.time().plus_seconds(k_operation_valid_s);
+  SentNote note(wallet.context.state, transfer.statement);
+  if (note.take_up(transfer.statement, session.time())) {
+    std::fprintf(stderr, "the same transfer has had no answer yet: it is sent again as it was signed then, and executed once\n");
+  } else {
+    wallet.random.fill(transfer.statement.nonce);
+    transfer.statement.valid_until = session.time().plus_seconds(k_operation_valid_s);
+    TRY(note.keep(transfer.statement));
+  }
   transfer.signature = session.key().sign(preimage(transfer.statement));
-  TRY_ASSIGN(OperationResult result, session.submit(transfer));
-  return show_operation(wallet, "sent", result);
+  Result<OperationResult> result = session.submit(transfer);
+  if (result || result.error().code != Errc::unavailable) note.drop();
+  if (!result) return std::move(result).error();
+  return show_operation(wallet, "sent", *result);
 }
 
 // A challenge that goes stale is replaced: whoever pauses the work loses what was done, not the grant.

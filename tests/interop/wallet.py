@@ -12,9 +12,11 @@ import sys
 import termios
 import threading
 import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from harness.node import Ledgerd, Milletd, Refused, expect_refused
-from harness.world import expect, fill_disk, main, wait_until
+from harness.world import address, expect, fill_disk, main, wait_until
 
 EASY = {"ledgerd__faucet_hashcash_bits": 8, "ledgerd__faucet_memory_bits": 1, "ledgerd__faucet_memory": 64, "ledgerd__faucet_spend_only": 0}
 GRANT = 10_000_000  # micro-BTT
@@ -216,6 +218,47 @@ def ledger_killed_while_sending(world):
     balances = [wallet.available() for wallet in wallets]
     expected = [GRANT - sent[number] + received[number] for number in range(4)]
     expect(balances == expected, f"balances are {balances}, the answers say {expected}")
+    ledger.stop()
+
+
+def a_transfer_without_an_answer_is_sent_once(world):
+    """The ledger executes a transfer, and its answers are lost. The same command sends the same bytes: one execution."""
+    ledger = _start(world)
+    one, two = Wallet(world, ledger, "one"), Wallet(world, ledger, "two")
+    one.call("claim")
+    lost = []
+
+    class Forwarder(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            with urllib.request.urlopen(urllib.request.Request(there + self.path, body), timeout=20) as reply:
+                answer = reply.read()
+            if self.path == "/v1/op":
+                lost.append(body)
+                self.close_connection = True
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    there = ledger.url
+    server = ThreadingHTTPServer((address(3), 7400), Forwarder)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    ledger.url = f"http://{address(3)}:7400"
+    expect_refused(lambda: one.call("send", two.address, "2.5", timeout=120), "unavailable", "may or may not", "wallet send")
+    expect(len(lost) > 1, "it was not tried again")
+    ledger.url = there
+    server.shutdown()
+    expect((one.available(), two.available()) == (7_500_000, 2_500_000), "it was not executed once")
+    expect(one.call("send", two.address, "2.5")["amount_micro"] == 2_500_000, "it has no answer")
+    expect((one.available(), two.available()) == (7_500_000, 2_500_000), "it was executed twice")
+    one.call("send", two.address, "2.5")  # another one
+    expect((one.available(), two.available()) == (5_000_000, 5_000_000), "the next one was not executed")
+    expect(not list(one.node.state.glob("wallet.send-*")), "what has an answer is kept")
     ledger.stop()
 
 
@@ -508,8 +551,9 @@ def no_passphrase_stays_in_memory(world):
 
 CASES = {case.__name__: case for case in (
     money_is_claimed_and_sent, a_grant_only_pays_for_service, a_claim_yields_and_can_be_paused, wrong_ledger_key_is_named, ledger_killed_while_sending,
-    ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait, old_backup_is_refused, a_users_tree_head_is_a_witness,
-    a_locked_wallet_pays_only_with_its_passphrase, a_locked_wallet_is_opened_while_the_node_runs, no_passphrase_stays_in_memory)}
+    a_transfer_without_an_answer_is_sent_once, ledger_state_full, strangers_do_not_stop_the_ledger, stops_while_clients_wait, old_backup_is_refused,
+    a_users_tree_head_is_a_witness, a_locked_wallet_pays_only_with_its_passphrase, a_locked_wallet_is_opened_while_the_node_runs,
+    no_passphrase_stays_in_memory)}
 
 if __name__ == "__main__":
     sys.exit(main(CASES))
