@@ -169,7 +169,8 @@ void Payee::on_proven(Instant now, PeerHandle handle) {
 }
 
 void Payee::on_false_proof(Instant now, PeerHandle handle) {
-  if (Peer* peer = find(handle)) strike(now, *peer, "false_proof");
+  Peer* peer = find(handle);
+  if (peer != nullptr && peer->bid_seq > 0) strike(now, *peer, "false_proof");
 }
 
 Status Payee::on_message(Instant now, PeerHandle handle, const Message& message) {

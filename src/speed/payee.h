@@ -96,7 +96,8 @@ class Payee {
   // The peer withdraws the extension: choked if it holds a paid slot; what it owes stays payable on a later connection.
   void on_withdrawn(Instant now, PeerHandle peer);
   void on_proven(Instant now, PeerHandle peer);
-  // Somebody claims a key that it does not have: its address is struck, the key is not.
+  // Somebody claims a key that it does not have: the address of one that has bid is struck, the key is not. What a provider says is perhaps
+  // written by somebody on the wire, and costs nothing.
   void on_false_proof(Instant now, PeerHandle peer);
   // Errors: protocol, denied (the connection must end).
   Status on_message(Instant now, PeerHandle peer, const Message& message);

@@ -136,12 +136,15 @@ void Payer::on_matched(Instant now, PeerHandle handle) {
   Peer* peer = find(handle);
   if (peer == nullptr || !peer->session->provides()) return;
   peer->matched = ++last_matched_;
-  Provider& provider = make_provider(peer->session->other_key());
-  if (!provider.peer) return attach(now, *peer);
-  // The older connection is perhaps one to a process that is gone. Only the owner of the key may replace it: a proof decides.
-  if (older_connections(*peer).empty()) return;
-  peer->session->require_proof(now);
-  wait_for_proof(now, handle);
+  // The provider is owed something, or paid on an older connection, perhaps one to a process that is gone.
+  if (provider_of(*peer) != nullptr) prove(now, *peer);
+  advance_bid(now, *peer);
+}
+
+// Anybody can name a key: bids, channels and payments are for its owner only.
+void Payer::prove(Instant now, Peer& peer) {
+  peer.session->require_proof(now);
+  arm(peer.session->next_deadline(now));
 }
 
 // Connections of the same provider for the same torrent that matched before this one.
@@ -161,6 +164,7 @@ void Payer::wait_for_proof(Instant now, PeerHandle handle) {
 
 // Makes this the provider's paying connection: its channels are announced here, which also lets debts of earlier connections be paid.
 void Payer::attach(Instant now, Peer& peer) {
+  CHECK(peer.session->proven());
   Provider& provider = make_provider(peer.session->other_key());
   provider.peer = peer.session->peer();
   announce_all(now, provider);
@@ -169,11 +173,11 @@ void Payer::attach(Instant now, Peer& peer) {
 
 void Payer::on_proven(Instant now, PeerHandle handle) {
   Peer* peer = find(handle);
-  if (peer == nullptr) return;
-  Provider* provider = provider_of(*peer);
-  if (provider == nullptr) return;
-  supersede(now, *peer, *provider);
-  ensure_channel(now, *provider);
+  if (peer == nullptr || !peer->session->provides()) return;
+  Provider& provider = make_provider(peer->session->other_key());
+  supersede(now, *peer, provider);
+  if (!provider.peer) attach(now, *peer);
+  ensure_channel(now, provider);
 }
 
 // Section 4: of a provider's connections for one torrent the newest proven one pays, as the provider sees it too. What is owed belongs to
@@ -203,7 +207,9 @@ void Payer::on_peer_gone(Instant now, PeerHandle handle) {
     if (channel.close_wanted) close_if_paid(now, *provider);
   }
   for (auto& [other, candidate] : peers_) {
-    if (candidate.session->provides() && candidate.session->other_key() == provider->key) return attach(now, candidate);
+    if (!candidate.session->provides() || candidate.session->other_key() != provider->key) continue;
+    if (candidate.session->proven()) return attach(now, candidate);
+    prove(now, candidate);
   }
   drop_if_idle(providers_.find(provider->key));
 }
@@ -242,14 +248,17 @@ Status Payer::on_message(Instant now, PeerHandle handle, const Message& message)
 
 // ---- bids ----
 
-bool Payer::wants_to_bid(Instant now, const Peer& peer) {
+bool Payer::wants_to_bid(Instant now, Peer& peer) {
   auto t = torrents_.find(peer.session->info().info_hash);
   if (t == torrents_.end() || t->second.bidder.bid().is_zero() || !peer.wanted || shutting_down_) return false;
+  if (now < peer.stopped_until || !ctx_.clock.known() || !funds_.known) return false;
+  if (ctx_.bans.banned_for(ctx_.clock.floor(now), BanList::of(peer.session->other_key())) > 0) return false;
+  if (!peer.session->proven()) {
+    prove(now, peer);
+    return false;
+  }
   Provider* provider = provider_of(peer);
-  if (provider == nullptr || provider->peer != peer.session->peer() || now < peer.stopped_until) return false;
-  LedgerTime floor = ctx_.clock.floor(now);
-  if (ctx_.bans.banned_for(floor, BanList::of(provider->key)) > 0) return false;
-  return ctx_.clock.known() && funds_.known;
+  return provider != nullptr && provider->peer == peer.session->peer();
 }
 
 // White paper: "a picture of piece rarity it can use to inform bid amounts".
@@ -353,11 +362,7 @@ Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
   if (!peer.rated) return ok;
   if (!peer.unchoked && rate.kind != static_cast<uint8_t>(RateKind::free)) ctx_.send(peer.session->peer(), AcceptMessage{rate.epoch});
   Provider* provider = provider_of(peer);
-  if (provider == nullptr || rate.rate.is_zero() || provider->peer != peer.session->peer()) return ok;
-  // Money is locked only for a provider that has proved its key.
-  peer.session->require_proof(now);
-  arm(peer.session->next_deadline(now));
-  ensure_channel(now, *provider);
+  if (provider != nullptr && !rate.rate.is_zero() && provider->peer == peer.session->peer()) ensure_channel(now, *provider);
   return ok;
 }
 

@@ -223,7 +223,7 @@ class Payer {
     uint64_t verified_bytes = 0;      // verified since the last payment
     bool owed_again = false;          // a channel ended without a payment that was signed for it
     std::vector<ChannelId> channels;  // oldest first
-    std::optional<PeerHandle> peer;   // the paying connection
+    std::optional<PeerHandle> peer;   // the paying connection, on which the key was proved
     bool known = false;               // one of its channels ended well
     uint32_t refusals = 0;
     Instant last_pay;
@@ -277,10 +277,11 @@ class Payer {
   Torrent& torrent(const InfoHash& hash);
   Amount budget_left(const Torrent& torrent) const;
   void update_bid(Instant now, const InfoHash& hash);
+  void prove(Instant now, Peer& peer);
   void attach(Instant now, Peer& peer);
   std::vector<PeerHandle> older_connections(const Peer& peer) const;
   void supersede(Instant now, Peer& peer, Provider& provider);
-  bool wants_to_bid(Instant now, const Peer& peer);
+  bool wants_to_bid(Instant now, Peer& peer);
   Rate bid_to(const Peer& peer) const;
   void advance_bid(Instant now, Peer& peer);
   void send_funds(Peer& peer);

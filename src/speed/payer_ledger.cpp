@@ -62,7 +62,6 @@ Amount Payer::capacity_for(Instant now, const Provider& provider, const Peer& pe
 void Payer::ensure_channel(Instant now, Provider& provider) {
   if (shutting_down_ || !provider.peer || !ctx_.clock.known()) return;
   const Peer& peer = peers_.at(*provider.peer);
-  if (!peer.session->proven()) return;
   if (peer.rated && !peer.rate.is_zero()) reopen(now, provider);
   if (!wants_channel(now, provider, peer)) return;
   if (provider.channels.size() >= k_slots_max) return;

@@ -216,6 +216,72 @@ void a_second_connection_of_a_payer_supersedes_the_first(void**) {
   assert_false(duo.provider->speed->payee().holds_slot(first));
 }
 
+// A connection to the requester that is none of the world's: somebody who names the provider's key.
+struct Impostor {
+  static constexpr PeerHandle k_handle = 1'000'000;
+
+  explicit Impostor(Duo& d) : duo(d) {
+    duo.world.on_send = [this](Node&, PeerHandle to, std::vector<uint8_t>& payload) {
+      if (to != k_handle) return true;
+      heard.push_back(*decode(payload));
+      return false;
+    };
+  }
+  void connect(const InfoHash& torrent) {
+    duo.requester->speed->on_connected(
+        duo.world.now, k_handle,
+        PeerInfo{IpAddress::v4({10, 66, 0, 1}), torrent, duo.requester->peer_id, PeerId(), false, duo.world.set.piece_size});
+    duo.requester->speed->payer().set_wanted(duo.world.now, k_handle, true);
+    HelloMessage hello;
+    hello.ledger = duo.world.ledger.id;
+    hello.key = duo.provider->key;
+    hello.services = k_service_provider;
+    say(hello);
+  }
+  void say(const Message& message) {
+    duo.requester->speed->on_message(duo.world.now, k_handle, encode(message));
+    duo.world.drain(*duo.requester);
+  }
+  template <typename M>
+  bool heard_any() const {
+    return std::any_of(heard.begin(), heard.end(), [](const Message& message) { return std::holds_alternative<M>(message); });
+  }
+
+  Duo& duo;
+  std::vector<Message> heard;
+};
+
+// It was there first, on this torrent or on another one, proves nothing or the wrong thing, and stays.
+void who_cannot_prove_a_providers_key_never_has_its_place(void**) {
+  for (int kind = 0; kind < 4; ++kind) {
+    const bool other_torrent = (kind & 1) != 0, says_prove = (kind & 2) != 0;
+    Duo duo;
+    Impostor impostor(duo);
+    duo.world.links[0].reconnect_at = duo.world.now + Duration::seconds(3);
+    duo.start();
+    InfoHash torrent = duo.world.info_hash;
+    if (other_torrent) {
+      torrent.raw[0] ^= 1;
+      TorrentBudget budget;
+      budget.budget = Amount::micro(500'000);
+      duo.requester->speed->payer().set_bytes_left(duo.world.now, torrent, 50'000'000);
+      duo.requester->speed->payer().set_torrent(duo.world.now, torrent, budget);
+    }
+    duo.run(1);
+    impostor.connect(torrent);
+    if (says_prove) impostor.say(ProveMessage());
+    duo.run(1);
+    assert_int_equal(duo.disconnected("proof"), says_prove);
+    assert_true(duo.run(60, [&] { return duo.requester->complete(); }));
+    assert_false(impostor.heard_any<BidMessage>() || impostor.heard_any<FundsMessage>() || impostor.heard_any<ChannelMessage>());
+    assert_true(duo.run(700, [&] { return duo.world.all_channels_ended(); }));
+    uint64_t bytes = duo.world.transfers[{1, 0}].bytes_paid;
+    assert_int_equal(bytes, uint64_t{duo.world.set.pieces} * duo.world.set.piece_size);
+    assert_int_equal(duo.earned(), price(k_reserve, bytes));
+    assert_int_equal(duo.world.violations.size(), 0);
+  }
+}
+
 // Power was cut at the provider, and it is back at another port before the requester's old connection has timed out.
 void a_provider_that_came_back_is_paid_on_its_new_connection(void**) {
   Settings settings;
@@ -681,6 +747,7 @@ int main() {
       cmocka_unit_test(free_slots_cost_nothing_and_open_no_channel),
       cmocka_unit_test(without_a_budget_nobody_bids),
       cmocka_unit_test(a_second_connection_of_a_payer_supersedes_the_first),
+      cmocka_unit_test(who_cannot_prove_a_providers_key_never_has_its_place),
       cmocka_unit_test(a_provider_that_came_back_is_paid_on_its_new_connection),
       cmocka_unit_test(a_seller_that_moves_to_another_transport_is_paid_there),
       cmocka_unit_test(what_a_channel_ended_without_paying_is_paid_at_once_over_the_next),
