@@ -232,10 +232,12 @@ void Payer::set_wanted(Instant now, PeerHandle handle, bool wanted) {
 Status Payer::on_message(Instant now, PeerHandle handle, const Message& message) {
   Peer* peer = find(handle);
   if (peer == nullptr || !peer->session->provides()) return ok;
+  if (const auto* stop = std::get_if<StopMessage>(&message)) return on_stop(now, *peer, *stop);
+  // Prices and words on channels count from the owner of the key only: nobody else has a bid or a channel to speak of.
+  if (!peer->session->proven()) return ok;
   if (const auto* rate = std::get_if<RateMessage>(&message)) return on_rate(now, *peer, *rate);
   if (const auto* ack = std::get_if<AckMessage>(&message)) return on_ack(now, *peer, *ack);
   if (const auto* resume = std::get_if<ResumeMessage>(&message)) return on_resume(now, *peer, *resume);
-  if (const auto* stop = std::get_if<StopMessage>(&message)) return on_stop(now, *peer, *stop);
   if (const auto* close = std::get_if<CloseMessage>(&message)) {
     auto it = channels_.find(close->channel);
     if (it == channels_.end() || it->second.terms.payee != peer->session->other_key()) return ok;

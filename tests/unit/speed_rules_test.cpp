@@ -282,6 +282,39 @@ void who_cannot_prove_a_providers_key_never_has_its_place(void**) {
   }
 }
 
+// The provider is away, and somebody says in its name that its channel has ended.
+void who_cannot_prove_a_providers_key_ends_no_channel_of_it(void**) {
+  Settings settings;
+  settings.pieces = 200;
+  Duo duo(settings);
+  Impostor impostor(duo);
+  duo.start();
+  assert_true(duo.run(20, [&] { return duo.counted() > 500; }));
+  duo.world.crash(*duo.provider);
+  impostor.connect(duo.world.info_hash);
+  duo.run(1);
+  Payer& payer = duo.requester->speed->payer();
+  assert_int_equal(payer.channels().size(), 1);
+  CloseMessage close;
+  close.channel = payer.channels()[0].id;
+  AckMessage ack;
+  ack.status = static_cast<uint8_t>(AckStatus::closed);
+  ResumeMessage resume;
+  resume.slot = k_slot_unknown;
+  RateMessage rate;
+  rate.epoch = 1;
+  for (const Message& message : {Message(ack), Message(close), Message(resume), Message(rate)}) impostor.say(message);
+  duo.run(5);
+  assert_false(impostor.heard_any<ChannelMessage>() || impostor.heard_any<PayMessage>() || impostor.heard_any<AcceptMessage>());
+  assert_int_equal(payer.channels().size(), 1);
+  assert_string_equal(payer.channels()[0].state, "open");
+  duo.world.start(*duo.provider);
+  duo.world.links[0].reconnect_at = duo.world.now;
+  assert_true(duo.run_to_end());
+  assert_int_equal(duo.world.ledger.channels.size(), 1);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 // Power was cut at the provider, and it is back at another port before the requester's old connection has timed out.
 void a_provider_that_came_back_is_paid_on_its_new_connection(void**) {
   Settings settings;
@@ -748,6 +781,7 @@ int main() {
       cmocka_unit_test(without_a_budget_nobody_bids),
       cmocka_unit_test(a_second_connection_of_a_payer_supersedes_the_first),
       cmocka_unit_test(who_cannot_prove_a_providers_key_never_has_its_place),
+      cmocka_unit_test(who_cannot_prove_a_providers_key_ends_no_channel_of_it),
       cmocka_unit_test(a_provider_that_came_back_is_paid_on_its_new_connection),
       cmocka_unit_test(a_seller_that_moves_to_another_transport_is_paid_there),
       cmocka_unit_test(what_a_channel_ended_without_paying_is_paid_at_once_over_the_next),
