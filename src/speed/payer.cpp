@@ -339,6 +339,7 @@ bool Payer::names_our_bid(Instant now, const Peer& peer, const RateMessage& rate
 }
 
 Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
+  if (!peer.rates.take(now, 1)) return error(Errc::protocol, "rates without end");
   const char* fault = nullptr;
   if (rate.epoch != peer.epoch + 1)
     fault = "a rate with a wrong epoch";
@@ -354,11 +355,7 @@ Status Payer::on_rate(Instant now, Peer& peer, const RateMessage& rate) {
   peer.epoch = rate.epoch;
   peer.rated = true;
   peer.rate = rate.rate;
-  if (!rate.rate.is_zero()) {
-    if (peer.last_price != rate.rate) market_.observe(now, rate.rate);
-    market_.confirm(now);
-    peer.last_price = rate.rate;
-  }
+  if (!rate.rate.is_zero()) peer.last_price = rate.rate;
   peer.window = rate.window;
   check_honour(now, peer);
   if (!peer.rated) return ok;

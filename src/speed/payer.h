@@ -10,6 +10,7 @@
 
 #include <set>
 
+#include "base/token_bucket.h"
 #include "speed/bidder.h"
 #include "speed/market.h"
 #include "speed/payee.h"
@@ -70,6 +71,7 @@ class Payer {
   static constexpr size_t k_pending_max = 1024;  // unverified paid pieces of one provider
   static constexpr uint64_t k_seq_lease = 65536;
   static constexpr uint32_t k_rarity_max = 4;
+  static constexpr uint64_t k_rates_burst = 16;    // RATE, then one a second: a rechoke has one each 10 s, and networks hold some back
   static constexpr uint64_t k_rounding_micro = 8;  // for providers that are yet to come
 
   Payer(const PayerOptions& options, Context& context);
@@ -204,6 +206,7 @@ class Payer {
   struct Pending {
     Meter cost;
     uint64_t bytes = 0;
+    Rate rate;  // of its newest block
     IpAddress address;
     bool proven = false;
   };
@@ -225,6 +228,7 @@ class Payer {
     std::vector<ChannelId> channels;  // oldest first
     std::optional<PeerHandle> peer;   // the paying connection, on which the key was proved
     bool known = false;               // one of its channels ended well
+    MarketRate::Sales sales;
     uint32_t refusals = 0;
     Instant last_pay;
     Backoff open_retry;
@@ -251,6 +255,7 @@ class Payer {
     Instant stopped_until;
     // the offer in force
     uint32_t epoch = 0;
+    TokenBucket rates{1, k_rates_burst};
     bool rated = false;  // a RATE since the last choke
     bool unchoked = false;
     Rate rate;

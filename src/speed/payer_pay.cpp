@@ -18,7 +18,6 @@ void Payer::on_block_received(Instant now, PeerHandle handle, uint32_t piece, ui
   if (provider->pending.size() >= k_pending_max && !provider->pending.contains(key)) {
     return disconnect(*peer, "too many paid pieces that are not verified");
   }
-  market_.confirm(now);
   Pending& pending = provider->pending[key];
   for (uint32_t left = bytes; left > 0;) {
     uint32_t part = std::min(left, Meter::k_bytes_max);
@@ -26,6 +25,7 @@ void Payer::on_block_received(Instant now, PeerHandle handle, uint32_t piece, ui
     left -= part;
   }
   pending.bytes += bytes;
+  pending.rate = peer->rate;
   pending.address = peer->session->info().address;
   pending.proven = peer->session->proven();
   provider->pending_bytes += bytes;
@@ -72,6 +72,7 @@ bool Payer::settle_blocks(Instant now, Provider& provider, const InfoHash& hash,
   if (ctx_.faults.has(Bug::pay_twice)) static_cast<void>(provider.payable.add(pending.cost));
   add_spent(now, hash, pending.cost, pending.bytes);
   provider.verified_bytes += pending.bytes;
+  market_.sold(now, provider.sales, pending.rate, providers_);
   commit_by(now + k_spent_interval);
   return true;
 }

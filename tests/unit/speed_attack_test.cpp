@@ -412,6 +412,39 @@ void a_flood_of_bids_is_ignored_and_an_honest_requester_makes_none(void**) {
   assert_true(bids.seen.size() <= 12);
 }
 
+// Prices that are named and never paid are no market, whoever names them; and a provider has few to name.
+void prices_that_nobody_pays_do_not_lower_the_bid(void**) {
+  Settings settings;
+  settings.auction_slots = 0;  // nothing is sold
+  Duo duo(settings);
+  duo.requester->max_rate = Rate::pico_per_byte(5000);
+  Tap<BidMessage> bids(duo.world, *duo.requester);
+  duo.start();
+  duo.run(2);
+  RateMessage rate;
+  rate.bid_seq = 1;
+  rate.window = settings.piece_size;
+  rate.pay_timeout_s = 30;
+  auto say = [&](uint32_t number, Duration apart) {
+    for (uint32_t i = 0; i < number; ++i) {
+      ++rate.epoch;
+      rate.rate = Rate::pico_per_byte(1 + i % 2);
+      duo.world.inject(*duo.provider, duo.world.only_peer(*duo.provider), rate);
+      duo.world.run(duo.world.now + apart);
+    }
+  };
+  say(16, Duration());
+  duo.run(2);
+  say(180, Duration::ms(1001));
+  assert_true(duo.world.disconnects.empty());
+  assert_false(duo.requester->speed->payer().market_rate().has_value());
+  assert_int_equal(bids.seen.size(), 1);
+  assert_int_equal(duo.requester->speed->payer().bid_of(duo.world.info_hash).in_pico_per_byte(), 5000);
+  say(30, Duration::ms(100));
+  duo.world.run(duo.world.now + settings.delay);
+  assert_true(duo.disconnected("rates without end"));
+}
+
 // PROTOCOL.md: HELLO comes once.
 void a_second_hello_ends_the_connection(void**) {
   Duo duo;
@@ -652,6 +685,7 @@ int main() {
       cmocka_unit_test(a_bid_at_the_end_is_capped_and_the_budget_holds),
       cmocka_unit_test(an_auctioneer_that_always_takes_the_whole_bid_gets_no_more_than_the_budget),
       cmocka_unit_test(a_flood_of_bids_is_ignored_and_an_honest_requester_makes_none),
+      cmocka_unit_test(prices_that_nobody_pays_do_not_lower_the_bid),
       cmocka_unit_test(a_second_hello_ends_the_connection),
       cmocka_unit_test(garbage_ends_the_connection),
       cmocka_unit_test(funds_that_the_ledger_did_not_sign_end_the_connection),

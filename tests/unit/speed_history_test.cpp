@@ -145,28 +145,60 @@ void the_history_adds_up_and_survives_a_kill(void**) {
 
 // ---- market rate and bids ----
 
-void the_market_rate_needs_five_prices_and_caps_the_bid(void**) {
+// Providers by number, as the payer has them by key.
+struct Sellers {
+  struct Seller {
+    MarketRate::Sales sales;
+  };
   MarketRate market;
-  for (int i = 0; i < 4; ++i) market.observe(at(0), pico(1000));
-  assert_false(market.cap(at(0)).has_value());
-  market.observe(at(0), pico(1000));
-  assert_int_equal(market.estimate()->in_pico_per_byte(), 1000);
-  assert_int_equal(market.cap(at(0))->in_pico_per_byte(), 1250);
-  // One price out of the line moves it by an eighth.
-  market.observe(at(1), pico(9000));
-  assert_int_equal(market.estimate()->in_pico_per_byte(), 2000);
-  for (int i = 0; i < 60; ++i) market.observe(at(2), pico(500));
-  assert_in_range(market.estimate()->in_pico_per_byte(), 500, 520);
+  std::map<int, Seller> all;
+  void sell(int64_t second, int seller, uint64_t price, int pieces = 1) {
+    for (int i = 0; i < pieces; ++i) market.sold(at(second), all[seller].sales, pico(price), all);
+  }
+  uint64_t average() const { return market.estimate()->in_pico_per_byte(); }
+};
+
+void the_market_rate_needs_five_sellers_and_caps_the_bid(void**) {
+  Sellers sellers;
+  for (int seller : {1, 2, 3, 4}) sellers.sell(0, seller, 1000, 100);
+  assert_false(sellers.market.cap(at(0)).has_value());
+  sellers.sell(0, 5, 1000);
+  assert_int_equal(sellers.average(), 1000);
+  assert_int_equal(sellers.market.cap(at(0))->in_pico_per_byte(), 1250);
+  // The newest price of a seller is its only one.
+  for (int i = 0; i < 100; ++i) sellers.sell(1, 1, i % 2 == 0 ? 900 : 800);
+  assert_in_range(sellers.average(), 900, 1000);
+  // Who has not sold for an hour is none of them.
+  sellers.sell(3700, 6, 3000);
+  assert_false(sellers.market.cap(at(3700)).has_value());
+  // The largest prices wrap nowhere.
+  for (int seller = 1; seller <= 9; ++seller) sellers.sell(3700, seller, Rate::k_max, 64);
+  assert_int_equal(sellers.average(), Rate::k_max);
+}
+
+void who_sells_for_next_to_nothing_does_not_set_the_market_rate(void**) {
+  Sellers sellers;
+  sellers.sell(0, 1, 5000, 64);
+  for (int seller = 2; seller <= 40; ++seller) sellers.sell(1, seller, 1, 64);
+  assert_in_range(sellers.average(), 4990, 5000);
+  // Nor does it keep the cap from rising when nobody else sells.
+  for (int minute = 1; minute <= 10; ++minute) sellers.sell(60 * minute, 2, 1);
+  assert_true(*sellers.market.cap(at(600)) > pico(40'000));
+  // Half the price for as much: the bid still reaches who asks the whole.
+  Sellers halves;
+  for (int seller = 1; seller <= 6; ++seller) halves.sell(0, seller, seller % 2 == 0 ? 5000 : 2500, 64);
+  assert_true(*halves.market.cap(at(0)) >= pico(5000));
 }
 
 void without_a_sale_the_cap_rises(void**) {
-  MarketRate market;
-  for (int i = 0; i < 5; ++i) market.observe(at(0), pico(1000));
+  Sellers sellers;
+  for (int seller = 1; seller <= 5; ++seller) sellers.sell(0, seller, 1000);
+  const MarketRate& market = sellers.market;
   assert_int_equal(market.cap(at(59))->in_pico_per_byte(), 1250);
   assert_int_equal(market.cap(at(60))->in_pico_per_byte(), 1562);
   assert_true(*market.cap(at(3600)) > pico(100'000'000));
   assert_true(*market.cap(at(30'000'000)) <= pico(Rate::k_max));
-  market.confirm(at(3600));
+  sellers.sell(3600, 1, 1000);
   assert_int_equal(market.cap(at(3600))->in_pico_per_byte(), 1250);
 }
 
@@ -382,7 +414,8 @@ int main() {
       cmocka_unit_test(history_folds_what_is_old_and_the_sum_stays),
       cmocka_unit_test(many_torrents_of_a_day_share_an_entry),
       cmocka_unit_test(the_history_adds_up_and_survives_a_kill),
-      cmocka_unit_test(the_market_rate_needs_five_prices_and_caps_the_bid),
+      cmocka_unit_test(the_market_rate_needs_five_sellers_and_caps_the_bid),
+      cmocka_unit_test(who_sells_for_next_to_nothing_does_not_set_the_market_rate),
       cmocka_unit_test(without_a_sale_the_cap_rises),
       cmocka_unit_test(a_bid_says_what_limited_it),
       cmocka_unit_test(rare_pieces_raise_the_bid_within_the_maximum),
