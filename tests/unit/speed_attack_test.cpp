@@ -348,19 +348,41 @@ void a_price_of_zero_opens_no_channel(void**) {
   assert_int_equal(duo.world.ledger.channels.size(), 0);
 }
 
-// Attack 22: kept waiting until little is left, the requester still bids within its limits.
+// Attack 22: served for nothing until little is left of the torrent and all of the budget, and asked for the whole bid from then on.
 void a_bid_at_the_end_is_capped_and_the_budget_holds(void**) {
+  constexpr uint64_t k_budget = 30'000, k_max_pico = 24'000;
   Settings settings;
   settings.pieces = 30;
   settings.free_slots = 1;
   settings.auction_slots = 0;
-  Duo duo(settings, 3'000'000);
-  duo.requester->max_rate = Rate::pico_per_byte(20'000);
-  Tap<BidMessage> bids(duo.world, *duo.requester);
+  settings.block_time = Duration::seconds(2);  // minutes, in which it may bid again
+  Duo duo(settings, k_budget);
+  duo.requester->max_rate = Rate::pico_per_byte(k_max_pico);
+  std::vector<Rate> bids;
+  duo.world.on_send = [&](Node& from, PeerHandle, std::vector<uint8_t>& payload) {
+    Message message = *decode(payload);
+    const auto* sent = std::get_if<BidMessage>(&message);
+    if (sent != nullptr && &from == duo.requester && !sent->rate.is_zero()) bids.push_back(sent->rate);
+    if (const auto* asked = std::get_if<RateMessage>(&message); asked != nullptr && !asked->rate.is_zero()) {
+      RateMessage greedy = *asked;
+      greedy.rate = bids.back();
+      payload = encode(greedy);
+    }
+    return true;
+  };
   duo.start();
-  duo.run(600, [&] { return std::count(duo.requester->have.begin(), duo.requester->have.end(), true) >= 29; });
-  assert_true(!bids.seen.empty());
-  for (const BidMessage& bid : bids.seen) assert_true(bid.rate <= Rate::pico_per_byte(20'000));
+  assert_true(duo.run(600, [&] { return std::count(duo.requester->have.begin(), duo.requester->have.end(), true) >= 26; }));
+  assert_int_equal(duo.world.liability(duo.requester->key), 0);
+  assert_true(bids.front() < Rate::pico_per_byte(k_max_pico));
+  duo.world.set.free_slots = 0;
+  duo.world.set.auction_slots = 1;
+  assert_true(duo.run(600, [&] { return duo.requester->complete(); }));
+  assert_true(*std::max_element(bids.begin(), bids.end()) == Rate::pico_per_byte(k_max_pico));
+  uint64_t bytes = duo.world.transfers[{1, 0}].bytes_paid;
+  assert_true(bytes >= settings.piece_size);
+  assert_true(duo.run_to_end());
+  assert_in_range(duo.earned(), bids.front().in_pico_per_byte() * bytes / 1'000'000, k_max_pico * bytes / 1'000'000 + 1);
+  assert_true(duo.requester->speed->payer().spent(duo.world.info_hash).in_micro() == duo.earned());
   assert_true(duo.world.violations.empty());
 }
 
