@@ -51,6 +51,8 @@ void Payee::advance(Instant now, Channel& channel) {
   if (!account->second.peer) arm(account->second.offline_since + k_idle_close);
   bool waits = channel.verifying || channel.waiting || stands_for_debt(channel);
   if (channel.close_wanted && !waits) return start_close(now, channel, channel.close_reason);
+  // A full one takes no more, and its payer needs the slot.
+  if (channel.counted.cum == channel.terms.capacity) return start_close(now, channel, CloseReason::rolled_over);
   if (time >= margin_before(channel, 1)) return start_close(now, channel, CloseReason::expiring);
   arm(ctx_.clock.when(now, margin_before(channel, 1)));
   if (is_expiring(channel, now)) {

@@ -198,6 +198,7 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
   std::optional<Amount> delta = pay.cum.minus(channel.counted.cum);
   CHECK(delta && pay.cum <= channel.terms.capacity);
   channel.counted = {pay.seq, pay.cum, pay.signature};
+  if (pay.cum == channel.terms.capacity) arm(now);  // it is closed
   counted_total_ = counted_total_.plus(*delta).value_or(Amount::supply());
   touch(now, channel, false);
   Account* account = make_account(now, channel.terms.payer, nullptr);
@@ -225,6 +226,7 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
   Peer* peer = account->peer ? find(*account->peer) : nullptr;
   if (peer == nullptr) return release_charge(*account);
   peer->fresh_payment = true;
+  if (pay.cum == channel.terms.capacity && peer->pays > 0) --peer->pays;  // the rest of its debt is another payment
   if (!is_paid(*peer)) release_charge(*account);
   while (account->clean_pieces >= k_forgive_pieces * 256) {
     account->clean_pieces -= k_forgive_pieces * 256;

@@ -322,6 +322,7 @@ class Payer {
   void resolve(Instant now, Channel& channel, Amount truth);
   void resumed(Instant now, Channel& channel, Amount held);
   Channel* on_slot(const Peer& peer, uint8_t slot);
+  void close_if_full(Instant now, Channel& channel);
   void close_if_paid(Instant now, Provider& provider);
 
   // payer_ledger.cpp

@@ -258,6 +258,7 @@ Status Payer::on_ack(Instant now, Peer& peer, const AckMessage& ack) {
   channel->counted = std::max(channel->counted, ack.counted);
   channel->durable = std::max(channel->durable, ack.durable);
   Provider& provider = *provider_of(peer);
+  close_if_full(now, *channel);
   switch (static_cast<AckStatus>(ack.status)) {
     case AckStatus::counted:
       if (!ack.counted.is_zero()) provider.refusals = 0;
@@ -315,7 +316,9 @@ Status Payer::on_resume(Instant now, Peer& peer, const ResumeMessage& resume) {
     return ok;
   }
   resolve(now, channel, Amount());
+  if (held) channel.durable = std::max(channel.durable, resume.cum);
   resumed(now, channel, resume.cum);
+  close_if_full(now, channel);
   return ok;
 }
 
@@ -399,14 +402,22 @@ bool Payer::is_busy(PeerHandle handle) const {
   return payable && !provider.channels.empty();
 }
 
+// A full channel whose newest payment is durable at the payee has nothing more to do, and its slot is needed.
+void Payer::close_if_full(Instant now, Channel& channel) {
+  if (channel.state != PayerChannelState::open || channel.durable < channel.terms.capacity || channel.close_wanted) return;
+  channel.close_wanted = true;
+  channel.close_reason = CloseReason::rolled_over;
+  close_if_paid(now, providers_.at(channel.terms.payee));
+}
+
 void Payer::close_if_paid(Instant now, Provider& provider) {
   std::vector<ChannelId> ids = provider.channels;
   for (const ChannelId& id : ids) {
     Channel& channel = channels_.at(id);
     if (!channel.close_wanted || channel.close_sent || channel.state == PayerChannelState::opening) continue;
     if (provider.peer && channel.slot) {
-      bool paid =
-          owed(provider).is_zero() && !channel.signing && channel.cum <= channel.signed_cum && !channel.sign_again && channel.resumed;
+      bool paid = (owed(provider).is_zero() || channel.cum == channel.terms.capacity) && !channel.signing &&
+                  channel.cum <= channel.signed_cum && !channel.sign_again && channel.resumed;
       if (!paid) continue;
       channel.close_sent = channel.close_unanswered = true;
       ctx_.send(*provider.peer, CloseMessage{channel.id, static_cast<uint8_t>(channel.close_reason), channel.seq, channel.cum});
