@@ -61,6 +61,9 @@ class Payer {
   static constexpr uint64_t k_channel_s = 600;
   static constexpr uint64_t k_channel_growth = 4;
   static constexpr uint64_t k_channel_share = 4;
+  // A first channel: its provider can lock the money for an hour and send nothing. So many of them at once in a network.
+  static constexpr uint64_t k_first_pieces = 4;
+  static constexpr size_t k_first_channels_max = 4;
   static constexpr uint64_t k_first_life_s = 3600;
   static constexpr uint64_t k_life_s = 24 * 3600;
   static constexpr uint64_t k_valid_s = 500;  // the ledger takes at most 600
@@ -229,6 +232,7 @@ class Payer {
     std::optional<PeerHandle> peer;   // the paying connection, on which the key was proved
     bool known = false;               // one of its channels ended well
     MarketRate::Sales sales;
+    IpAddress network;                // of the connection that the newest channel was planned for
     uint32_t refusals = 0;
     Instant last_pay;
     Backoff open_retry;
@@ -329,6 +333,10 @@ class Payer {
   void ensure_channel(Instant now, Provider& provider);
   Amount recent_traffic(Instant now, const Provider& provider) const;
   Amount capacity_for(Instant now, const Provider& provider, const Peer& peer, const Torrent& torrent) const;
+  bool is_untried(const Provider& provider) const;
+  bool has_untried_neighbours(const Provider& provider, const IpAddress& network) const;
+  Amount covering(const Peer& peer, const Torrent& torrent) const;
+  Amount most_for(const Provider& provider, const Peer& peer) const;
   bool wants_channel(Instant now, const Provider& provider, const Peer& peer) const;
   void reopen(Instant now, Provider& provider);
   void plan_channel(Instant now, Provider& provider, const Peer& peer, Amount capacity);

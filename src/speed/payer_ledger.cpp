@@ -29,7 +29,57 @@ bool Payer::wants_channel(Instant now, const Provider& provider, const Peer& pee
   }
   Amount rest = price_of(peer.rate, t->second.bytes_left);
   Amount needed = due.plus(expected.due()).value_or(Amount::supply()).plus(rest).value_or(Amount::supply());
-  return room < needed && room.in_micro() <= newest.in_micro() / 4;
+  return (room < needed && room.in_micro() <= newest.in_micro() / 4) || room < covering(peer, t->second);
+}
+
+// Nothing was bought from it yet, as far as we remember.
+bool Payer::is_untried(const Provider& provider) const {
+  if (provider.known || !provider.payable.due().is_zero()) return false;
+  for (const ChannelId& id : provider.channels) {
+    if (!channels_.at(id).cum.is_zero()) return false;
+  }
+  return true;
+}
+
+// As many as there may be: keys and addresses of one network cost its owner nothing.
+bool Payer::has_untried_neighbours(const Provider& provider, const IpAddress& network) const {
+  size_t count = 0;
+  for (const auto& [key, other] : providers_) {
+    if (&other != &provider && other.network == network && !other.channels.empty() && is_untried(other)) ++count;
+  }
+  return count >= k_first_channels_max;
+}
+
+// Section 8: what a provider wants to see that has no room in its bucket for us. Zero if it has, or if so much is not left to buy.
+Amount Payer::covering(const Peer& peer, const Torrent& t) const {
+  uint64_t bytes = Payee::k_covering_pieces * peer.session->info().piece_size;
+  if (!peer.rated || peer.window != 0 || t.bytes_left < bytes) return Amount();
+  return price_of(peer.rate, bytes);
+}
+
+// What may be locked with this provider now: all channels of a torrent together stay within its budget, and one that we have bought nothing
+// from gets a few pieces. What is owed is spent already.
+Amount Payer::most_for(const Provider& provider, const Peer& peer) const {
+  const InfoHash& hash = peer.session->info().info_hash;
+  auto t = torrents_.find(hash);
+  Amount due = owed(provider);
+  Amount most = t == torrents_.end() ? Amount() : budget_left(t->second);
+  bool first = true;
+  for (const auto& [id, channel] : channels_) {
+    if (channel.torrent != hash) continue;
+    most = most.minus_or_zero(channel.terms.capacity.minus_or_zero(channel.cum));
+    first = false;
+  }
+  if (t != torrents_.end() && !is_untried(provider)) {
+    Amount half = Amount::micro(most.in_micro() / 2);  // the other providers' turn comes, too
+    if (half >= std::max(options_.capacity_min, covering(peer, t->second))) most = half;
+  } else if (!peer.bids.empty()) {
+    uint64_t pieces = peer.window == 0 ? Payee::k_covering_pieces : k_first_pieces;
+    Amount few = price_of(std::max(peer.rate, peer.bids.back().rate), pieces * peer.session->info().piece_size);
+    most = std::min(most, std::max(few, options_.capacity_min));
+  }
+  most = most.plus(due).value_or(Amount::supply());
+  return first || !due.is_zero() ? std::max(most, options_.capacity_min) : most;
 }
 
 // What the provider was paid in ten minutes, by what its newest channel has taken since it was planned; k_channel_growth bounds it.
@@ -67,13 +117,22 @@ void Payer::ensure_channel(Instant now, Provider& provider) {
   if (provider.channels.size() >= k_slots_max) return;
   if (now < provider.open_retry.at) return arm(provider.open_retry.at);
   if (!funds_.known) return fetch_funds(now);
-  Amount capacity = capacity_for(now, provider, peer, torrent(peer.session->info().info_hash));
+  const IpAddress network = peer.session->info().address.network();
+  const Torrent& t = torrent(peer.session->info().info_hash);
+  Amount most = most_for(provider, peer);
+  if (most < std::max(options_.capacity_min, covering(peer, t))) return;  // until channels end, or prices change
+  if (is_untried(provider) && has_untried_neighbours(provider, network)) {
+    provider.open_retry.failed(now);
+    return arm(provider.open_retry.at);
+  }
+  Amount capacity = std::min(most, capacity_for(now, provider, peer, t));
   if (capacity < options_.capacity_min || capacity < owed(provider)) {
     LogLine(ctx_.log, LogLevel::warn, "speed_no_funds").add("available", funds_.left.to_btt()).add("needed", owed(provider).to_btt());
     provider.open_retry.failed(now);
     arm(provider.open_retry.at);
     return fetch_funds(now);
   }
+  provider.network = network;
   plan_channel(now, provider, peer, capacity);
 }
 

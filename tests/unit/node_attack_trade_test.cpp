@@ -105,7 +105,7 @@ static void one_balance_on_two_machines_pays_once(void**) {
   Payload payload = make_payload(1, k_piece, {6'000'000});
   Machine* seeds[] = {&market.seed_of(payload, 100'000), &market.seed_of(payload, 100'000)};
   Machine* buyers[2] = {};
-  uint64_t money = price_of(pico(50'000), 20 * k_piece).in_micro();  // for twenty pieces at the bid
+  uint64_t money = price_of(pico(50'000), 6 * k_piece).in_micro();  // for six pieces at the bid: a first channel takes four
   for (Machine*& buyer : buyers) {
     buyer = &market.add();
     buyer->key = machine_key(100);

@@ -1,5 +1,7 @@
 // How long two keys can trade, and what that locks: channels are closed when they are full and their slots used again (PROTOCOL.md
 // section 9).
+#include <algorithm>
+
 #include "unit/speed_duo.h"
 #include "unit/test.h"
 
@@ -51,11 +53,83 @@ void a_trade_goes_on_over_more_than_twenty_channels(void**) {
   }
 }
 
+// Providers that win bids and send nothing: the blocks of the first piece take a day.
+struct Idle {
+  explicit Idle(uint32_t providers, bool one_network) : world(1, settings()) {
+    requester = &world.add("requester", false, k_budget);
+    requester->max_rate = Rate::pico_per_byte(20'000);
+    world.ledger.fund(requester->key, 100 * k_budget);
+    for (uint32_t i = 0; i < providers; ++i) {
+      Node& provider = world.add("provider" + std::to_string(i), true);
+      if (one_network) provider.address = IpAddress::v4({10, 9, 0, static_cast<uint8_t>(1 + i / 8)});
+      world.connect(*requester, provider);
+    }
+    for (auto& node : world.nodes) world.start(*node);
+  }
+  static Settings settings() {
+    Settings settings;
+    settings.pieces = 1000;
+    settings.block_time = Duration::hours(24);
+    return settings;
+  }
+  // Locked at the ledger by channels that are open.
+  std::vector<uint64_t> locked() const {
+    std::vector<uint64_t> out;
+    for (const auto& [id, entry] : world.ledger.channels) {
+      if (entry.open) out.push_back(entry.terms.capacity.in_micro());
+    }
+    return out;
+  }
+  static constexpr uint64_t k_budget = 100'000;
+  World world;
+  Node* requester;
+};
+
+void keys_without_end_lock_a_few_pieces_in_a_network(void**) {
+  Idle idle(16, true);
+  idle.world.run(idle.world.now + Duration::minutes(10));
+  std::vector<uint64_t> locked = idle.locked();
+  assert_int_equal(locked.size(), Payer::k_first_channels_max);
+  for (uint64_t capacity : locked) assert_true(capacity <= price(20'000, Payer::k_first_pieces * idle.world.set.piece_size));
+  assert_int_equal(idle.world.violations.size(), 0);
+}
+
+void all_channels_of_a_torrent_stay_within_its_budget(void**) {
+  Idle idle(24, false);
+  idle.world.run(idle.world.now + Duration::minutes(10));
+  std::vector<uint64_t> locked = idle.locked();
+  uint64_t sum = 0;
+  for (uint64_t capacity : locked) sum += capacity;
+  assert_in_range(sum, Idle::k_budget / 2, Idle::k_budget);
+  assert_in_range(locked.size(), 10, 23);
+  assert_int_equal(idle.world.violations.size(), 0);
+}
+
+// After the first four pieces a provider gets the channels that it is worth, of half of what is left at most.
+void a_provider_that_delivers_gets_larger_channels(void**) {
+  Settings settings;
+  settings.pieces = 300;
+  Duo duo(settings, 30'000);
+  duo.requester->max_rate = Rate::pico_per_byte(k_reserve);
+  duo.start();
+  assert_true(duo.run_to_end());
+  std::vector<std::pair<LedgerTime, uint64_t>> opened;
+  for (const auto& [id, entry] : duo.world.ledger.channels) opened.push_back({entry.terms.valid_until, entry.terms.capacity.in_micro()});
+  std::sort(opened.begin(), opened.end());
+  assert_int_equal(opened[0].second, 1000);  // the ledger's minimum
+  assert_int_equal(opened[1].second, price(k_reserve, 64 * uint64_t{settings.piece_size}));
+  assert_int_equal(duo.earned(), price(k_reserve, uint64_t{settings.pieces} * settings.piece_size));
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(a_trade_goes_on_over_more_than_twenty_channels),
+      cmocka_unit_test(keys_without_end_lock_a_few_pieces_in_a_network),
+      cmocka_unit_test(all_channels_of_a_torrent_stay_within_its_budget),
+      cmocka_unit_test(a_provider_that_delivers_gets_larger_channels),
   };
   return RUN_TESTS(tests);
 }

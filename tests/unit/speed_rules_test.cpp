@@ -464,14 +464,14 @@ void a_channel_is_rolled_over_at_three_quarters_and_a_debt_is_split(void**) {
   Duo duo(settings, 100'000'000);
   duo.requester->max_rate = Rate::pico_per_byte(1000);
   duo.start();
-  uint64_t at_second = 0;
+  uint64_t at_third = 0;
   duo.run(600, [&] {
-    if (duo.world.ledger.channels.size() == 2 && at_second == 0) at_second = duo.world.liability(duo.requester->key);
+    if (duo.world.ledger.channels.size() == 3 && at_third == 0) at_third = duo.world.liability(duo.requester->key);
     return duo.world.everybody_complete();
   });
-  // 64 pieces of 65.536 micro-BTT: three quarters are 3146.
-  assert_in_range(at_second, 3100, 3500);
-  assert_int_equal(duo.world.ledger.channels.size(), 4);
+  // The first holds 1000, as little as the ledger takes; of 64 pieces of 65.536 micro-BTT three quarters are 3146.
+  assert_in_range(at_third, 4100, 4500);
+  assert_true(duo.world.ledger.channels.size() >= 4);
   assert_true(duo.run_to_end());
   uint64_t full = 0;
   for (const auto& [id, entry] : duo.world.ledger.channels) full += entry.claimed == entry.terms.capacity ? 1 : 0;
@@ -558,7 +558,7 @@ void an_expiring_channel_is_replaced_and_closed_in_time(void**) {
   Settings settings;
   settings.pieces = 400;
   settings.block_time = Duration::seconds(3);  // 80 minutes
-  Duo duo(settings);
+  Duo duo(settings, 10'000'000);  // the first channel lasts for all
   Tap<AckMessage> acks(duo.world, *duo.provider);
   duo.start();
   duo.run(39 * 60);
