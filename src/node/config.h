@@ -37,8 +37,8 @@ struct NodeConfig {
   uint32_t spending_ppm = 1'000'000;  // the paper's spending rate, 1.0, in millionths
   Amount budget;                      // default per torrent; zero: no bidding
   Rate max_rate = Rate::pico_per_byte(10'000);
-  uint32_t exposure_pieces = 1;                       // that a payer with a clean history may have unpaid
-  Amount claim_threshold = Amount::micro(5'000'000);  // earned on a channel and not claimed
+  uint32_t exposure_pieces = 1;                     // that a payer with a clean history may have unpaid
+  Amount claim_threshold = Amount::micro(100'000);  // earned and not claimed, over all channels
   // board.*
   std::string led;               // name under /sys/class/leds; empty: none
   std::string watchdog;          // device; empty: none

@@ -457,6 +457,7 @@ void Payee::on_timer(Instant now) {
     auto it = channels_.find(id);
     if (it != channels_.end()) advance(now, it->second);
   }
+  claim_at_threshold(now);
   std::erase_if(ignored_, [&](const auto& entry) { return now >= entry.second; });
   forget_accounts(now);
 }

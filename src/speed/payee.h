@@ -23,11 +23,11 @@ namespace millet::speed {
 
 struct PayeeOptions {
   bool enabled = true;
-  Rate reserve = Rate::pico_per_byte(1000);  // 1 BTT per GB
-  uint64_t upload_rate = 0;                  // bytes per second; 0: unlimited
-  uint32_t risk_pieces = 128;                // counted and not yet durable, over all payers
-  Amount claim_threshold = Amount::micro(5'000'000);
-  uint32_t window_pieces = 1;  // that a payer with a clean history may have unpaid; 1: strict, for everybody
+  Rate reserve = Rate::pico_per_byte(1000);         // 1 BTT per GB
+  uint64_t upload_rate = 0;                         // bytes per second; 0: unlimited
+  uint32_t risk_pieces = 128;                       // counted and not yet durable, over all payers
+  Amount claim_threshold = Amount::micro(100'000);  // durable and not claimed, over all channels
+  uint32_t window_pieces = 1;                       // that a payer with a clean history may have unpaid; 1: strict, for everybody
 };
 
 // A peer that wants data from us.
@@ -359,6 +359,7 @@ class Payee {
   // payee_ledger.cpp
   void probe(Instant now);
   void advance(Instant now, Channel& channel);
+  void claim_at_threshold(Instant now);
   void on_checked(Instant now, Channel& channel, const LedgerReply& reply);
   void activate(Instant now, Channel& channel, const LedgerReply& reply);
   void refuse(Instant now, Channel& channel, AckStatus status, bool strikes, const char* why);

@@ -63,12 +63,34 @@ void Payee::advance(Instant now, Channel& channel) {
   }
   Amount unclaimed = channel.durable.cum.minus_or_zero(channel.claimed);
   if (unclaimed.is_zero() || ctx_.faults.has(Bug::never_close)) return;
-  if (time < channel.claim_at && unclaimed < options_.claim_threshold && !shutting_down_)
-    return arm(ctx_.clock.when(now, channel.claim_at));
+  if (time < channel.claim_at && !shutting_down_) return arm(ctx_.clock.when(now, channel.claim_at));
   channel.step = Step::sign_claim;
   channel.claiming = channel.durable;
   ctx_.sign(Work::claim_sign, 0, channel.id,
             preimage(ClaimStatement{ctx_.id.ledger, channel.id, channel.durable.seq, channel.durable.cum}));
+}
+
+// The largest first, until what stays unclaimed over all channels is below the threshold: few operations at the ledger, whatever the number
+// of payers.
+void Payee::claim_at_threshold(Instant now) {
+  std::optional<LedgerTime> time = ctx_.clock.now(now);
+  if (!time) return;
+  for (;;) {
+    Amount sum, most;
+    Channel* largest = nullptr;
+    for (auto& [id, channel] : channels_) {
+      bool claims = channel.step == Step::sign_claim || channel.step == Step::call_claim || *time >= channel.claim_at;
+      if (channel.state != ChannelState::active || claims) continue;
+      Amount unclaimed = channel.durable.cum.minus_or_zero(channel.claimed);
+      sum = sum.plus(unclaimed).value_or(Amount::supply());
+      if (unclaimed <= most) continue;
+      most = unclaimed;
+      largest = &channel;
+    }
+    if (largest == nullptr || sum < options_.claim_threshold) return;
+    largest->claim_at = *time;
+    advance(now, *largest);
+  }
 }
 
 void Payee::on_signed(const WorkRef& work, const Signature& signature) {

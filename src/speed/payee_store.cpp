@@ -146,6 +146,7 @@ void Payee::on_durable(Instant now) {
     auto it = channels_.find(id);
     if (it != channels_.end()) advance(now, it->second);
   }
+  claim_at_threshold(now);
   for (auto& [handle, peer] : peers_) wake(peer);
 }
 

@@ -122,6 +122,38 @@ void a_provider_that_delivers_gets_larger_channels(void**) {
   assert_int_equal(duo.world.violations.size(), 0);
 }
 
+// Three payers, each of them below the threshold: together they reach it, and the largest is claimed.
+void the_threshold_is_over_all_channels(void**) {
+  Settings settings;
+  settings.pieces = 200;
+  settings.auction_slots = 3;
+  settings.delay = Duration::seconds(1);  // each gets a piece in a few seconds
+  World world(1, settings);
+  Node& provider = world.add("provider", true);
+  provider.options.payee.claim_threshold = Amount::micro(4000);
+  for (int i = 0; i < 3; ++i) {
+    Node& requester = world.add("requester" + std::to_string(i), false, 1'000'000);
+    world.ledger.fund(requester.key, 2'000'000);
+    world.connect(requester, provider);
+  }
+  for (auto& node : world.nodes) world.start(*node);
+  uint64_t most = 0;
+  auto unclaimed = [&] {
+    uint64_t sum = 0;
+    for (const ChannelView& view : provider.speed->payee().channels()) sum += view.durable.in_micro() - view.claimed.in_micro();
+    return sum;
+  };
+  assert_true(world.run(world.now + Duration::minutes(20), [&] {
+    most = std::max(most, unclaimed());
+    return world.ledger.claims == 3;
+  }));
+  world.run(world.now + Duration::seconds(1));
+  assert_in_range(most, 4000, 5500);
+  for (const ChannelView& view : provider.speed->payee().channels()) assert_true(view.claimed.in_micro() < 4000);
+  assert_true(unclaimed() < 4000);
+  assert_int_equal(world.violations.size(), 0);
+}
+
 }  // namespace
 
 int main() {
@@ -130,6 +162,7 @@ int main() {
       cmocka_unit_test(keys_without_end_lock_a_few_pieces_in_a_network),
       cmocka_unit_test(all_channels_of_a_torrent_stay_within_its_budget),
       cmocka_unit_test(a_provider_that_delivers_gets_larger_channels),
+      cmocka_unit_test(the_threshold_is_over_all_channels),
   };
   return RUN_TESTS(tests);
 }

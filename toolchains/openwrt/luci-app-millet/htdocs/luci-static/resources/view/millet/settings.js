@@ -52,7 +52,7 @@ return view.extend({
 		text(section, 'max_rate', _('Highest own bid'), _('In BTT per GB.'), '10', 'and(ufloat, max(1000000))');
 		text(section, 'spending_rate', _('Spending rate'), _('Own bids: this times the budget left, by bytes left.'), '1', 'and(ufloat, min(0.001), max(100))');
 		text(section, 'exposure', _('Exposure'), _('Pieces that a payer may have unpaid once it has paid for long; 1 trusts nobody.'), '1', 'range(1,64)');
-		text(section, 'claim_threshold', _('Claim threshold'), _('Earned on one channel and not yet claimed, in BTT: claimed at once.'), '5', 'and(ufloat, min(0.000001), max(990000000000))');
+		text(section, 'claim_threshold', _('Claim threshold'), _('Earned over all channels and not yet claimed, in BTT: the largest are claimed at once.'), '0.1', 'and(ufloat, min(0.000001), max(990000000000))');
 
 		section = map.section(form.NamedSection, 'ledger', 'ledger', _('Ledger'));
 		text(section, 'url', _('Address'), _('Of the private ledger: https://HOST:PORT, or http://HOST:PORT where nobody listens on the way.'), 'https://ledger.example:7412');
