@@ -85,7 +85,14 @@ Status Payments::restore(Instant now, StoreTransaction& state) {
   if (same) {
     make_speed(record->id);
     for (const char* table : speed::k_tables) {
-      TRY(for_each_record(state, table, [&](Bytes key, Bytes value) {
+      TRY(for_each_record(state, table, [&](Bytes key, Bytes value) -> Status {
+        // It was removed, and the process ended before that was known here.
+        bool gone = table == speed::k_table_payer_torrents && key.size() == InfoHash::k_size &&
+                    core_.find_torrent(InfoHash::from_bytes(key)) == nullptr;
+        if (gone) {
+          persistence_.add({{table, {key.begin(), key.end()}, std::nullopt}});
+          return ok;
+        }
         Status restored = speed_->restore(now, table, key, value);
         return restored ? restored : Status(std::move(restored).error().in(std::string("state, table ") + table));
       }));
@@ -309,8 +316,13 @@ void Payments::forget_blocks(PeerHandle peer, const InfoHash& torrent, uint32_t 
 
 void Payments::update_budget(Instant now, const InfoHash& hash) {
   const Torrent* torrent = core_.find_torrent(hash);
-  speed_->payee().set_reserve(hash, torrent != nullptr ? torrent->reserve : std::nullopt);
-  bool buys = torrent != nullptr && torrent->is_downloading() && torrent->phase == TorrentPhase::active && offers(*torrent);
+  if (torrent == nullptr) {
+    told_.erase(hash);
+    speed_->payee().forget(hash);
+    return speed_->payer().forget(now, hash);
+  }
+  speed_->payee().set_reserve(hash, torrent->reserve);
+  bool buys = torrent->is_downloading() && torrent->phase == TorrentPhase::active && offers(*torrent);
   auto told = told_.find(hash);
   if (!buys) {
     if (told == told_.end()) return;

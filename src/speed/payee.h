@@ -134,6 +134,8 @@ class Payee {
   const PayeeOptions& options() const { return options_; }
   // A reserve of this torrent's own; nothing: the options'.
   void set_reserve(const InfoHash& torrent, std::optional<Rate> reserve);
+  // It was removed.
+  void forget(const InfoHash& torrent);
   // Makes everything durable and stops serving for money; channels stay open and go on after a restart. What they hold is claimed now: this
   // may be the last time that the machine is on before they expire.
   void shut_down(Instant now);

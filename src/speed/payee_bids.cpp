@@ -180,6 +180,11 @@ void Payee::set_reserve(const InfoHash& torrent, std::optional<Rate> reserve) {
     reserves_.erase(torrent);
 }
 
+void Payee::forget(const InfoHash& torrent) {
+  reserves_.erase(torrent);
+  counted_by_torrent_.erase(torrent);
+}
+
 void Payee::grant(Instant now, Peer& peer, bool unchoked, const AuctionEntry& entry) {
   RateKind kind = entry.price_by_bid ? RateKind::auction : RateKind::reserve;
   if (is_paid(peer)) {

@@ -221,8 +221,10 @@ void Payee::count(Instant now, Channel& channel, const PayMessage& pay) {
     release_charge(*account);
   }
   // The payer may have left while its last payment was being checked: it was earned all the same.
-  Amount& of_torrent = counted_by_torrent_[account->torrent];
-  of_torrent = of_torrent.plus(*delta).value_or(Amount::supply());
+  if (counted_by_torrent_.contains(account->torrent) || counted_by_torrent_.size() < k_accounts_max) {
+    Amount& of_torrent = counted_by_torrent_[account->torrent];
+    of_torrent = of_torrent.plus(*delta).value_or(Amount::supply());
+  }
   Peer* peer = account->peer ? find(*account->peer) : nullptr;
   if (peer == nullptr) return release_charge(*account);
   peer->fresh_payment = true;

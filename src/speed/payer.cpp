@@ -33,12 +33,13 @@ Rate Payer::bid_of(const InfoHash& hash) const {
 // Budget left = budget - spent - unresolved ceilings. What lies in channels is not spent. Each provider's sum is rounded up to a whole
 // micro-BTT once: that much is kept back.
 Amount Payer::budget_left(const Torrent& t) const {
-  Amount rounding = Amount::micro(k_rounding_micro + providers_.size());
+  Amount rounding = Amount::micro(k_rounding_micro + providers_.size() + t.roundings);
   return t.budget.minus_or_zero(t.spent.due()).minus_or_zero(t.unresolved).minus_or_zero(rounding);
 }
 
 void Payer::set_torrent(Instant now, const InfoHash& hash, const TorrentBudget& budget) {
   Torrent& t = torrent(hash);
+  t.wanted = true;
   if (t.active && t.budget == budget.budget && t.bidder.settings() == budget.bidding) return;
   t.active = true;
   t.budget = budget.budget;
@@ -48,6 +49,7 @@ void Payer::set_torrent(Instant now, const InfoHash& hash, const TorrentBudget& 
 
 void Payer::set_bytes_left(Instant now, const InfoHash& hash, uint64_t bytes) {
   Torrent& t = torrent(hash);
+  t.wanted = true;
   t.bytes_left = bytes;
   update_bid(now, hash);
 }
@@ -72,6 +74,36 @@ void Payer::finish(Instant now, const InfoHash& hash) {
     pay(now, provider);
     close_if_paid(now, provider);
   }
+}
+
+void Payer::forget(Instant now, const InfoHash& hash) {
+  finish(now, hash);
+  for (auto& [key, provider] : providers_) {
+    auto pending = provider.pending.lower_bound({hash, 0, 0});
+    while (pending != provider.pending.end() && pending->first.torrent == hash) {
+      provider.pending_bytes -= pending->second.bytes;
+      pending = provider.pending.erase(pending);
+    }
+  }
+  auto it = torrents_.find(hash);
+  if (it == torrents_.end()) return;
+  it->second.wanted = false;
+  it->second.spent = Meter();
+  it->second.dirty = it->second.stored;
+  forget_if_unused(now, hash);
+}
+
+void Payer::forget_if_unused(Instant now, const InfoHash& hash) {
+  auto it = torrents_.find(hash);
+  if (it == torrents_.end() || it->second.wanted) return;
+  for (const auto& [id, channel] : channels_) {
+    if (channel.torrent == hash) return;
+  }
+  if (it->second.stored) {
+    dropped_torrents_.push_back(hash);
+    commit_by(now + k_commit_interval);
+  }
+  torrents_.erase(it);
 }
 
 // The bid of a torrent from what is left of its budget, and of the account: nobody bids what it can't pay.
@@ -211,7 +243,38 @@ void Payer::on_peer_gone(Instant now, PeerHandle handle) {
     if (candidate.session->proven()) return attach(now, candidate);
     prove(now, candidate);
   }
-  drop_if_idle(providers_.find(provider->key));
+  provider->gone_since = now;
+  forget_providers(now);
+}
+
+// Who is gone costs memory, and others could make us remember without end: keys are free.
+void Payer::forget_providers(Instant now) {
+  size_t gone = 0;
+  auto oldest = providers_.end();
+  for (auto it = providers_.begin(); it != providers_.end();) {
+    const Provider& provider = it->second;
+    if (provider.peer || !provider.channels.empty()) {
+      ++it;
+      continue;
+    }
+    bool nothing = provider.pending.empty() && owed(provider).is_zero() && !provider.known;
+    if (nothing || now - provider.gone_since >= k_gone_for) {
+      it = forget_provider(now, it);
+      continue;
+    }
+    arm(provider.gone_since + k_gone_for);
+    if (oldest == providers_.end() || provider.gone_since < oldest->second.gone_since) oldest = it;
+    ++gone;
+    ++it;
+  }
+  if (gone > k_gone_max) forget_provider(now, oldest);
+}
+
+std::map<PublicKey, Payer::Provider>::iterator Payer::forget_provider(Instant now, std::map<PublicKey, Provider>::iterator it) {
+  if (!it->second.payable.due().is_zero()) {
+    for (auto& [hash, t] : torrents_) ++t.roundings;
+  }
+  return providers_.erase(it);
 }
 
 void Payer::drop_if_idle(std::map<PublicKey, Provider>::iterator it) {
@@ -455,6 +518,7 @@ void Payer::on_timer(Instant now) {
     pay(now, provider);
     ensure_channel(now, provider);
   }
+  forget_providers(now);
 }
 
 void Payer::set_options(Instant now, const PayerOptions& options) {

@@ -72,6 +72,9 @@ class Payer {
   static constexpr uint64_t k_ban_bad_piece_s = 24 * 3600;
   static constexpr uint64_t k_ban_refusal_s = 3600;
   static constexpr size_t k_pending_max = 1024;  // unverified paid pieces of one provider
+  // Providers that are gone without a channel: what was learned of them, and owed, is kept a day.
+  static constexpr size_t k_gone_max = 64;
+  static constexpr Duration k_gone_for = Duration::hours(24);
   static constexpr uint64_t k_seq_lease = 65536;
   static constexpr uint32_t k_rarity_max = 4;
   static constexpr uint64_t k_rates_burst = 16;    // RATE, then one a second: a rechoke has one each 10 s, and networks hold some back
@@ -90,6 +93,8 @@ class Payer {
   void set_bytes_left(Instant now, const InfoHash& torrent, uint64_t bytes);
   // Complete, paused or removed: what is owed is paid, bids are withdrawn, channels that nobody else uses are closed.
   void finish(Instant now, const InfoHash& torrent);
+  // It was removed: nothing is remembered of it, except by channels that are still to end.
+  void forget(Instant now, const InfoHash& torrent);
   // Signed or owed for verified pieces; what a crash left open counts in full.
   Amount spent(const InfoHash& torrent) const;
   // What is bid for it now, before what the pieces of one peer are worth more; zero: nothing.
@@ -153,7 +158,9 @@ class Payer {
 
   std::vector<ChannelView> channels() const;
   std::vector<BidView> bids() const;
-  Amount signed_total() const { return signed_total_; }  // since the start
+  Amount signed_total() const { return signed_total_; }   // since the start
+  size_t providers() const { return providers_.size(); }  // remembered
+  size_t torrents() const { return torrents_.size(); }    // the same
 
  private:
   enum class Step : uint8_t { none, sign_open, call_open, query };
@@ -236,6 +243,7 @@ class Payer {
     uint32_t refusals = 0;
     Instant last_pay;
     Backoff open_retry;
+    Instant gone_since;
   };
   struct SentBid {
     uint32_t seq = 0;
@@ -274,7 +282,9 @@ class Payer {
     Meter spent;
     Amount unresolved;
     uint64_t bytes_left = 0;
+    uint64_t roundings = 0;  // micro-BTT: one for each provider that was paid and is forgotten
     bool active = false;
+    bool wanted = false;  // else it is remembered for the sake of a channel
     bool dirty = false;
     bool stored = false;
   };
@@ -289,6 +299,9 @@ class Payer {
   void prove(Instant now, Peer& peer);
   void attach(Instant now, Peer& peer);
   std::vector<PeerHandle> older_connections(const Peer& peer) const;
+  void forget_if_unused(Instant now, const InfoHash& hash);
+  void forget_providers(Instant now);
+  std::map<PublicKey, Provider>::iterator forget_provider(Instant now, std::map<PublicKey, Provider>::iterator it);
   void supersede(Instant now, Peer& peer, Provider& provider);
   bool wants_to_bid(Instant now, Peer& peer);
   Rate bid_to(const Peer& peer) const;
@@ -361,6 +374,7 @@ class Payer {
   std::map<InfoHash, Torrent> torrents_;
   MarketRate market_;
   std::vector<ChannelId> dropped_;
+  std::vector<InfoHash> dropped_torrents_;
   struct Funds {
     bool known = false;
     bool asking = false;

@@ -320,7 +320,9 @@ void Payer::drop(Instant now, const ChannelId& id) {
     dropped_.push_back(id);
     commit_by(now + k_commit_interval);
   }
+  InfoHash torrent = it->second.torrent;
   channels_.erase(it);
+  forget_if_unused(now, torrent);
 }
 
 }  // namespace millet::speed

@@ -39,7 +39,7 @@ Status Payer::restore_torrent(Bytes key, Bytes value) {
   TRY_ASSIGN(Meter spent, restore_meter(record.spent_micro, record.spent_rest));
   Torrent& t = torrent(InfoHash::from_bytes(key));
   t.spent = spent;
-  t.stored = true;
+  t.stored = t.wanted = true;
   return ok;
 }
 
@@ -52,6 +52,9 @@ void Payer::touch(Instant now, Channel& channel, bool urgent) {
 void Payer::collect(StoreBatch& batch) {
   for (const ChannelId& id : dropped_) batch.push_back({k_table_payer_channels, {id.raw.begin(), id.raw.end()}, std::nullopt});
   dropped_.clear();
+  for (const InfoHash& hash : dropped_torrents_)
+    batch.push_back({k_table_payer_torrents, {hash.raw.begin(), hash.raw.end()}, std::nullopt});
+  dropped_torrents_.clear();
   for (auto& [id, channel] : channels_) {
     if (!channel.dirty && channel.cum == channel.cum_stored) continue;
     channel.dirty = false;
