@@ -207,31 +207,34 @@ std::string bids_explained(const Json& reply) {
 }
 
 std::string history_by_torrent(const Json& reply) {
-  Table table({"DAY (UTC)", "TORRENT", ">EARNED BTT", ">SPENT BTT", ">SOLD", ">BOUGHT", "NAME"});
+  Table table({"DAY (UTC)", "TORRENT", ">EARNED BTT", ">LOST", ">SPENT BTT", ">RETURNED", ">SOLD", ">BOUGHT", "NAME"});
   size_t index;
   json_t* row;
   json_array_foreach(reply.get("history"), index, row) {
     std::string hash = start(row, "info_hash", k_hash_shown);
-    table.add({day_text(json_number(row, "day")), hash.empty() ? "others" : hash, money(row, "earned"), money(row, "spent"),
-               size(row, "bytes_sold"), size(row, "bytes_bought"), text(row, "name")});
+    table.add({day_text(json_number(row, "day")), hash.empty() ? "others" : hash, money(row, "earned"), money(row, "lost"),
+               money(row, "spent"), money(row, "returned"), size(row, "bytes_sold"), size(row, "bytes_bought"), text(row, "name")});
   }
   return table.empty() ? "nothing earned or spent yet\n" : table.text();
 }
 
 std::string history_view(const Json& reply) {
   struct Sums {
-    uint64_t earned = 0, spent = 0, sold = 0, bought = 0;
+    uint64_t earned = 0, lost = 0, spent = 0, returned = 0, sold = 0, bought = 0;
     void add(const json_t* row) {
       earned += json_number(row, "earned_micro");
+      lost += json_number(row, "lost_micro");
       spent += json_number(row, "spent_micro");
+      returned += json_number(row, "returned_micro");
       sold += json_number(row, "bytes_sold");
       bought += json_number(row, "bytes_bought");
     }
   };
-  Table table({"DAY (UTC)", ">EARNED BTT", ">SPENT BTT", ">SOLD", ">BOUGHT"});
+  Table table({"DAY (UTC)", ">EARNED BTT", ">LOST", ">SPENT BTT", ">RETURNED", ">SOLD", ">BOUGHT"});
   auto line = [&](const std::string& name, const Sums& sums) {
     auto btt = [](uint64_t micro) { return Amount::micro(std::min(micro, k_supply_micro)).to_btt(); };
-    table.add({name, btt(sums.earned), btt(sums.spent), human_size(sums.sold), human_size(sums.bought)});
+    table.add(
+        {name, btt(sums.earned), btt(sums.lost), btt(sums.spent), btt(sums.returned), human_size(sums.sold), human_size(sums.bought)});
   };
   Sums all, day;
   uint64_t current = UINT64_MAX;

@@ -90,6 +90,7 @@ Json row_of(const HistoryDay& day) {
   Json row = Json::object();
   row.set("day", day.day).set("info_hash", day.info_hash ? Json::text(day.info_hash->hex()) : Json::null()).set("name", day.name);
   row.set("earned", day.earned).set("spent", day.spent).set("bytes_sold", day.bytes_sold).set("bytes_bought", day.bytes_bought);
+  row.set("lost", day.lost).set("returned", day.returned);
   return row;
 }
 

@@ -138,6 +138,8 @@ std::vector<HistoryDay> Payments::history() const {
     day.spent = entry.spent;
     day.bytes_sold = entry.bytes_sold;
     day.bytes_bought = entry.bytes_bought;
+    day.lost = entry.lost;
+    day.returned = entry.returned;
     out.push_back(std::move(day));
   }
   return out;

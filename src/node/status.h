@@ -132,6 +132,8 @@ struct HistoryDay {
   Amount spent;
   uint64_t bytes_sold = 0;
   uint64_t bytes_bought = 0;
+  Amount lost;      // earned, and never paid out
+  Amount returned;  // spent, and never taken
 };
 
 struct ChannelStatus {

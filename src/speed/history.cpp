@@ -22,6 +22,8 @@ void History::merge(const Key& from, const Key& to) {
   add(into.spent, sums.spent);
   add(into.bytes_sold, sums.bytes_sold);
   add(into.bytes_bought, sums.bytes_bought);
+  add(into.lost, sums.lost);
+  add(into.returned, sums.returned);
   dirty_[from] = dirty_[to] = true;
 }
 
@@ -67,6 +69,14 @@ void History::on_spent(LedgerTime now, const InfoHash& torrent, Amount amount, u
   add(sums.bytes_bought, bytes);
 }
 
+void History::on_lost(LedgerTime now, const InfoHash& torrent, Amount amount) {
+  if (!amount.is_zero()) add(entry(now, torrent).lost, amount);
+}
+
+void History::on_returned(LedgerTime now, const InfoHash& torrent, Amount amount) {
+  if (!amount.is_zero()) add(entry(now, torrent).returned, amount);
+}
+
 std::vector<HistoryEntry> History::entries() const {
   std::vector<HistoryEntry> out;
   auto day_end = entries_.end();
@@ -75,7 +85,8 @@ std::vector<HistoryEntry> History::entries() const {
     auto day_begin = entries_.lower_bound({day, InfoHash()});
     bool others = day_begin->first.second.is_zero();
     auto put = [&](const std::pair<const Key, Sums>& e) {
-      out.push_back({day, e.first.second, e.second.earned, e.second.spent, e.second.bytes_sold, e.second.bytes_bought});
+      out.push_back({day, e.first.second, e.second.earned, e.second.spent, e.second.bytes_sold, e.second.bytes_bought, e.second.lost,
+                     e.second.returned});
     };
     for (auto it = others ? std::next(day_begin) : day_begin; it != day_end; ++it) put(*it);
     if (others) put(*day_begin);
@@ -85,12 +96,18 @@ std::vector<HistoryEntry> History::entries() const {
 }
 
 Status History::restore(Bytes key, Bytes value) {
-  TRY_ASSIGN(HistoryRecord record, decode_record<HistoryRecord>(value));
+  SettledHistoryRecord record;
+  if (!value.empty() && value[0] == HistoryRecord::k_version) {
+    TRY_ASSIGN(record.sums, decode_record<HistoryRecord>(value));
+  } else {
+    TRY_ASSIGN(record, decode_record<SettledHistoryRecord>(value));
+  }
   ByteReader reader(key);
   uint32_t day = reader.u32();
   InfoHash torrent = InfoHash{reader.array<InfoHash::k_size>()};
   if (!reader.done()) return error(Errc::bad_input, "record of the history under a key of another size");
-  entries_[{day, torrent}] = {record.earned, record.spent, record.bytes_sold, record.bytes_bought};
+  const HistoryRecord& sums = record.sums;
+  entries_[{day, torrent}] = {sums.earned, sums.spent, sums.bytes_sold, sums.bytes_bought, record.lost, record.returned};
   today_ = std::max(today_, day);
   return ok;
 }
@@ -105,8 +122,8 @@ void History::collect(StoreBatch& batch) {
       continue;
     }
     const Sums& sums = it->second;
-    batch.push_back(
-        {k_table_history, std::move(name), encode_record(HistoryRecord{sums.earned, sums.spent, sums.bytes_sold, sums.bytes_bought})});
+    SettledHistoryRecord record{{sums.earned, sums.spent, sums.bytes_sold, sums.bytes_bought}, sums.lost, sums.returned};
+    batch.push_back({k_table_history, std::move(name), encode_record(record)});
   }
   dirty_.clear();
 }

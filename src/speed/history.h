@@ -27,6 +27,8 @@ struct HistoryEntry {
   Amount spent;      // owed for verified pieces as requester
   uint64_t bytes_sold = 0;
   uint64_t bytes_bought = 0;
+  Amount lost;      // earned on this day or before, and never paid out: the channel ended first. Noted on the day that it was known
+  Amount returned;  // spent, and never taken by the provider
 };
 
 class History {
@@ -38,6 +40,9 @@ class History {
 
   void on_earned(LedgerTime now, const InfoHash& torrent, Amount amount, uint64_t bytes);
   void on_spent(LedgerTime now, const InfoHash& torrent, Amount amount, uint64_t bytes);
+
+  void on_lost(LedgerTime now, const InfoHash& torrent, Amount amount);
+  void on_returned(LedgerTime now, const InfoHash& torrent, Amount amount);
 
   // Newest day first, within a day by info hash, the others (zero) last.
   std::vector<HistoryEntry> entries() const;
@@ -55,6 +60,8 @@ class History {
     Amount spent;
     uint64_t bytes_sold = 0;
     uint64_t bytes_bought = 0;
+    Amount lost;
+    Amount returned;
   };
   Sums& entry(LedgerTime now, const InfoHash& torrent);
   void fold(uint32_t today);

@@ -367,6 +367,7 @@ class Payee {
   void refuse(Instant now, Channel& channel, AckStatus status, bool strikes, const char* why);
   void start_close(Instant now, Channel& channel, CloseReason reason);
   void on_closed(Instant now, Channel& channel, const LedgerReply& reply);
+  void on_ended(Instant now, Channel& channel, const LedgerReply& reply);
   void drop(Instant now, const ChannelId& id);
   void touch(Instant now, Channel& channel, bool urgent);
   void touch(Instant now, Account& account);

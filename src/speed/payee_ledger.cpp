@@ -131,7 +131,9 @@ void Payee::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply
   }
   channel.retry.reset();
   switch (work.work) {
-    case Work::payee_query: return on_checked(now, channel, reply);
+    case Work::payee_query:
+      if (channel.state == ChannelState::checking) return on_checked(now, channel, reply);
+      return on_ended(now, channel, reply);
     case Work::payee_close: return on_closed(now, channel, reply);
     case Work::payee_claim:
       if (reply.outcome == LedgerOutcome::done) {
@@ -150,7 +152,6 @@ void Payee::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply
 }
 
 void Payee::on_checked(Instant now, Channel& channel, const LedgerReply& reply) {
-  if (channel.state != ChannelState::checking) return;
   if (reply.outcome == LedgerOutcome::unknown_channel)
     return refuse(now, channel, AckStatus::bad_channel, true, "the ledger does not know it");
   if (reply.outcome != LedgerOutcome::done) {
@@ -234,12 +235,30 @@ void Payee::on_closed(Instant now, Channel& channel, const LedgerReply& reply) {
     channel.retry.failed(now);
     return arm(channel.retry.at);
   }
-  bool done = reply.outcome == LedgerOutcome::done;
-  LogLine(ctx_.log, done ? LogLevel::info : LogLevel::error, "speed_closed")
+  if (reply.outcome == LedgerOutcome::channel_ended) {
+    // By its expiry, or by us, and the answer was lost: what was paid out is asked for.
+    channel.step = Step::query;
+    return ctx_.call(Work::payee_query, channel.id, QueryChannel{channel.id});
+  }
+  on_ended(now, channel, reply);
+}
+
+// The ledger's last word on a channel.
+void Payee::on_ended(Instant now, Channel& channel, const LedgerReply& reply) {
+  bool unknown = reply.outcome == LedgerOutcome::unknown_channel;
+  if (!unknown && (reply.outcome != LedgerOutcome::done || reply.open)) {
+    channel.retry.failed(now);
+    return arm(channel.retry.at);
+  }
+  Amount paid = unknown ? channel.claimed : reply.claimed;
+  Amount lost = channel.counted.cum.minus_or_zero(paid);
+  auto account = accounts_.find(channel.terms.payer);
+  ctx_.history.on_lost(ctx_.clock.floor(now), account != accounts_.end() ? account->second.torrent : InfoHash(), lost);
+  LogLine(ctx_.log, lost.is_zero() ? LogLevel::info : LogLevel::error, "speed_closed")
       .add("channel", channel.id.hex())
       .add("counted", channel.counted.cum.to_btt())
-      .add("paid", done ? reply.claimed.to_btt() : channel.claimed.to_btt())
-      .add("why", done ? "" : reply.reason.c_str());
+      .add("paid", paid.to_btt())
+      .add("why", reply.reason.c_str());
   if (channel.state != ChannelState::closing) acknowledge(channel, AckStatus::closed);
   drop(now, channel.id);
 }

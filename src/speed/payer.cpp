@@ -271,7 +271,12 @@ void Payer::forget_providers(Instant now) {
 }
 
 std::map<PublicKey, Payer::Provider>::iterator Payer::forget_provider(Instant now, std::map<PublicKey, Provider>::iterator it) {
-  if (!it->second.payable.due().is_zero()) {
+  const Provider& provider = it->second;
+  if (!owed(provider).is_zero()) {
+    ctx_.history.on_returned(ctx_.clock.floor(now), provider.torrent, owed(provider));
+    commit_by(now + k_commit_interval);
+  }
+  if (!provider.payable.due().is_zero()) {
     for (auto& [hash, t] : torrents_) ++t.roundings;
   }
   return providers_.erase(it);

@@ -244,6 +244,7 @@ class Payer {
     Instant last_pay;
     Backoff open_retry;
     Instant gone_since;
+    InfoHash torrent;  // that a piece was bought for last
   };
   struct SentBid {
     uint32_t seq = 0;

@@ -296,6 +296,8 @@ void Payer::on_final(Instant now, Channel& channel, Amount paid, const char* why
   Amount unpaid = std::min(channel.cum.minus_or_zero(paid), channel.here);
   provider.allocated = provider.allocated.minus_or_zero(unpaid);
   provider.owed_again = provider.owed_again || !unpaid.is_zero();
+  // What an earlier process has signed is owed to nobody any more.
+  ctx_.history.on_returned(ctx_.clock.floor(now), channel.torrent, channel.cum.minus_or_zero(paid).minus_or_zero(unpaid));
   if (!paid.is_zero()) provider.known = true;
   funds_.time = LedgerTime();
   drop(now, channel.id);

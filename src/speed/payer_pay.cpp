@@ -74,6 +74,7 @@ bool Payer::settle_blocks(Instant now, Provider& provider, const InfoHash& hash,
   provider.verified_bytes += pending.bytes;
   market_.sold(now, provider.sales, pending.rate, providers_);
   commit_by(now + k_spent_interval);
+  provider.torrent = hash;
   return true;
 }
 

@@ -8,7 +8,7 @@
 //   speed_payer_channel     channel id        PayerChannelRecord    as requester: the lease within which payments may be signed
 //   speed_payer_torrent     info hash         TorrentRecord         what a torrent has spent
 //   speed_ban               subject           BanRecord
-//   speed_history           day:u32 torrent   HistoryRecord         what was earned and spent (history.h)
+//   speed_history           day:u32 torrent   SettledHistoryRecord  what was earned and spent (history.h)
 #pragma once
 
 #include "codec/fields.h"
@@ -92,6 +92,17 @@ struct HistoryRecord {
       std::make_tuple(field("earned", &HistoryRecord::earned), field("spent", &HistoryRecord::spent),
                       field("bytes_sold", &HistoryRecord::bytes_sold), field("bytes_bought", &HistoryRecord::bytes_bought));
   bool operator==(const HistoryRecord&) const = default;
+};
+
+// The same, and what did not come to be. A HistoryRecord alone (version 1) stands for none of that.
+struct SettledHistoryRecord {
+  static constexpr uint8_t k_version = 2;
+  HistoryRecord sums;
+  Amount lost;
+  Amount returned;
+  static constexpr auto k_fields = std::make_tuple(field("sums", &SettledHistoryRecord::sums), field("lost", &SettledHistoryRecord::lost),
+                                                   field("returned", &SettledHistoryRecord::returned));
+  bool operator==(const SettledHistoryRecord&) const = default;
 };
 
 struct PayerChannelRecord {

@@ -42,11 +42,11 @@ struct Sums {
   uint64_t spent = 0;
 };
 Result<Sums> read_history(StoreTransaction& state) {
-  TRY_ASSIGN(auto days, read_records<speed::HistoryRecord>(state, speed::k_table_history));
+  TRY_ASSIGN(auto days, read_records<speed::SettledHistoryRecord>(state, speed::k_table_history));
   Sums sums;
   for (const auto& [key, record] : days) {
-    sums.earned += record.earned.in_micro();
-    sums.spent += record.spent.in_micro();
+    sums.earned += record.sums.earned.in_micro() - record.lost.in_micro();
+    sums.spent += record.sums.spent.in_micro();
   }
   return sums;
 }

@@ -46,9 +46,10 @@ static void a_torrent_added_again_has_spent_nothing(void**) {
   assert_true(sale.market.all_channels_end({sale.seed, sale.buyer}));
   sale.run(70);
   assert_int_equal(rows(), 1);
-  sale.buyer->command(&Node::remove_torrent, sale.payload.hash, true);
+  sale.buyer->command(&Node::remove_torrent, sale.payload.hash, false);
   sale.run(70);
   assert_int_equal(rows(), 0);
+  sale.buyer->disk.clear();
   sale.buyer->add(sale.payload, {sale.seed->endpoint});
   assert_int_equal(sale.buyer->status(sale.payload.hash).spent.in_micro(), 0);
   assert_true(sale.market.completes(*sale.buyer, sale.payload));

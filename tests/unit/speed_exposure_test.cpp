@@ -297,6 +297,7 @@ void every_record_survives_a_round_trip(void**) {
   expect_round_trip<DebtRecord>(random);
   expect_round_trip<AccountRecord>(random);
   expect_round_trip<HistoryRecord>(random);
+  expect_round_trip<SettledHistoryRecord>(random);
   expect_round_trip<PayerChannelRecord>(random);
   expect_round_trip<TorrentRecord>(random);
   expect_round_trip<BanRecord>(random);

@@ -24,7 +24,7 @@ InfoHash hash(uint32_t number) {
 // ---- history ----
 
 struct Total {
-  uint64_t earned = 0, spent = 0, sold = 0, bought = 0;
+  uint64_t earned = 0, spent = 0, sold = 0, bought = 0, lost = 0, returned = 0;
 };
 Total total(const std::vector<HistoryEntry>& entries) {
   Total out;
@@ -33,6 +33,8 @@ Total total(const std::vector<HistoryEntry>& entries) {
     out.spent += e.spent.in_micro();
     out.sold += e.bytes_sold;
     out.bought += e.bytes_bought;
+    out.lost += e.lost.in_micro();
+    out.returned += e.returned.in_micro();
   }
   return out;
 }
@@ -75,6 +77,10 @@ void history_folds_what_is_old_and_the_sum_stays(void**) {
         expected.spent += amount;
         expected.bought += bytes;
       }
+      history.on_lost(day(d), torrent, Amount::micro(amount / 9));
+      history.on_returned(day(d), torrent, Amount::micro(amount / 7));
+      expected.lost += amount / 9;
+      expected.returned += amount / 7;
     }
     save(history, store);
     most = std::max(most, store.size());
@@ -89,6 +95,8 @@ void history_folds_what_is_old_and_the_sum_stays(void**) {
   assert_int_equal(sum.spent, expected.spent);
   assert_int_equal(sum.sold, expected.sold);
   assert_int_equal(sum.bought, expected.bought);
+  assert_int_equal(sum.lost, expected.lost);
+  assert_int_equal(sum.returned, expected.returned);
   assert_true(most <= History::k_days_by_torrent * (History::k_torrents_per_day_max + 1) + History::k_days_max);
   assert_int_equal(store.size(), entries.size());
   assert_int_equal(entries.front().day, 20'899);
@@ -141,6 +149,63 @@ void the_history_adds_up_and_survives_a_kill(void**) {
   assert_int_equal(history_of(*duo.provider).earned, duo.earned());
   assert_int_equal(history_of(*duo.requester).spent, duo.requester->speed->payer().spent(duo.world.info_hash).in_micro());
   assert_int_equal(history_of(*duo.requester).spent, duo.earned());
+}
+
+// The ledger is away while the channel is open: it expires before it is claimed. What the provider noted as earned is lost, what the
+// requester noted as spent comes back, whether it remembers who it was for (then it is owed for another day) or was started anew.
+void what_expires_unclaimed_is_noted_as_lost_and_as_returned(void**) {
+  for (bool anew : {false, true}) {
+    Duo duo;
+    duo.start();
+    assert_true(duo.run(60, [&] { return duo.counted() > 1000; }));
+    duo.world.ledger.up = false;
+    duo.run(70);  // the rest of the torrent, and commits
+    duo.world.cut(0, Instant::never());
+    if (anew) {
+      duo.world.crash(*duo.requester);
+      duo.world.start(*duo.requester);
+    }
+    duo.run(2 * 3600);
+    uint64_t earned = history_of(*duo.provider).earned;
+    assert_true(earned > 1000);
+    assert_int_equal(history_of(*duo.provider).lost, 0);
+    duo.world.ledger.up = true;
+    duo.run(300);
+    assert_true(duo.provider->speed->payee().channels().empty());
+    assert_int_equal(history_of(*duo.provider).earned, earned);
+    assert_int_equal(history_of(*duo.provider).lost, earned);
+    assert_int_equal(duo.earned(), 0);
+    assert_true(duo.requester->speed->payer().channels().empty());
+    if (!anew) assert_int_equal(history_of(*duo.requester).returned, 0);
+    duo.world.crash(*duo.provider);
+    duo.run(25 * 3600);
+    assert_int_equal(history_of(*duo.requester).spent, earned);
+    assert_int_equal(history_of(*duo.requester).returned, earned);
+    assert_int_equal(duo.world.violations.size(), 0);
+  }
+}
+
+// A lost answer is no loss: what was paid out is asked for.
+void a_lost_answer_to_a_close_is_no_loss(void**) {
+  Duo duo;
+  duo.start();
+  assert_true(duo.run(60, [&] { return duo.counted() > 1000; }));
+  duo.world.ledger_loses_replies = true;
+  assert_true(duo.run_to_end());
+  duo.run(300);
+  assert_true(duo.provider->speed->payee().channels().empty());
+  assert_int_equal(history_of(*duo.provider).earned, duo.earned());
+  assert_int_equal(history_of(*duo.provider).lost, 0);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+void days_of_an_older_version_are_read(void**) {
+  std::vector<uint8_t> key;
+  ByteWriter(key).u32(20'000).bytes(hash(1).bytes());
+  History history;
+  assert_true(history.restore(key, encode_record(HistoryRecord{Amount::micro(5), Amount::micro(6), 7, 8})).has_value());
+  Total sum = total(history.entries());
+  assert_true(sum.earned == 5 && sum.spent == 6 && sum.sold == 7 && sum.bought == 8 && sum.lost == 0 && sum.returned == 0);
 }
 
 // ---- market rate and bids ----
@@ -416,6 +481,9 @@ int main() {
       cmocka_unit_test(the_history_adds_up_and_survives_a_kill),
       cmocka_unit_test(the_market_rate_needs_five_sellers_and_caps_the_bid),
       cmocka_unit_test(who_sells_for_next_to_nothing_does_not_set_the_market_rate),
+      cmocka_unit_test(what_expires_unclaimed_is_noted_as_lost_and_as_returned),
+      cmocka_unit_test(a_lost_answer_to_a_close_is_no_loss),
+      cmocka_unit_test(days_of_an_older_version_are_read),
       cmocka_unit_test(without_a_sale_the_cap_rises),
       cmocka_unit_test(a_bid_says_what_limited_it),
       cmocka_unit_test(rare_pieces_raise_the_bid_within_the_maximum),

@@ -103,7 +103,7 @@ void check_histories(World& world) {
   for (const auto& node : world.nodes) {
     if (!node->provider || node->faults.has(Bug::skip_persist)) continue;
     uint64_t earned = 0;
-    for (const HistoryEntry& entry : node->speed->history()) earned += entry.earned.in_micro();
+    for (const HistoryEntry& entry : node->speed->history()) earned += entry.earned.in_micro() - entry.lost.in_micro();
     uint64_t got = world.ledger.balance[node->key];
     if (earned != got) world.violate(node->name + " notes " + std::to_string(earned) + " earned and got " + std::to_string(got));
   }

@@ -104,6 +104,8 @@ void history_adds_up_the_torrents_of_a_day(void**) {
   second.earned = Amount::micro(500'000);
   other_day.day = 20'001;
   other_day.spent = Amount::micro(250'000);
+  second.lost = Amount::micro(30'000);
+  other_day.returned = Amount::micro(125'000);
   Json rows = Json::array();
   for (const HistoryDay* day : {&first, &second, &other_day}) rows.append(row_of(*day));
   Json reply = Json::object();
@@ -114,6 +116,7 @@ void history_adds_up_the_torrents_of_a_day(void**) {
   size_t all = text.find("\nall");
   assert_true(all != std::string::npos);
   assert_true(text.find(" 2 ", all) != std::string::npos && text.find("0.25", all) != std::string::npos);
+  assert_true(text.find("0.03", all) != std::string::npos && text.find("0.125", all) != std::string::npos);
   std::string by_torrent = history_by_torrent(reply);
   assert_non_null(strstr(by_torrent.c_str(), "debian.iso"));
   assert_non_null(strstr(by_torrent.c_str(), "others"));
