@@ -25,7 +25,7 @@ struct ChannelTerms {
   std::array<uint8_t, 16> nonce{};
   LedgerTime valid_until;  // the ledger opens the channel before this time or never
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &ChannelTerms::ledger), field("payer", &ChannelTerms::payer), field("payee", &ChannelTerms::payee),
+      field_list(field("ledger", &ChannelTerms::ledger), field("payer", &ChannelTerms::payer), field("payee", &ChannelTerms::payee),
                       field("capacity", &ChannelTerms::capacity), field("expiry", &ChannelTerms::expiry),
                       field("nonce", &ChannelTerms::nonce), field("valid_until", &ChannelTerms::valid_until));
   bool operator==(const ChannelTerms&) const = default;
@@ -38,7 +38,7 @@ struct PayStatement {
   ChannelId channel;
   uint64_t seq = 0;
   Amount cum;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &PayStatement::ledger), field("channel", &PayStatement::channel),
+  static constexpr auto k_fields = field_list(field("ledger", &PayStatement::ledger), field("channel", &PayStatement::channel),
                                                    field("seq", &PayStatement::seq), field("cum", &PayStatement::cum));
   bool operator==(const PayStatement&) const = default;
 };
@@ -50,7 +50,7 @@ struct CloseStatement {
   ChannelId channel;
   uint64_t seq = 0;
   Amount cum;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &CloseStatement::ledger), field("channel", &CloseStatement::channel),
+  static constexpr auto k_fields = field_list(field("ledger", &CloseStatement::ledger), field("channel", &CloseStatement::channel),
                                                    field("seq", &CloseStatement::seq), field("cum", &CloseStatement::cum));
   bool operator==(const CloseStatement&) const = default;
 };
@@ -62,7 +62,7 @@ struct ClaimStatement {
   ChannelId channel;
   uint64_t seq = 0;
   Amount cum;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &ClaimStatement::ledger), field("channel", &ClaimStatement::channel),
+  static constexpr auto k_fields = field_list(field("ledger", &ClaimStatement::ledger), field("channel", &ClaimStatement::channel),
                                                    field("seq", &ClaimStatement::seq), field("cum", &ClaimStatement::cum));
   bool operator==(const ClaimStatement&) const = default;
 };
@@ -74,7 +74,7 @@ struct FundStatement {
   PublicKey key;
   Amount available;
   LedgerTime time;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &FundStatement::ledger), field("key", &FundStatement::key),
+  static constexpr auto k_fields = field_list(field("ledger", &FundStatement::ledger), field("key", &FundStatement::key),
                                                    field("available", &FundStatement::available), field("time", &FundStatement::time));
   bool operator==(const FundStatement&) const = default;
 };

@@ -110,7 +110,7 @@ std::string describe(const Message& message) {
         } else {
           out = M::k_name;
           Describer add{out};
-          std::apply([&](const auto&... fields) { (add(fields.name, m.*(fields.member)), ...); }, M::k_fields);
+          apply_fields([&](const auto&... fields) { (add(fields.name, m.*(fields.member)), ...); }, M::k_fields);
         }
       },
       message);

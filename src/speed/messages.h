@@ -35,7 +35,7 @@ struct BidMessage {
   uint8_t flags = 0;
   Rate rate;
   static constexpr auto k_fields =
-      std::make_tuple(field("bid_seq", &BidMessage::bid_seq), field("flags", &BidMessage::flags), field("rate", &BidMessage::rate));
+      field_list(field("bid_seq", &BidMessage::bid_seq), field("flags", &BidMessage::flags), field("rate", &BidMessage::rate));
   bool operator==(const BidMessage&) const = default;
 };
 
@@ -53,7 +53,7 @@ struct RateMessage {
   uint16_t pay_timeout_s = 0;
   uint64_t sent = 0;  // payload bytes of blocks sent on this connection so far
   static constexpr auto k_fields =
-      std::make_tuple(field("epoch", &RateMessage::epoch), field("bid_seq", &RateMessage::bid_seq), field("rate", &RateMessage::rate),
+      field_list(field("epoch", &RateMessage::epoch), field("bid_seq", &RateMessage::bid_seq), field("rate", &RateMessage::rate),
                       field("kind", &RateMessage::kind), field("window", &RateMessage::window),
                       field("pay_timeout", &RateMessage::pay_timeout_s), field("sent", &RateMessage::sent));
   bool operator==(const RateMessage&) const = default;
@@ -68,7 +68,7 @@ struct ChannelMessage {
   LedgerTime expiry;
   std::array<uint8_t, 16> nonce{};
   LedgerTime valid_until;
-  static constexpr auto k_fields = std::make_tuple(field("slot", &ChannelMessage::slot), field("capacity", &ChannelMessage::capacity),
+  static constexpr auto k_fields = field_list(field("slot", &ChannelMessage::slot), field("capacity", &ChannelMessage::capacity),
                                                    field("expiry", &ChannelMessage::expiry), field("nonce", &ChannelMessage::nonce),
                                                    field("valid_until", &ChannelMessage::valid_until));
   bool operator==(const ChannelMessage&) const = default;
@@ -82,7 +82,7 @@ struct PayMessage {
   uint64_t seq = 0;
   Amount cum;
   Signature signature;
-  static constexpr auto k_fields = std::make_tuple(field("slot", &PayMessage::slot), field("seq", &PayMessage::seq),
+  static constexpr auto k_fields = field_list(field("slot", &PayMessage::slot), field("seq", &PayMessage::seq),
                                                    field("cum", &PayMessage::cum), field("signature", &PayMessage::signature));
   bool operator==(const PayMessage&) const = default;
 };
@@ -108,7 +108,7 @@ struct AckMessage {
   Amount durable;      // of it, what survives a power cut: the only promise
   Amount unpaid;       // what the payer owes beyond it, over all channels; for information
   static constexpr auto k_fields =
-      std::make_tuple(field("slot", &AckMessage::slot), field("status", &AckMessage::status), field("seq", &AckMessage::seq),
+      field_list(field("slot", &AckMessage::slot), field("status", &AckMessage::status), field("seq", &AckMessage::seq),
                       field("counted", &AckMessage::counted), field("durable", &AckMessage::durable), field("unpaid", &AckMessage::unpaid));
   bool operator==(const AckMessage&) const = default;
 };
@@ -123,7 +123,7 @@ struct ResumeMessage {
   Amount cum;
   Signature signature;
   static constexpr auto k_fields =
-      std::make_tuple(field("slot", &ResumeMessage::slot), field("channel", &ResumeMessage::channel), field("seq", &ResumeMessage::seq),
+      field_list(field("slot", &ResumeMessage::slot), field("channel", &ResumeMessage::channel), field("seq", &ResumeMessage::seq),
                       field("cum", &ResumeMessage::cum), field("signature", &ResumeMessage::signature));
   bool operator==(const ResumeMessage&) const = default;
 };
@@ -138,7 +138,7 @@ struct CloseMessage {
   uint8_t reason = 0;  // CloseReason
   uint64_t seq = 0;
   Amount cum;
-  static constexpr auto k_fields = std::make_tuple(field("channel", &CloseMessage::channel), field("reason", &CloseMessage::reason),
+  static constexpr auto k_fields = field_list(field("channel", &CloseMessage::channel), field("reason", &CloseMessage::reason),
                                                    field("seq", &CloseMessage::seq), field("cum", &CloseMessage::cum));
   bool operator==(const CloseMessage&) const = default;
 };
@@ -152,7 +152,7 @@ struct StopMessage {
   uint8_t reason = 0;  // StopReason
   uint32_t retry_after_s = 0;
   static constexpr auto k_fields =
-      std::make_tuple(field("reason", &StopMessage::reason), field("retry_after", &StopMessage::retry_after_s));
+      field_list(field("reason", &StopMessage::reason), field("retry_after", &StopMessage::retry_after_s));
   bool operator==(const StopMessage&) const = default;
 };
 
@@ -168,7 +168,7 @@ struct HelloMessage {
   // Follows the fields, or not: the newest head of the ledger's log that the sender has checked (src/ledger/PROTOCOL.md). Not looked into.
   std::optional<TreeHeadBytes> tree_head{};
   static constexpr auto k_fields =
-      std::make_tuple(field("version", &HelloMessage::version), field("ledger", &HelloMessage::ledger), field("key", &HelloMessage::key),
+      field_list(field("version", &HelloMessage::version), field("ledger", &HelloMessage::ledger), field("key", &HelloMessage::key),
                       field("nonce", &HelloMessage::nonce), field("services", &HelloMessage::services));
   bool operator==(const HelloMessage&) const = default;
 };
@@ -178,7 +178,7 @@ struct ProveMessage {
   static constexpr uint8_t k_type = 10;
   static constexpr const char* k_name = "prove";
   Signature signature;
-  static constexpr auto k_fields = std::make_tuple(field("signature", &ProveMessage::signature));
+  static constexpr auto k_fields = field_list(field("signature", &ProveMessage::signature));
   bool operator==(const ProveMessage&) const = default;
 };
 
@@ -189,7 +189,7 @@ struct FundsMessage {
   Amount available;
   LedgerTime time;
   Signature signature;
-  static constexpr auto k_fields = std::make_tuple(field("available", &FundsMessage::available), field("time", &FundsMessage::time),
+  static constexpr auto k_fields = field_list(field("available", &FundsMessage::available), field("time", &FundsMessage::time),
                                                    field("signature", &FundsMessage::signature));
   bool operator==(const FundsMessage&) const = default;
 };
@@ -200,7 +200,7 @@ struct HoldMessage {
   static constexpr uint8_t k_type = 12;
   static constexpr const char* k_name = "hold";
   uint32_t piece = 0;
-  static constexpr auto k_fields = std::make_tuple(field("piece", &HoldMessage::piece));
+  static constexpr auto k_fields = field_list(field("piece", &HoldMessage::piece));
   bool operator==(const HoldMessage&) const = default;
 };
 
@@ -210,7 +210,7 @@ struct AcceptMessage {
   static constexpr uint8_t k_type = 13;
   static constexpr const char* k_name = "accept";
   uint32_t epoch = 0;
-  static constexpr auto k_fields = std::make_tuple(field("epoch", &AcceptMessage::epoch));
+  static constexpr auto k_fields = field_list(field("epoch", &AcceptMessage::epoch));
   bool operator==(const AcceptMessage&) const = default;
 };
 
@@ -226,7 +226,7 @@ struct ProofStatement {
   InfoHash info_hash;
   PeerId signer_peer;
   PeerId other_peer;
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("ledger", &ProofStatement::ledger), field("role", &ProofStatement::role), field("signer", &ProofStatement::signer),
       field("other", &ProofStatement::other), field("signer_nonce", &ProofStatement::signer_nonce),
       field("other_nonce", &ProofStatement::other_nonce), field("info_hash", &ProofStatement::info_hash),

@@ -30,7 +30,7 @@ inline constexpr const char* k_tables[] = {k_table_meta,           k_table_payee
 struct ClockRecord {
   static constexpr uint8_t k_version = 1;
   LedgerTime floor;
-  static constexpr auto k_fields = std::make_tuple(field("floor", &ClockRecord::floor));
+  static constexpr auto k_fields = field_list(field("floor", &ClockRecord::floor));
   bool operator==(const ClockRecord&) const = default;
 };
 
@@ -45,7 +45,7 @@ struct PayeeChannelRecord {
   LedgerTime claim_at;  // half of the channel's life
   uint8_t closing = 0;  // 1: our CLOSE may be at the ledger; nothing more is counted
   static constexpr auto k_fields =
-      std::make_tuple(field("terms", &PayeeChannelRecord::terms), field("seq", &PayeeChannelRecord::seq),
+      field_list(field("terms", &PayeeChannelRecord::terms), field("seq", &PayeeChannelRecord::seq),
                       field("cum", &PayeeChannelRecord::cum), field("signature", &PayeeChannelRecord::signature),
                       field("claimed", &PayeeChannelRecord::claimed), field("effective_expiry", &PayeeChannelRecord::effective_expiry),
                       field("claim_at", &PayeeChannelRecord::claim_at), field("closing", &PayeeChannelRecord::closing));
@@ -65,7 +65,7 @@ struct DebtRecord {
   uint8_t charged = 0;       // 1: open_bytes are taken from the bucket of unknown payers, for this network:
   uint8_t network_is_v4 = 0;
   std::array<uint8_t, 16> network{};
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("settled_micro", &DebtRecord::settled_micro), field("settled_rest", &DebtRecord::settled_rest),
       field("open_micro", &DebtRecord::open_micro), field("open_rest", &DebtRecord::open_rest),
       field("open_bytes", &DebtRecord::open_bytes), field("paid", &DebtRecord::paid), field("paid_pieces", &DebtRecord::paid_pieces),
@@ -78,7 +78,7 @@ struct AccountRecord {
   static constexpr uint8_t k_version = 2;
   DebtRecord debt;
   uint64_t streak = 0;  // in 256ths of a piece
-  static constexpr auto k_fields = std::make_tuple(field("debt", &AccountRecord::debt), field("streak", &AccountRecord::streak));
+  static constexpr auto k_fields = field_list(field("debt", &AccountRecord::debt), field("streak", &AccountRecord::streak));
   bool operator==(const AccountRecord&) const = default;
 };
 
@@ -89,7 +89,7 @@ struct HistoryRecord {
   uint64_t bytes_sold = 0;
   uint64_t bytes_bought = 0;
   static constexpr auto k_fields =
-      std::make_tuple(field("earned", &HistoryRecord::earned), field("spent", &HistoryRecord::spent),
+      field_list(field("earned", &HistoryRecord::earned), field("spent", &HistoryRecord::spent),
                       field("bytes_sold", &HistoryRecord::bytes_sold), field("bytes_bought", &HistoryRecord::bytes_bought));
   bool operator==(const HistoryRecord&) const = default;
 };
@@ -100,7 +100,7 @@ struct SettledHistoryRecord {
   HistoryRecord sums;
   Amount lost;
   Amount returned;
-  static constexpr auto k_fields = std::make_tuple(field("sums", &SettledHistoryRecord::sums), field("lost", &SettledHistoryRecord::lost),
+  static constexpr auto k_fields = field_list(field("sums", &SettledHistoryRecord::sums), field("lost", &SettledHistoryRecord::lost),
                                                    field("returned", &SettledHistoryRecord::returned));
   bool operator==(const SettledHistoryRecord&) const = default;
 };
@@ -114,7 +114,7 @@ struct PayerChannelRecord {
   uint8_t state = 0;         // PayerChannelState
   InfoHash torrent;          // whose budget the difference counts against after a crash
   static constexpr auto k_fields =
-      std::make_tuple(field("terms", &PayerChannelRecord::terms), field("cum", &PayerChannelRecord::cum),
+      field_list(field("terms", &PayerChannelRecord::terms), field("cum", &PayerChannelRecord::cum),
                       field("ceiling", &PayerChannelRecord::ceiling), field("seq_ceiling", &PayerChannelRecord::seq_ceiling),
                       field("state", &PayerChannelRecord::state), field("torrent", &PayerChannelRecord::torrent));
   bool operator==(const PayerChannelRecord&) const = default;
@@ -125,7 +125,7 @@ struct TorrentRecord {
   uint64_t spent_micro = 0;
   uint32_t spent_rest = 0;
   static constexpr auto k_fields =
-      std::make_tuple(field("spent_micro", &TorrentRecord::spent_micro), field("spent_rest", &TorrentRecord::spent_rest));
+      field_list(field("spent_micro", &TorrentRecord::spent_micro), field("spent_rest", &TorrentRecord::spent_rest));
   bool operator==(const TorrentRecord&) const = default;
 };
 
@@ -135,7 +135,7 @@ struct BanRecord {
   uint8_t bans = 0;     // so far: each is twice as long
   LedgerTime strike_1;  // zero: none
   LedgerTime strike_2;
-  static constexpr auto k_fields = std::make_tuple(field("until", &BanRecord::until), field("bans", &BanRecord::bans),
+  static constexpr auto k_fields = field_list(field("until", &BanRecord::until), field("bans", &BanRecord::bans),
                                                    field("strike_1", &BanRecord::strike_1), field("strike_2", &BanRecord::strike_2));
   bool operator==(const BanRecord&) const = default;
 };

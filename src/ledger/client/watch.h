@@ -89,7 +89,7 @@ class LedgerWatch {
   struct Mark {
     uint64_t record = 0;
     Hash32 leaf{};
-    static constexpr auto k_fields = std::make_tuple(field("record", &Mark::record), field("leaf", &Mark::leaf));
+    static constexpr auto k_fields = field_list(field("record", &Mark::record), field("leaf", &Mark::leaf));
   };
   struct Check {
     uint64_t from = k_no_record;             // of the page that is asked for

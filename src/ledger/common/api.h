@@ -42,43 +42,43 @@ struct OperationRequest {
 // The ledger's rules. Anybody may ask.
 struct ParamsQuery {
   static constexpr uint8_t k_kind = 1;
-  static constexpr auto k_fields = std::make_tuple();
+  static constexpr auto k_fields = field_list();
 };
 // What the asking key has.
 struct BalanceQuery {
   static constexpr uint8_t k_kind = 2;
-  static constexpr auto k_fields = std::make_tuple();
+  static constexpr auto k_fields = field_list();
 };
 // Only a party to the channel may ask.
 struct ChannelQuery {
   static constexpr uint8_t k_kind = 3;
   ChannelId channel;
-  static constexpr auto k_fields = std::make_tuple(field("channel", &ChannelQuery::channel));
+  static constexpr auto k_fields = field_list(field("channel", &ChannelQuery::channel));
 };
 // Channels of the asking key that ended, in the order of their end, after the record `after` (0 is the first).
 struct ClosedQuery {
   static constexpr uint8_t k_kind = 4;
   uint64_t after = 0;
-  static constexpr auto k_fields = std::make_tuple(field("after", &ClosedQuery::after));
+  static constexpr auto k_fields = field_list(field("after", &ClosedQuery::after));
 };
 // Work to do for an initial balance.
 struct ChallengeQuery {
   static constexpr uint8_t k_kind = 5;
-  static constexpr auto k_fields = std::make_tuple();
+  static constexpr auto k_fields = field_list();
 };
 // Whether a record is in the log of `size` records; size 0: of the reply's tree head. Anybody may ask.
 struct InclusionQuery {
   static constexpr uint8_t k_kind = 6;
   uint64_t record = 0;
   uint64_t size = 0;
-  static constexpr auto k_fields = std::make_tuple(field("record", &InclusionQuery::record), field("size", &InclusionQuery::size));
+  static constexpr auto k_fields = field_list(field("record", &InclusionQuery::record), field("size", &InclusionQuery::size));
 };
 // Whether the log of `from` records is the beginning of the one of `to`; to 0: of the reply's tree head. Anybody may ask.
 struct ConsistencyQuery {
   static constexpr uint8_t k_kind = 7;
   uint64_t from = 0;
   uint64_t to = 0;
-  static constexpr auto k_fields = std::make_tuple(field("from", &ConsistencyQuery::from), field("to", &ConsistencyQuery::to));
+  static constexpr auto k_fields = field_list(field("from", &ConsistencyQuery::from), field("to", &ConsistencyQuery::to));
 };
 // The records that touched the asking key, newest first, from the record `from` (k_no_record: its last) to the record `until`
 // (k_no_record: its first), as many as there is room for.
@@ -86,19 +86,19 @@ struct RecordsQuery {
   static constexpr uint8_t k_kind = 8;
   uint64_t from = k_no_record;
   uint64_t until = k_no_record;
-  static constexpr auto k_fields = std::make_tuple(field("from", &RecordsQuery::from), field("until", &RecordsQuery::until));
+  static constexpr auto k_fields = field_list(field("from", &RecordsQuery::from), field("until", &RecordsQuery::until));
 };
 // A pool of the issuance table, by its place there. Anybody may ask.
 struct PoolQuery {
   static constexpr uint8_t k_kind = 9;
   uint8_t index = 0;
-  static constexpr auto k_fields = std::make_tuple(field("index", &PoolQuery::index));
+  static constexpr auto k_fields = field_list(field("index", &PoolQuery::index));
 };
 // A policy for grants. Anybody may ask.
 struct PolicyQuery {
   static constexpr uint8_t k_kind = 10;
   OperationId policy;
-  static constexpr auto k_fields = std::make_tuple(field("policy", &PolicyQuery::policy));
+  static constexpr auto k_fields = field_list(field("policy", &PolicyQuery::policy));
 };
 // The answer to a CAPTCHA, as its widget gave it, for a ticket. One in a request, by the key that wants the initial balance.
 struct CaptchaQuery {
@@ -125,7 +125,7 @@ struct TreeHeadStatement {
   uint64_t size = 0;  // records
   Hash32 root{};
   LedgerTime time;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &TreeHeadStatement::ledger), field("size", &TreeHeadStatement::size),
+  static constexpr auto k_fields = field_list(field("ledger", &TreeHeadStatement::ledger), field("size", &TreeHeadStatement::size),
                                                    field("root", &TreeHeadStatement::root), field("time", &TreeHeadStatement::time));
 };
 struct SignedTreeHead {
@@ -133,7 +133,7 @@ struct SignedTreeHead {
   Hash32 root{};
   LedgerTime time;
   Signature signature;  // of the ledger, over TreeHeadStatement
-  static constexpr auto k_fields = std::make_tuple(field("size", &SignedTreeHead::size), field("root", &SignedTreeHead::root),
+  static constexpr auto k_fields = field_list(field("size", &SignedTreeHead::size), field("root", &SignedTreeHead::root),
                                                    field("time", &SignedTreeHead::time), field("signature", &SignedTreeHead::signature));
   bool operator==(const SignedTreeHead&) const = default;
 
@@ -151,7 +151,7 @@ struct ReceiptStatement {
   Hash32 record_hash{};
   LedgerTime time;
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &ReceiptStatement::ledger), field("operation", &ReceiptStatement::operation),
+      field_list(field("ledger", &ReceiptStatement::ledger), field("operation", &ReceiptStatement::operation),
                       field("record", &ReceiptStatement::record), field("record_hash", &ReceiptStatement::record_hash),
                       field("time", &ReceiptStatement::time));
   bool operator==(const ReceiptStatement&) const = default;
@@ -167,7 +167,7 @@ struct OperationResult {
   Amount paid;        // TRANSFER, FAUCET: the amount; CLAIM, CLOSE: to the payee over the channel's whole life
   Amount refunded;    // CLOSE: to the payer
   Signature receipt;  // over ReceiptStatement
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("code", &OperationResult::code), field("operation", &OperationResult::operation), field("record", &OperationResult::record),
       field("record_hash", &OperationResult::record_hash), field("time", &OperationResult::time), field("paid", &OperationResult::paid),
       field("refunded", &OperationResult::refunded), field("receipt", &OperationResult::receipt));
@@ -184,7 +184,7 @@ struct LedgerParams {
   Amount grant;               // of the faucet; zero: off
   FaucetWork work;
   static constexpr auto k_fields =
-      std::make_tuple(field("capacity_min", &LedgerParams::capacity_min), field("channel_life_min_s", &LedgerParams::channel_life_min_s),
+      field_list(field("capacity_min", &LedgerParams::capacity_min), field("channel_life_min_s", &LedgerParams::channel_life_min_s),
                       field("channel_life_max_s", &LedgerParams::channel_life_max_s), field("channels_max", &LedgerParams::channels_max),
                       field("grant", &LedgerParams::grant), field("work", &LedgerParams::work));
   bool operator==(const LedgerParams&) const = default;
@@ -200,7 +200,7 @@ struct Balance {
   Amount spend_only;           // of it all: pays for service over channels, can't be transferred before spend_only_until
   LedgerTime spend_only_until;
   Signature fund;  // over FundStatement{ledger, key, available, time of the reply}
-  static constexpr auto k_fields = std::make_tuple(field("available", &Balance::available), field("in_channels", &Balance::in_channels),
+  static constexpr auto k_fields = field_list(field("available", &Balance::available), field("in_channels", &Balance::in_channels),
                                                    field("open_channels", &Balance::open_channels), field("granted", &Balance::granted),
                                                    field("spend_only", &Balance::spend_only),
                                                    field("spend_only_until", &Balance::spend_only_until), field("fund", &Balance::fund));
@@ -218,7 +218,7 @@ struct ChannelState {
   LedgerTime ended;             // zero while it is open
   uint64_t record = 0;          // last one about this channel
   static constexpr auto k_fields =
-      std::make_tuple(field("terms", &ChannelState::terms), field("status", &ChannelState::status),
+      field_list(field("terms", &ChannelState::terms), field("status", &ChannelState::status),
                       field("claimed", &ChannelState::claimed), field("effective_expiry", &ChannelState::effective_expiry),
                       field("ended", &ChannelState::ended), field("record", &ChannelState::record));
   bool operator==(const ChannelState&) const = default;
@@ -239,7 +239,7 @@ struct FaucetChallenge {
   LedgerTime valid_until;  // a solution is taken before this
   FaucetWork work;
   Amount grant;
-  static constexpr auto k_fields = std::make_tuple(field("challenge", &FaucetChallenge::challenge), field("epoch", &FaucetChallenge::epoch),
+  static constexpr auto k_fields = field_list(field("challenge", &FaucetChallenge::challenge), field("epoch", &FaucetChallenge::epoch),
                                                    field("valid_until", &FaucetChallenge::valid_until),
                                                    field("work", &FaucetChallenge::work), field("grant", &FaucetChallenge::grant));
   bool operator==(const FaucetChallenge&) const = default;
@@ -290,7 +290,7 @@ struct PoolState {
   PoolKeys keys;
   Vesting vesting;
   static constexpr auto k_fields =
-      std::make_tuple(field("account", &PoolState::account), field("issued", &PoolState::issued), field("available", &PoolState::available),
+      field_list(field("account", &PoolState::account), field("issued", &PoolState::issued), field("available", &PoolState::available),
                       field("vested", &PoolState::vested), field("has_terms", &PoolState::has_terms), field("keys", &PoolState::keys),
                       field("vesting", &PoolState::vesting));
   bool operator==(const PoolState&) const = default;
@@ -304,7 +304,7 @@ struct PolicyState {
   uint64_t grants = 0;  // the number of the last
   Amount left;          // that may be granted in the period of the reply's time
   static constexpr auto k_fields =
-      std::make_tuple(field("terms", &PolicyState::terms), field("record", &PolicyState::record), field("ended", &PolicyState::ended),
+      field_list(field("terms", &PolicyState::terms), field("record", &PolicyState::record), field("ended", &PolicyState::ended),
                       field("grants", &PolicyState::grants), field("left", &PolicyState::left));
   bool operator==(const PolicyState&) const = default;
 };
@@ -313,7 +313,7 @@ struct CaptchaAnswer {
   static constexpr uint8_t k_kind = CaptchaQuery::k_kind;
   CaptchaTicket ticket;
   uint8_t work_too = 0;  // 1: the ledger wants the proof of work beside it
-  static constexpr auto k_fields = std::make_tuple(field("ticket", &CaptchaAnswer::ticket), field("work_too", &CaptchaAnswer::work_too));
+  static constexpr auto k_fields = field_list(field("ticket", &CaptchaAnswer::ticket), field("work_too", &CaptchaAnswer::work_too));
   bool operator==(const CaptchaAnswer&) const = default;
 };
 
@@ -337,7 +337,7 @@ struct ReplyHead {
   SignedTreeHead tree;  // of the log that queries were answered from, and that holds the operations
   uint16_t code = 0;    // of the whole request; if it is not done, there are no results
   uint8_t count = 0;
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("version", &ReplyHead::version), field("request_hash", &ReplyHead::request_hash), field("nonce", &ReplyHead::nonce),
       field("ledger", &ReplyHead::ledger), field("key", &ReplyHead::key), field("time", &ReplyHead::time), field("tree", &ReplyHead::tree),
       field("code", &ReplyHead::code), field("count", &ReplyHead::count));

@@ -21,7 +21,7 @@ struct SignedReceipt {
   Hash32 record_hash{};
   LedgerTime time;
   Signature signature;
-  static constexpr auto k_fields = std::make_tuple(field("operation", &SignedReceipt::operation), field("record", &SignedReceipt::record),
+  static constexpr auto k_fields = field_list(field("operation", &SignedReceipt::operation), field("record", &SignedReceipt::record),
                                                    field("record_hash", &SignedReceipt::record_hash), field("time", &SignedReceipt::time),
                                                    field("signature", &SignedReceipt::signature));
   ReceiptStatement statement(const LedgerId& ledger) const { return {ledger, operation, record, record_hash, time}; }

@@ -22,7 +22,7 @@ struct FaucetWork {
   uint8_t memory_bits = 4;
   uint32_t memory_kib = 16 * 1024;
   static constexpr auto k_fields =
-      std::make_tuple(field("hashcash_bits", &FaucetWork::hashcash_bits), field("memory_bits", &FaucetWork::memory_bits),
+      field_list(field("hashcash_bits", &FaucetWork::hashcash_bits), field("memory_bits", &FaucetWork::memory_bits),
                       field("memory_kib", &FaucetWork::memory_kib));
   bool operator==(const FaucetWork&) const = default;
 };
@@ -40,7 +40,7 @@ inline constexpr Amount k_faucet_day_max = Amount::micro(10'000'000 * uint64_t{1
 struct CaptchaTicket {
   LedgerTime valid_until;
   Hash32 mac{};
-  static constexpr auto k_fields = std::make_tuple(field("valid_until", &CaptchaTicket::valid_until), field("mac", &CaptchaTicket::mac));
+  static constexpr auto k_fields = field_list(field("valid_until", &CaptchaTicket::valid_until), field("mac", &CaptchaTicket::mac));
   bool operator==(const CaptchaTicket&) const = default;
 };
 

@@ -40,7 +40,7 @@ struct OpenOperation {
   ChannelTerms statement;
   Signature signature;  // by the payer
   static constexpr auto k_fields =
-      std::make_tuple(field("terms", &OpenOperation::statement), field("signature", &OpenOperation::signature));
+      field_list(field("terms", &OpenOperation::statement), field("signature", &OpenOperation::signature));
   bool operator==(const OpenOperation&) const = default;
 };
 
@@ -52,7 +52,7 @@ struct CloseOperation {
   PublicKey payee;
   Signature payer_signature;  // over PAY with the same seq and cum; zeros if cum is zero: nothing was paid, everything goes back
   Signature signature;        // by the payee
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("statement", &CloseOperation::statement), field("payer", &CloseOperation::payer), field("payee", &CloseOperation::payee),
       field("payer_signature", &CloseOperation::payer_signature), field("signature", &CloseOperation::signature));
   bool operator==(const CloseOperation&) const = default;
@@ -66,7 +66,7 @@ struct ClaimOperation {
   PublicKey payee;
   Signature payer_signature;  // over PAY with the same seq and cum
   Signature signature;        // by the payee
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("statement", &ClaimOperation::statement), field("payer", &ClaimOperation::payer), field("payee", &ClaimOperation::payee),
       field("payer_signature", &ClaimOperation::payer_signature), field("signature", &ClaimOperation::signature));
   bool operator==(const ClaimOperation&) const = default;
@@ -81,7 +81,7 @@ struct TransferStatement {
   std::array<uint8_t, 16> nonce{};
   LedgerTime valid_until;
   std::array<uint8_t, 32> memo_hash{};  // of a text that only the two parties know; zeros: none
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("ledger", &TransferStatement::ledger), field("from", &TransferStatement::from), field("to", &TransferStatement::to),
       field("amount", &TransferStatement::amount), field("nonce", &TransferStatement::nonce),
       field("valid_until", &TransferStatement::valid_until), field("memo_hash", &TransferStatement::memo_hash));
@@ -94,7 +94,7 @@ struct TransferOperation {
   TransferStatement statement;
   Signature signature;  // by `from`
   static constexpr auto k_fields =
-      std::make_tuple(field("statement", &TransferOperation::statement), field("signature", &TransferOperation::signature));
+      field_list(field("statement", &TransferOperation::statement), field("signature", &TransferOperation::signature));
   bool operator==(const TransferOperation&) const = default;
 };
 
@@ -107,7 +107,7 @@ struct FaucetStatement {
   uint64_t hashcash_nonce = 0;
   LedgerTime valid_until;
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &FaucetStatement::ledger), field("key", &FaucetStatement::key),
+      field_list(field("ledger", &FaucetStatement::ledger), field("key", &FaucetStatement::key),
                       field("epoch", &FaucetStatement::epoch), field("memory_nonce", &FaucetStatement::memory_nonce),
                       field("hashcash_nonce", &FaucetStatement::hashcash_nonce), field("valid_until", &FaucetStatement::valid_until));
   bool operator==(const FaucetStatement&) const = default;
@@ -119,7 +119,7 @@ struct FaucetOperation {
   FaucetStatement statement;
   Signature signature;  // by `key`
   static constexpr auto k_fields =
-      std::make_tuple(field("statement", &FaucetOperation::statement), field("signature", &FaucetOperation::signature));
+      field_list(field("statement", &FaucetOperation::statement), field("signature", &FaucetOperation::signature));
   bool operator==(const FaucetOperation&) const = default;
 };
 
@@ -134,7 +134,7 @@ struct TicketFaucetStatement {
   CaptchaTicket ticket;
   LedgerTime valid_until;
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &TicketFaucetStatement::ledger), field("key", &TicketFaucetStatement::key),
+      field_list(field("ledger", &TicketFaucetStatement::ledger), field("key", &TicketFaucetStatement::key),
                       field("epoch", &TicketFaucetStatement::epoch), field("memory_nonce", &TicketFaucetStatement::memory_nonce),
                       field("hashcash_nonce", &TicketFaucetStatement::hashcash_nonce), field("ticket", &TicketFaucetStatement::ticket),
                       field("valid_until", &TicketFaucetStatement::valid_until));
@@ -147,7 +147,7 @@ struct TicketFaucetOperation {
   TicketFaucetStatement statement;
   Signature signature;  // by `key`
   static constexpr auto k_fields =
-      std::make_tuple(field("statement", &TicketFaucetOperation::statement), field("signature", &TicketFaucetOperation::signature));
+      field_list(field("statement", &TicketFaucetOperation::statement), field("signature", &TicketFaucetOperation::signature));
   bool operator==(const TicketFaucetOperation&) const = default;
 };
 
@@ -161,7 +161,7 @@ struct DrawStatement {
   LedgerTime valid_until;
   std::array<uint8_t, 32> memo_hash{};  // as in TransferStatement
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &DrawStatement::ledger), field("pool", &DrawStatement::pool), field("to", &DrawStatement::to),
+      field_list(field("ledger", &DrawStatement::ledger), field("pool", &DrawStatement::pool), field("to", &DrawStatement::to),
                       field("amount", &DrawStatement::amount), field("nonce", &DrawStatement::nonce),
                       field("valid_until", &DrawStatement::valid_until), field("memo_hash", &DrawStatement::memo_hash));
   bool operator==(const DrawStatement&) const = default;
@@ -174,7 +174,7 @@ struct DrawOperation {
   DrawStatement statement;
   PoolKeys keys;
   PoolSignatures signatures;
-  static constexpr auto k_fields = std::make_tuple(field("statement", &DrawOperation::statement), field("keys", &DrawOperation::keys),
+  static constexpr auto k_fields = field_list(field("statement", &DrawOperation::statement), field("keys", &DrawOperation::keys),
                                                    field("signatures", &DrawOperation::signatures));
   bool operator==(const DrawOperation&) const = default;
 };
@@ -195,7 +195,7 @@ struct PolicyStatement {
   PublicKey granter;                                            // signs the grants
   std::array<PublicKey, k_policy_recipients_max> recipients{};  // who may get one; all zeros: any account
   LedgerTime valid_until;                                       // of this operation
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("ledger", &PolicyStatement::ledger), field("pool", &PolicyStatement::pool), field("replaces", &PolicyStatement::replaces),
       field("begin", &PolicyStatement::begin), field("until", &PolicyStatement::until), field("period_s", &PolicyStatement::period_s),
       field("per_grant", &PolicyStatement::per_grant), field("per_period", &PolicyStatement::per_period),
@@ -216,7 +216,7 @@ struct PolicyOperation {
   PolicyStatement statement;
   PoolKeys keys;
   PoolSignatures signatures;
-  static constexpr auto k_fields = std::make_tuple(field("statement", &PolicyOperation::statement), field("keys", &PolicyOperation::keys),
+  static constexpr auto k_fields = field_list(field("statement", &PolicyOperation::statement), field("keys", &PolicyOperation::keys),
                                                    field("signatures", &PolicyOperation::signatures));
   bool operator==(const PolicyOperation&) const = default;
 };
@@ -231,7 +231,7 @@ struct GrantStatement {
   std::array<uint8_t, 32> memo_hash{};  // as in TransferStatement
   LedgerTime valid_until;
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &GrantStatement::ledger), field("policy", &GrantStatement::policy),
+      field_list(field("ledger", &GrantStatement::ledger), field("policy", &GrantStatement::policy),
                       field("number", &GrantStatement::number), field("to", &GrantStatement::to), field("amount", &GrantStatement::amount),
                       field("memo_hash", &GrantStatement::memo_hash), field("valid_until", &GrantStatement::valid_until));
   bool operator==(const GrantStatement&) const = default;
@@ -244,7 +244,7 @@ struct GrantOperation {
   PublicKey granter;
   Signature signature;  // by `granter`
   static constexpr auto k_fields =
-      std::make_tuple(field("statement", &GrantOperation::statement), field("granter", &GrantOperation::granter),
+      field_list(field("statement", &GrantOperation::statement), field("granter", &GrantOperation::granter),
                       field("signature", &GrantOperation::signature));
   bool operator==(const GrantOperation&) const = default;
 };
@@ -253,7 +253,7 @@ struct GrantOperation {
 struct GenesisAccount {
   PublicKey account;
   Amount amount;
-  static constexpr auto k_fields = std::make_tuple(field("account", &GenesisAccount::account), field("amount", &GenesisAccount::amount));
+  static constexpr auto k_fields = field_list(field("account", &GenesisAccount::account), field("amount", &GenesisAccount::amount));
   bool operator==(const GenesisAccount&) const = default;
 };
 inline constexpr size_t k_genesis_accounts = 10;
@@ -266,7 +266,7 @@ struct GenesisOperation {
   PublicKey key;  // of the ledger
   LedgerTime time;
   std::array<GenesisAccount, k_genesis_accounts> accounts;
-  static constexpr auto k_fields = std::make_tuple(field("key", &GenesisOperation::key), field("time", &GenesisOperation::time),
+  static constexpr auto k_fields = field_list(field("key", &GenesisOperation::key), field("time", &GenesisOperation::time),
                                                    field("accounts", &GenesisOperation::accounts));
   bool operator==(const GenesisOperation&) const = default;
 };
@@ -278,7 +278,7 @@ struct ExpireOperation {
   static constexpr std::string_view k_tag = "BTT1EXPR";
   LedgerId ledger;
   ChannelId channel;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &ExpireOperation::ledger), field("channel", &ExpireOperation::channel));
+  static constexpr auto k_fields = field_list(field("ledger", &ExpireOperation::ledger), field("channel", &ExpireOperation::channel));
   bool operator==(const ExpireOperation&) const = default;
 };
 
@@ -291,7 +291,7 @@ struct ExtendOperation {
   LedgerTime from;
   LedgerTime to;
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &ExtendOperation::ledger), field("from", &ExtendOperation::from), field("to", &ExtendOperation::to));
+      field_list(field("ledger", &ExtendOperation::ledger), field("from", &ExtendOperation::from), field("to", &ExtendOperation::to));
   bool operator==(const ExtendOperation&) const = default;
 };
 
@@ -302,7 +302,7 @@ struct PoolOperation {
   static constexpr std::string_view k_tag = "BTT1POOT";
   LedgerId ledger;
   PoolTerms terms;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &PoolOperation::ledger), field("terms", &PoolOperation::terms));
+  static constexpr auto k_fields = field_list(field("ledger", &PoolOperation::ledger), field("terms", &PoolOperation::terms));
   bool operator==(const PoolOperation&) const = default;
 };
 

@@ -16,7 +16,7 @@ inline constexpr size_t k_pool_keys_max = 3;  // two of three survive the loss o
 struct PoolKeys {
   uint8_t threshold = 0;  // keys that must sign; 0: nobody can draw, the faucet alone gives from it
   std::array<PublicKey, k_pool_keys_max> keys{};
-  static constexpr auto k_fields = std::make_tuple(field("threshold", &PoolKeys::threshold), field("keys", &PoolKeys::keys));
+  static constexpr auto k_fields = field_list(field("threshold", &PoolKeys::threshold), field("keys", &PoolKeys::keys));
   bool operator==(const PoolKeys&) const = default;
 };
 // In the order of the issuance table (white paper, "BTT Token Issuance"); ONCHAIN for what will live on the TRON chain.
@@ -32,7 +32,7 @@ struct Vesting {
   LedgerTime begin;
   uint32_t period_s = 0;
   uint32_t periods = 0;  // 0: everything from `begin` on
-  static constexpr auto k_fields = std::make_tuple(field("at_start", &Vesting::at_start), field("begin", &Vesting::begin),
+  static constexpr auto k_fields = field_list(field("at_start", &Vesting::at_start), field("begin", &Vesting::begin),
                                                    field("period_s", &Vesting::period_s), field("periods", &Vesting::periods));
   bool operator==(const Vesting&) const = default;
 };
@@ -47,7 +47,7 @@ struct PoolTerms {
   Vesting vesting;
   PoolKeys keys;
   static constexpr auto k_fields =
-      std::make_tuple(field("index", &PoolTerms::index), field("nudge", &PoolTerms::nudge), field("issued", &PoolTerms::issued),
+      field_list(field("index", &PoolTerms::index), field("nudge", &PoolTerms::nudge), field("issued", &PoolTerms::issued),
                       field("vesting", &PoolTerms::vesting), field("keys", &PoolTerms::keys));
   bool operator==(const PoolTerms&) const = default;
 };

@@ -18,7 +18,7 @@ struct ReadStatement {
   LedgerId ledger;
   PublicKey key;
   LedgerTime valid_until;
-  static constexpr auto k_fields = std::make_tuple(field("ledger", &ReadStatement::ledger), field("key", &ReadStatement::key),
+  static constexpr auto k_fields = field_list(field("ledger", &ReadStatement::ledger), field("key", &ReadStatement::key),
                                                    field("valid_until", &ReadStatement::valid_until));
 };
 
@@ -26,7 +26,7 @@ struct ReadToken {
   PublicKey key;
   LedgerTime valid_until;
   Signature signature;  // by key, over ReadStatement
-  static constexpr auto k_fields = std::make_tuple(field("key", &ReadToken::key), field("valid_until", &ReadToken::valid_until),
+  static constexpr auto k_fields = field_list(field("key", &ReadToken::key), field("valid_until", &ReadToken::valid_until),
                                                    field("signature", &ReadToken::signature));
   bool operator==(const ReadToken&) const = default;
 };

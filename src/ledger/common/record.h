@@ -17,7 +17,7 @@ struct TouchedAccount {
   PublicKey account;
   Amount balance;                   // available, after the operation
   uint64_t previous = k_no_record;  // the record that touched the account before
-  static constexpr auto k_fields = std::make_tuple(field("account", &TouchedAccount::account), field("balance", &TouchedAccount::balance),
+  static constexpr auto k_fields = field_list(field("account", &TouchedAccount::account), field("balance", &TouchedAccount::balance),
                                                    field("previous", &TouchedAccount::previous));
   bool operator==(const TouchedAccount&) const = default;
 };
@@ -29,7 +29,7 @@ struct RecordHead {
   Amount paid;  // as in OperationResult
   Amount refunded;
   uint64_t channel_previous = k_no_record;  // of CLAIM, CLOSE and EXPIRE: the record before about the same channel
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("index", &RecordHead::index), field("time", &RecordHead::time), field("operation", &RecordHead::operation),
       field("paid", &RecordHead::paid), field("refunded", &RecordHead::refunded), field("channel_previous", &RecordHead::channel_previous));
   bool operator==(const RecordHead&) const = default;

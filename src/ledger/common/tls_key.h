@@ -19,7 +19,7 @@ struct TlsKeyStatement {
   Hash32 public_key_hash{};  // SHA-256 of the certificate's SubjectPublicKeyInfo
   LedgerTime not_after;      // it counts before this
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &TlsKeyStatement::ledger), field("public_key_hash", &TlsKeyStatement::public_key_hash),
+      field_list(field("ledger", &TlsKeyStatement::ledger), field("public_key_hash", &TlsKeyStatement::public_key_hash),
                       field("not_after", &TlsKeyStatement::not_after));
   bool operator==(const TlsKeyStatement&) const = default;
 };
@@ -28,7 +28,7 @@ struct SignedTlsKey {
   TlsKeyStatement statement;
   Signature signature;
   static constexpr auto k_fields =
-      std::make_tuple(field("statement", &SignedTlsKey::statement), field("signature", &SignedTlsKey::signature));
+      field_list(field("statement", &SignedTlsKey::statement), field("signature", &SignedTlsKey::signature));
   bool operator==(const SignedTlsKey&) const = default;
 };
 static_assert(k_fields_size<SignedTlsKey> == 136);

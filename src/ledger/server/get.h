@@ -102,7 +102,7 @@ struct AnswerStatement {
   uint16_t status = 0;
   Hash32 body_hash{};
   static constexpr auto k_fields =
-      std::make_tuple(field("ledger", &AnswerStatement::ledger), field("target_hash", &AnswerStatement::target_hash),
+      field_list(field("ledger", &AnswerStatement::ledger), field("target_hash", &AnswerStatement::target_hash),
                       field("status", &AnswerStatement::status), field("body_hash", &AnswerStatement::body_hash));
 };
 HttpAnswer write_get(const SigningKey& key, const LedgerId& ledger, const GetRequest& request, const GetAnswer& answer);

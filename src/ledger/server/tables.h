@@ -43,7 +43,7 @@ struct LedgerRow {
   uint64_t faucet_day = 0;  // ledger time in days
   Amount faucet_spent;      // on that day
   static constexpr auto k_fields =
-      std::make_tuple(field("format", &LedgerRow::format), field("time", &LedgerRow::time), field("extension_s", &LedgerRow::extension_s),
+      field_list(field("format", &LedgerRow::format), field("time", &LedgerRow::time), field("extension_s", &LedgerRow::extension_s),
                       field("records", &LedgerRow::records), field("root", &LedgerRow::root),
                       field("accounts_sum", &LedgerRow::accounts_sum), field("escrow_sum", &LedgerRow::escrow_sum),
                       field("faucet_day", &LedgerRow::faucet_day), field("faucet_spent", &LedgerRow::faucet_spent));
@@ -58,7 +58,7 @@ struct AccountRow {
   LedgerTime spend_only_until;
   uint64_t last_record = k_no_record;
   static constexpr auto k_fields =
-      std::make_tuple(field("available", &AccountRow::available), field("in_channels", &AccountRow::in_channels),
+      field_list(field("available", &AccountRow::available), field("in_channels", &AccountRow::in_channels),
                       field("open_channels", &AccountRow::open_channels), field("granted", &AccountRow::granted),
                       field("spend_only", &AccountRow::spend_only), field("spend_only_until", &AccountRow::spend_only_until),
                       field("last_record", &AccountRow::last_record));
@@ -75,7 +75,7 @@ struct ChannelRow {
   LedgerTime ended;
   uint64_t open_record = 0;
   uint64_t last_record = 0;
-  static constexpr auto k_fields = std::make_tuple(
+  static constexpr auto k_fields = field_list(
       field("terms", &ChannelRow::terms), field("status", &ChannelRow::status), field("claimed", &ChannelRow::claimed),
       field("extension_open_s", &ChannelRow::extension_open_s), field("extension_end_s", &ChannelRow::extension_end_s),
       field("ended", &ChannelRow::ended), field("open_record", &ChannelRow::open_record), field("last_record", &ChannelRow::last_record));
@@ -104,7 +104,7 @@ struct ChannelRow {
 struct PoolRow {
   PoolTerms terms;
   Amount drawn;  // ever; the account has what is left of terms.issued
-  static constexpr auto k_fields = std::make_tuple(field("terms", &PoolRow::terms), field("drawn", &PoolRow::drawn));
+  static constexpr auto k_fields = field_list(field("terms", &PoolRow::terms), field("drawn", &PoolRow::drawn));
 };
 
 struct PolicyRow {
@@ -115,7 +115,7 @@ struct PolicyRow {
   uint64_t period = 0;  // of the last grant
   Amount spent;         // in that period
   static constexpr auto k_fields =
-      std::make_tuple(field("terms", &PolicyRow::terms), field("record", &PolicyRow::record), field("ended", &PolicyRow::ended),
+      field_list(field("terms", &PolicyRow::terms), field("record", &PolicyRow::record), field("ended", &PolicyRow::ended),
                       field("grants", &PolicyRow::grants), field("period", &PolicyRow::period), field("spent", &PolicyRow::spent));
 
   // What grants may still take in the period of `time`.
