@@ -13,10 +13,12 @@ namespace {
 constexpr uint64_t k_idle_budget = 50'000'000;   // bytes in a day
 constexpr uint64_t k_paid_budget = 300'000'000;  // the same, at ten paid pieces a second
 constexpr uint64_t k_day_s = 86'400;
-constexpr uint32_t k_piece_size = 64 * 1024;  // the least that one payment is for
+constexpr uint32_t k_piece_size = 16 * 1024;  // what a piece costs does not depend on it, and more minutes fit into memory
 constexpr uint64_t k_pieces_per_second = 10;
 constexpr uint32_t k_payers = 3;  // one pays at most four times a second
 constexpr uint64_t k_funds = 50'000'000;
+// Small channels of providers that have to show themselves first are over, and nobody is done.
+constexpr Duration k_start = Duration::seconds(60), k_end = Duration::seconds(590);
 
 struct Figures {
   uint64_t written = 0;
@@ -33,14 +35,14 @@ Figures figures_of(Swarm& swarm, uint32_t seeder, const LmdbStore& store, Durati
   return figures;
 }
 
-NodeSpec make_seeder(Store* store, uint32_t piece_size = k_piece_size) {
+NodeSpec make_seeder(Store* store) {
   NodeSpec spec;
   spec.name = "seeder";
   spec.seeds = true;
   spec.store = store;
   spec.config.speed_enabled = true;
   spec.config.upload_slots = k_payers + 2;  // one is optimistic, one is for peers without a bid
-  spec.config.upload_rate = k_pieces_per_second * piece_size * 11 / 10;
+  spec.config.upload_rate = k_pieces_per_second * k_piece_size * 11 / 10;
   spec.config.reserve = Rate::pico_per_byte(1'000);
   return spec;
 }
@@ -74,8 +76,6 @@ Result<Figures> paid_minutes(const Run& run, LmdbStore& store, uint64_t& pieces)
     payers.push_back(swarm.add_node(std::move(spec)));
   }
   swarm.add_ledger(sim::LinkOptions{});
-  // The first channels are open, and nobody is done.
-  constexpr Duration k_start = Duration::seconds(10), k_end = Duration::seconds(190);
   swarm.run_for(k_start);
   auto sold = [&] {
     uint64_t bytes = 0;
@@ -93,14 +93,13 @@ Result<Figures> paid_minutes(const Run& run, LmdbStore& store, uint64_t& pieces)
   return after;
 }
 
-// The other side, with smaller pieces: what a piece costs is the same, and more minutes fit into memory.
+// The other side.
 Result<Figures> paying_minutes(const Run& run, LmdbStore& store, uint64_t& pieces) {
-  constexpr Duration k_start = Duration::seconds(10), k_end = Duration::seconds(490);
   PayloadOptions payload;
-  payload.size = 96'000'000;
-  payload.piece_size = 16 * 1024;
+  payload.size = 120'000'000;
+  payload.piece_size = k_piece_size;
   Swarm swarm(run, payload);
-  uint32_t seeder = swarm.add_node(make_seeder(nullptr, payload.piece_size));
+  uint32_t seeder = swarm.add_node(make_seeder(nullptr));
   NodeSpec spec;
   spec.name = "payer";
   spec.store = &store;

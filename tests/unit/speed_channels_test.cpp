@@ -154,10 +154,70 @@ void the_threshold_is_over_all_channels(void**) {
   assert_int_equal(world.violations.size(), 0);
 }
 
+// The capacities of the channels, in the order in which they were opened.
+std::vector<uint64_t> capacities(const Duo& duo) {
+  std::vector<std::pair<LedgerTime, uint64_t>> opened;
+  for (const auto& [id, entry] : duo.world.ledger.channels) opened.push_back({entry.terms.valid_until, entry.terms.capacity.in_micro()});
+  std::sort(opened.begin(), opened.end());
+  std::vector<uint64_t> out;
+  for (const auto& [time, capacity] : opened) out.push_back(capacity);
+  return out;
+}
+
+constexpr uint64_t k_piece_micro = 66;  // what a piece costs in the worlds below, and may be owed when a channel is planned
+
+// Ten pieces a second from one provider.
+Settings ten_a_second(uint32_t pieces) {
+  Settings settings;
+  settings.pieces = pieces;
+  settings.block_time = Duration::ms(25);
+  return settings;
+}
+
+void channels_grow_to_ten_minutes_of_what_a_provider_is_paid(void**) {
+  Duo duo(ten_a_second(6000), 100'000'000);
+  duo.requester->max_rate = Rate::pico_per_byte(1000);
+  duo.start();
+  assert_true(duo.run(900, [&] { return duo.world.everybody_complete(); }));
+  std::vector<uint64_t> found = capacities(duo);
+  assert_int_equal(found.size(), 6);
+  assert_int_equal(found[0], 1000);  // the ledger's minimum, for the first
+  assert_int_equal(found[1], 4195);  // 64 pieces of 65.536
+  for (size_t i = 2; i < 5; ++i) assert_in_range(found[i], found[i - 1] * 7 / 2, found[i - 1] * 4 + k_piece_micro);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+// A provider may lock what a channel holds until it expires: no more than a quarter of what is left, or 64 pieces.
+void a_channel_locks_a_quarter_of_what_is_left_at_most(void**) {
+  constexpr uint64_t k_budget = 70'000;
+  Duo duo(ten_a_second(1000), k_budget);
+  duo.requester->max_rate = Rate::pico_per_byte(1000);
+  duo.start();
+  duo.run(60, [&] { return duo.world.ledger.channels.size() >= 4; });
+  std::vector<uint64_t> found = capacities(duo);
+  assert_in_range(found.size(), 3, 8);
+  uint64_t most = *std::max_element(found.begin(), found.end());
+  assert_in_range(most, 3 * 4195, k_budget / 4 + k_piece_micro);  // four times the second would be 67,000
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
+// Section 10: at an even rate the requester's state is written once a minute, and for each step of a channel; never for a lease.
+void six_thousand_paid_pieces_take_few_commits(void**) {
+  Duo duo(ten_a_second(6000), 100'000'000);
+  duo.requester->max_rate = Rate::pico_per_byte(1000);
+  duo.start();
+  assert_true(duo.run(900, [&] { return duo.world.everybody_complete(); }));
+  assert_in_range(duo.requester->commits, 10, 30);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {
+      cmocka_unit_test(channels_grow_to_ten_minutes_of_what_a_provider_is_paid),
+      cmocka_unit_test(a_channel_locks_a_quarter_of_what_is_left_at_most),
+      cmocka_unit_test(six_thousand_paid_pieces_take_few_commits),
       cmocka_unit_test(a_trade_goes_on_over_more_than_twenty_channels),
       cmocka_unit_test(keys_without_end_lock_a_few_pieces_in_a_network),
       cmocka_unit_test(all_channels_of_a_torrent_stay_within_its_budget),
