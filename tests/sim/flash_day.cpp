@@ -57,35 +57,43 @@ Result<Figures> idle_day(const Run& run, LmdbStore& store) {
   return figures_of(swarm, seeder, store, Duration::hours(24));
 }
 
-Result<Figures> paid_minutes(const Run& run, LmdbStore& store, uint64_t& pieces) {
+NodeSpec make_payer(Swarm& swarm, uint32_t seeder, const std::string& name, Store* store) {
+  NodeSpec spec;
+  spec.name = name;
+  spec.store = store;
+  spec.config.speed_enabled = true;
+  spec.config.trackers = false;
+  spec.config.upload_rate = 1'000;
+  spec.peers = {swarm.endpoint(seeder)};
+  spec.funds = spec.budget.emplace(Amount::micro(k_funds));
+  spec.max_rate = Rate::pico_per_byte(2'000);
+  return spec;
+}
+
+// Minutes of a seeder and so many payers: what the seeder writes, or, if there is one payer, what that writes.
+Result<Figures> sale_minutes(const Run& run, LmdbStore& store, uint64_t& pieces, uint32_t count, uint64_t payload_size) {
   PayloadOptions payload;
-  payload.size = 48'000'000;
+  payload.size = payload_size;
   payload.piece_size = k_piece_size;
   Swarm swarm(run, payload);
-  uint32_t seeder = swarm.add_node(make_seeder(&store));
+  const bool of_payer = count == 1;
+  uint32_t seeder = swarm.add_node(make_seeder(of_payer ? nullptr : &store));
   std::vector<uint32_t> payers;
-  for (uint32_t i = 0; i < k_payers; ++i) {
-    NodeSpec spec;
-    spec.name = "payer" + std::to_string(i);
-    spec.config.speed_enabled = true;
-    spec.config.trackers = false;
-    spec.config.upload_rate = 1'000;
-    spec.peers = {swarm.endpoint(seeder)};
-    spec.funds = spec.budget.emplace(Amount::micro(k_funds));
-    spec.max_rate = Rate::pico_per_byte(2'000);
-    payers.push_back(swarm.add_node(std::move(spec)));
+  for (uint32_t i = 0; i < count; ++i) {
+    payers.push_back(swarm.add_node(make_payer(swarm, seeder, "payer" + std::to_string(i), of_payer ? &store : nullptr)));
   }
   swarm.add_ledger(sim::LinkOptions{});
-  swarm.run_for(k_start);
+  uint32_t writer = of_payer ? payers[0] : seeder;
   auto sold = [&] {
     uint64_t bytes = 0;
     for (uint32_t payer : payers) bytes += swarm.money().sales()[{swarm.node(payer).key(), swarm.node(seeder).key()}].bytes;
     return bytes;
   };
-  Figures before = figures_of(swarm, seeder, store, k_start);
+  swarm.run_for(k_start);
+  Figures before = figures_of(swarm, writer, store, k_start);
   uint64_t sold_before = sold();
   swarm.run_for(k_end - k_start);
-  Figures after = figures_of(swarm, seeder, store, k_end - k_start);
+  Figures after = figures_of(swarm, writer, store, k_end - k_start);
   pieces = (sold() - sold_before) / k_piece_size;
   if (!swarm.report().clean()) return error(Errc::io, swarm.report().breaches().front());
   after.written -= before.written;
@@ -93,35 +101,11 @@ Result<Figures> paid_minutes(const Run& run, LmdbStore& store, uint64_t& pieces)
   return after;
 }
 
-// The other side.
+Result<Figures> paid_minutes(const Run& run, LmdbStore& store, uint64_t& pieces) {
+  return sale_minutes(run, store, pieces, k_payers, 48'000'000);
+}
 Result<Figures> paying_minutes(const Run& run, LmdbStore& store, uint64_t& pieces) {
-  PayloadOptions payload;
-  payload.size = 120'000'000;
-  payload.piece_size = k_piece_size;
-  Swarm swarm(run, payload);
-  uint32_t seeder = swarm.add_node(make_seeder(nullptr));
-  NodeSpec spec;
-  spec.name = "payer";
-  spec.store = &store;
-  spec.config.speed_enabled = true;
-  spec.config.trackers = false;
-  spec.config.upload_rate = 1'000;
-  spec.peers = {swarm.endpoint(seeder)};
-  spec.funds = spec.budget.emplace(Amount::micro(k_funds));
-  spec.max_rate = Rate::pico_per_byte(2'000);
-  uint32_t payer = swarm.add_node(std::move(spec));
-  swarm.add_ledger(sim::LinkOptions{});
-  auto bought = [&] { return swarm.money().sales()[{swarm.node(payer).key(), swarm.node(seeder).key()}].bytes; };
-  swarm.run_for(k_start);
-  Figures before = figures_of(swarm, payer, store, k_start);
-  uint64_t bought_before = bought();
-  swarm.run_for(k_end - k_start);
-  Figures after = figures_of(swarm, payer, store, k_end - k_start);
-  pieces = (bought() - bought_before) / payload.piece_size;
-  if (!swarm.report().clean()) return error(Errc::io, swarm.report().breaches().front());
-  after.written -= before.written;
-  after.commits -= before.commits;
-  return after;
+  return sale_minutes(run, store, pieces, 1, 120'000'000);
 }
 
 bool report(const char* what, const Result<Figures>& figures, uint64_t budget) {

@@ -174,20 +174,25 @@ Settings ten_a_second(uint32_t pieces) {
   return settings;
 }
 
+// Ten minutes of that, all bought.
+void buy_six_thousand(Duo& duo) {
+  duo.requester->max_rate = Rate::pico_per_byte(1000);
+  duo.start();
+  assert_true(duo.run(900, [&] { return duo.world.everybody_complete(); }));
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 void channels_grow_to_ten_minutes_of_what_a_provider_is_paid(void**) {
 #ifdef MILLET_SANITIZED
   skip();  // minutes
 #endif
   Duo duo(ten_a_second(6000), 100'000'000);
-  duo.requester->max_rate = Rate::pico_per_byte(1000);
-  duo.start();
-  assert_true(duo.run(900, [&] { return duo.world.everybody_complete(); }));
+  buy_six_thousand(duo);
   std::vector<uint64_t> found = capacities(duo);
   assert_int_equal(found.size(), 6);
   assert_int_equal(found[0], 1000);  // the ledger's minimum, for the first
   assert_int_equal(found[1], 4195);  // 64 pieces of 65.536
   for (size_t i = 2; i < 5; ++i) assert_in_range(found[i], found[i - 1] * 7 / 2, found[i - 1] * 4 + k_piece_micro);
-  assert_int_equal(duo.world.violations.size(), 0);
 }
 
 // A provider may lock what a channel holds until it expires: no more than a quarter of what is left, or 64 pieces.
@@ -210,11 +215,8 @@ void six_thousand_paid_pieces_take_few_commits(void**) {
   skip();  // minutes
 #endif
   Duo duo(ten_a_second(6000), 100'000'000);
-  duo.requester->max_rate = Rate::pico_per_byte(1000);
-  duo.start();
-  assert_true(duo.run(900, [&] { return duo.world.everybody_complete(); }));
+  buy_six_thousand(duo);
   assert_in_range(duo.requester->commits, 10, 30);
-  assert_int_equal(duo.world.violations.size(), 0);
 }
 
 }  // namespace
