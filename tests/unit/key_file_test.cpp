@@ -5,22 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unit/counting_random.h"
 #include "unit/temp_folder.h"
 #include "unit/test.h"
 
 using namespace millet;
+using millet::testing::CountingRandom;
 
 namespace {
-
-class CountingRandom final : public SecureRandom {
- public:
-  void fill(MutBytes out) override {
-    for (uint8_t& byte : out) byte = next_++;
-  }
-
- private:
-  uint8_t next_ = 1;
-};
 
 void write_text(const std::string& path, const char* text, mode_t mode) {
   FILE* file = fopen(path.c_str(), "w");

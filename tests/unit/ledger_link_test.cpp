@@ -5,21 +5,13 @@
 
 #include "base/log.h"
 #include "crypto/sign.h"
+#include "unit/counting_random.h"
 #include "unit/test.h"
 
 using namespace millet;
+using millet::testing::CountingRandom;
 
 namespace {
-
-class CountingRandom final : public SecureRandom {
- public:
-  void fill(MutBytes out) override {
-    for (uint8_t& byte : out) byte = next_++;
-  }
-
- private:
-  uint8_t next_ = 1;
-};
 
 SigningKey key_of(uint8_t byte) {
   std::array<uint8_t, SigningKey::k_seed_size> seed{};

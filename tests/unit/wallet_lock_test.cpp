@@ -5,23 +5,15 @@
 #include <new>
 
 #include "driver/key_file.h"
+#include "unit/counting_random.h"
 #include "unit/inline_executor.h"
 #include "unit/temp_folder.h"
 #include "unit/test.h"
 
 using namespace millet;
+using millet::testing::CountingRandom;
 
 namespace {
-
-class CountingRandom final : public SecureRandom {
- public:
-  void fill(MutBytes out) override {
-    for (uint8_t& byte : out) byte = next_++;
-  }
-
- private:
-  uint8_t next_ = 1;
-};
 
 struct TestClock final : hal::Clock {
   Instant now() override { return time; }
@@ -94,7 +86,7 @@ void what_the_key_file_has_now_counts(void**) {
 // Short texts lie within a string, long ones elsewhere; both may have been longer once.
 void a_secret_leaves_nothing_where_it_was(void**) {
   for (size_t size : {size_t{5}, size_t{1000}}) {
-    alignas(Secret) unsigned char room[sizeof(Secret)];
+    alignas(Secret) unsigned char room[sizeof(Secret)] = {};
     Secret* first = new (room) Secret();
     first->text.assign(size, 'x');
     first->text.resize(3);
