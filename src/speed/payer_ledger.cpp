@@ -202,6 +202,10 @@ void Payer::on_ledger(Instant now, const WorkRef& work, const LedgerReply& reply
     funds_.retry.reset();
     if (reply.available.is_zero() && channels_.empty() && (!funds_.known || !funds_.available.is_zero()))
       LogLine(ctx_.log, LogLevel::warn, "speed_no_funds").add("reason", "the account is empty, so nothing is bid: millet wallet claim");
+    // What was counted on until now were the channels alone: no reason to hold the first real bid back.
+    if (!funds_.known) {
+      for (auto& [hash, t] : torrents_) t.bidder.budget_changed();
+    }
     funds_.known = true;
     funds_.available = funds_.left = reply.available;
     funds_.time = reply.time;

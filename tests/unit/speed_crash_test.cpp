@@ -169,6 +169,28 @@ void after_a_crash_the_lease_counts_against_the_budget(void**) {
   assert_in_range(duo.requester->speed->payer().spent(duo.world.info_hash).in_micro(), paid, paid + 200);
 }
 
+// What is in its channels is all that a payer knows of its money until the ledger answers: that is no bid of its own, and holds none back.
+void a_payer_that_starts_again_bids_what_its_account_can_pay(void**) {
+  Settings settings;
+  settings.pieces = 200;
+  settings.block_time = Duration::ms(20);
+  Duo duo(settings, 20'000'000);
+  duo.start();
+  Tap<BidMessage> bids(duo.world, *duo.requester);
+  duo.run(30, [&] { return duo.counted() > 100; });
+  assert_int_equal(duo.requester->speed->payer().channels().size(), 1);
+  duo.world.crash(*duo.requester);
+  assert_false(bids.seen.empty());
+  Rate before = bids.seen.front().rate;
+  bids.seen.clear();
+  duo.world.funds_late = Duration::seconds(2);
+  duo.world.start(*duo.requester);
+  duo.world.links[0].reconnect_at = duo.world.now;
+  duo.run(20, [&] { return !bids.seen.empty(); });
+  assert_false(bids.seen.empty());
+  assert_true(bids.seen[0].rate >= before);
+}
+
 void a_clean_stop_leaves_nothing_open(void**) {
   Settings settings;
   settings.pieces = 60;
@@ -205,6 +227,7 @@ int main() {
       cmocka_unit_test(a_payer_restored_from_a_backup_goes_on),
       cmocka_unit_test(a_payee_restored_from_a_backup_goes_on),
       cmocka_unit_test(after_a_crash_the_lease_counts_against_the_budget),
+      cmocka_unit_test(a_payer_that_starts_again_bids_what_its_account_can_pay),
       cmocka_unit_test(a_clean_stop_leaves_nothing_open),
   };
   return RUN_TESTS(tests);

@@ -20,6 +20,7 @@ class World : public Watch {
   uint64_t events = 0;
   Duration disturbed_commit;  // an extra delay now and then
   bool ledger_loses_replies = false;
+  Duration funds_late;  // so much longer the ledger takes to say what is in an account
   bool corrupt_blocks = false;
 
   uint64_t ledger_leap_s = 0;  // the ledger's clock leapt ahead
@@ -529,7 +530,8 @@ class World : public Watch {
       bool lost = ledger_loses_replies && random.below(3) == 0;
       if (ledger.up) reply = ledger.handle(ledger_now(), n->key, call.request);
       if (lost) reply = LedgerReply();
-      post(set.ledger_time, [this, n, life, reply, ticket = call.ticket] {
+      Duration late = std::holds_alternative<QueryFunds>(call.request) ? funds_late : Duration();
+      post(set.ledger_time + late, [this, n, life, reply, ticket = call.ticket] {
         if (!n->running || n->life != life) return;
         n->speed->on_ledger(now, ticket, reply);
         drain(*n);
