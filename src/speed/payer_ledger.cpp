@@ -14,6 +14,8 @@ bool Payer::wants_channel(Instant now, const Provider& provider, const Peer& pee
   for (const ChannelId& id : provider.channels) {
     const Channel& channel = channels_.at(id);
     if (channel.state == PayerChannelState::opening) return false;
+    // From an earlier process, and the provider is about to say what it holds: then we know what room it has.
+    if (channel.unsure && channel.slot && !channel.refused && channel.state == PayerChannelState::open) return false;
     if (!usable(now, channel) || channel.retiring || channel.close_wanted) continue;
     room = room.plus(channel.terms.capacity.minus_or_zero(channel.cum)).value_or(Amount::supply());
     newest = channel.terms.capacity;

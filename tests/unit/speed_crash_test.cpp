@@ -191,6 +191,28 @@ void a_payer_that_starts_again_bids_what_its_account_can_pay(void**) {
   assert_true(bids.seen[0].rate >= before);
 }
 
+// Money is not locked a second time because the provider has not said yet what it holds of the channel that is there.
+void a_payer_that_starts_again_pays_over_the_channel_that_it_has(void**) {
+  Settings settings;
+  settings.pieces = 200;
+  settings.block_time = Duration::ms(20);
+  Duo duo(settings, 20'000'000);
+  duo.start();
+  duo.run(30, [&] { return duo.counted() > 100; });
+  assert_int_equal(duo.requester->speed->payer().channels().size(), 1);
+  duo.world.crash(*duo.requester);
+  bool silent = true;
+  tamper<ResumeMessage>(duo.world, *duo.provider, [&](ResumeMessage&) { return !silent; });
+  duo.world.start(*duo.requester);
+  duo.world.links[0].reconnect_at = duo.world.now;
+  duo.run(3);
+  assert_int_equal(duo.requester->speed->payer().channels().size(), 1);
+  silent = false;
+  assert_true(duo.run_to_end());
+  assert_int_equal(duo.banned_for(), 0);
+  assert_int_equal(duo.world.violations.size(), 0);
+}
+
 void a_clean_stop_leaves_nothing_open(void**) {
   Settings settings;
   settings.pieces = 60;
@@ -228,6 +250,7 @@ int main() {
       cmocka_unit_test(a_payee_restored_from_a_backup_goes_on),
       cmocka_unit_test(after_a_crash_the_lease_counts_against_the_budget),
       cmocka_unit_test(a_payer_that_starts_again_bids_what_its_account_can_pay),
+      cmocka_unit_test(a_payer_that_starts_again_pays_over_the_channel_that_it_has),
       cmocka_unit_test(a_clean_stop_leaves_nothing_open),
   };
   return RUN_TESTS(tests);
