@@ -1,6 +1,8 @@
 // How long two keys can trade, and what that locks: channels are closed when they are full and their slots used again (PROTOCOL.md
 // section 9).
 #include <algorithm>
+#include <optional>
+#include <set>
 
 #include "unit/speed_duo.h"
 #include "unit/test.h"
@@ -219,6 +221,77 @@ void six_thousand_paid_pieces_take_few_commits(void**) {
   assert_in_range(duo.requester->commits, 10, 30);
 }
 
+// Section 9: with room in its window a requester pays for at least 64 KiB and a quarter of a second at once, and not much later either.
+void payments_are_64_kib_and_250_ms_apart(void**) {
+  for (int64_t block_ms : {20, 100}) {
+    Settings settings;
+    settings.pieces = 300;
+    settings.block_time = Duration::ms(block_ms);
+    Duo duo(settings, 50'000'000);
+    duo.provider->options.payee.window_pieces = 64;
+    duo.requester->max_rate = Rate::pico_per_byte(k_reserve);
+    std::vector<std::pair<Instant, PayMessage>> pays;
+    duo.world.on_send = [&](Node&, PeerHandle, std::vector<uint8_t>& payload) {
+      Result<Message> message = decode(payload);
+      if (message && std::holds_alternative<PayMessage>(*message)) pays.push_back({duo.world.now, std::get<PayMessage>(*message)});
+      return true;
+    };
+    duo.start();
+    auto piece = [&] { return std::count(duo.requester->have.begin(), duo.requester->have.end(), true); };
+    assert_true(duo.run(300, [&] { return piece() >= 150; }));  // the window has grown
+    pays.clear();
+    assert_true(duo.run(300, [&] { return piece() >= 250; }));
+    assert_true(pays.size() >= 20);
+    Duration longest = Duration::ms(std::max<int64_t>(250, 4 * block_ms) + 4 * block_ms + 20);
+    for (size_t i = 1; i < pays.size(); ++i) {
+      Duration apart = pays[i].first - pays[i - 1].first;
+      assert_true(apart >= Duration::ms(250));
+      assert_true(apart <= longest);
+      if (pays[i].second.slot != pays[i - 1].second.slot) continue;
+      assert_true(pays[i].second.cum.minus_or_zero(pays[i - 1].second.cum).in_micro() >= price(k_reserve, 64 * 1024) - 1);
+    }
+    assert_true(duo.run_to_end());
+    assert_int_equal(duo.world.violations.size(), 0);
+  }
+}
+
+// Section 9: while a payment is being checked, of all that come only the newest waits for its turn.
+void only_the_newest_payment_waits_for_its_check(void**) {
+  Settings settings;
+  settings.work_time = Duration::seconds(1);
+  Duo duo(settings);
+  duo.requester->may_ask = 8;  // two pieces
+  std::vector<AckMessage> acks;
+  std::optional<PayMessage> last;
+  duo.world.on_send = [&](Node&, PeerHandle, std::vector<uint8_t>& payload) {
+    Result<Message> message = decode(payload);
+    if (message && std::holds_alternative<AckMessage>(*message)) acks.push_back(std::get<AckMessage>(*message));
+    if (message && std::holds_alternative<PayMessage>(*message)) last = std::get<PayMessage>(*message);
+    return true;
+  };
+  duo.start();
+  assert_true(duo.run(120, [&] { return std::count(duo.requester->have.begin(), duo.requester->have.end(), true) == 2; }));
+  duo.run(20);
+  assert_true(last.has_value());
+  assert_int_equal(duo.counted(), last->cum.in_micro());
+  acks.clear();
+  const PayMessage before = *last;
+  const ChannelId id = duo.world.ledger.channels.begin()->first;
+  for (uint64_t more = 1; more <= 8; ++more) {
+    PayMessage pay{before.slot, before.seq + more, *before.cum.plus(Amount::micro(more)), Signature()};
+    pay.signature = fake_sign(duo.requester->key, preimage(PayStatement{duo.world.ledger.id, id, pay.seq, pay.cum}));
+    duo.world.inject(*duo.requester, duo.world.only_peer(*duo.requester), pay);
+  }
+  duo.run(20);
+  std::set<uint64_t> counted;
+  for (const AckMessage& ack : acks) {
+    if (static_cast<AckStatus>(ack.status) == AckStatus::counted) counted.insert(ack.seq - before.seq);
+  }
+  assert_true((counted == std::set<uint64_t>{1, 8}));
+  assert_int_equal(duo.counted(), before.cum.in_micro() + 8);
+  assert_int_equal(duo.banned_for(), 0);
+}
+
 }  // namespace
 
 int main() {
@@ -231,6 +304,8 @@ int main() {
       cmocka_unit_test(all_channels_of_a_torrent_stay_within_its_budget),
       cmocka_unit_test(a_provider_that_delivers_gets_larger_channels),
       cmocka_unit_test(the_threshold_is_over_all_channels),
+      cmocka_unit_test(payments_are_64_kib_and_250_ms_apart),
+      cmocka_unit_test(only_the_newest_payment_waits_for_its_check),
   };
   return RUN_TESTS(tests);
 }
